@@ -1,0 +1,1 @@
+"""Run processes from a notebook."""
