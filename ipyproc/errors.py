@@ -1,0 +1,90 @@
+"""Every exception of ipyproc, in one leaf module.
+
+Each derives from `IpyprocError` and from the built-in exception that a caller would catch.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+__all__ = [
+    "IpyprocError",
+    "JobFailed",
+    "JobNameError",
+    "JobSpecError",
+    "JobStateError",
+    "NoLoopError",
+    "NotReadyError",
+    "ReadyTimeout",
+    "UnknownJobError",
+    "signal_name",
+]
+
+
+class IpyprocError(Exception):
+    """The base of every exception that ipyproc raises on purpose."""
+
+
+class JobSpecError(IpyprocError, ValueError):
+    """An argument of `ipyproc.spawn` cannot be."""
+
+
+class JobNameError(IpyprocError, ValueError):
+    """The name is that of a job that still runs."""
+
+
+class UnknownJobError(IpyprocError, KeyError):
+    """No job has this name or pid."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument, quotes and all.
+        return str(self.args[0]) if self.args else ""
+
+
+class JobStateError(IpyprocError, RuntimeError):
+    """The job's state does not allow what was asked, such as writing to one that has ended."""
+
+
+class NoLoopError(IpyprocError, RuntimeError):
+    """There is no event loop on which the job could live."""
+
+
+class NotReadyError(IpyprocError, RuntimeError):
+    """The job ended before it was ready."""
+
+
+class ReadyTimeout(IpyprocError, TimeoutError):
+    """The job was not ready in time."""
+
+
+class JobFailed(IpyprocError, subprocess.CalledProcessError):
+    """A job ended with a non-zero exit status, or by a signal.
+
+    Attributes:
+        returncode: the exit status; negative for the signal that ended it.
+        cmd: the command as it was given.
+        output: None; the job keeps its output (`Job.output`).
+        detail: the last lines of its stderr, or of its output where stderr was empty.
+    """
+
+    def __init__(self, returncode: int, cmd: str | list[str], detail: str = "", note: str = "") -> None:
+        super().__init__(returncode, cmd)
+        self.detail = detail
+        self.note = note
+
+    def __str__(self) -> str:
+        code = self.returncode
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"exited with status {code}"
+        text = f"Command {self.cmd!r} {how}"
+        if self.note:
+            text += f" ({self.note})"
+        return f"{text}:\n{self.detail}" if self.detail else f"{text}."
+
+
+def signal_name(signum: int) -> str:
+    """The name of a signal, such as ``SIGTERM``; real-time signals have a number only."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"

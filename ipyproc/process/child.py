@@ -1,0 +1,286 @@
+"""`Subprocess`: `subprocess.Popen` with streams and exits on a Tornado IOLoop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import warnings
+from asyncio import Future
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from typing import IO, TYPE_CHECKING, ClassVar, cast
+
+from tornado.ioloop import IOLoop
+from tornado.iostream import PipeIOStream
+from tornado.log import app_log
+
+from ipyproc.process import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CalledProcessError", "Subprocess"]
+
+CalledProcessError = subprocess.CalledProcessError
+
+_POPEN_PARAMETERS = subprocess.Popen.__init__.__code__.co_varnames[1:]
+
+
+class Subprocess:
+    """Wraps `subprocess.Popen` with IOStream support.
+
+    The constructor is that of `subprocess.Popen`, with these additions:
+
+    * ``stdin``, ``stdout`` and ``stderr`` may be `Subprocess.STREAM`, which makes the attribute of
+      that name a `tornado.iostream.PipeIOStream`. The caller closes it.
+    * ``io_loop`` is the loop to which the streams and the exit callbacks belong; by default the
+      current one. Deprecated, as in Tornado since 4.1.
+
+    Example::
+
+        process = Subprocess(["sort"], stdin=Subprocess.STREAM, stdout=Subprocess.STREAM)
+        await process.stdin.write(b"pear\\napple\\n")
+        process.stdin.close()
+        print(await process.stdout.read_until_close())
+        await process.wait_for_exit()
+
+    Attributes:
+        stdin: a PipeIOStream for ``STREAM``, else what Popen has, else None.
+        stdout: likewise.
+        stderr: likewise.
+        proc: the `subprocess.Popen`. Whoever takes the exit status through it (``proc.wait()``,
+            ``proc.poll()``), or past it, disturbs no wait of ours.
+        pid: the process id.
+        returncode: the exit status once the exit has been seen on the loop, negative for a signal;
+            None until then.
+        io_loop: the loop of the streams and the callbacks.
+
+    Raises:
+        OSError: whatever `subprocess.Popen` raises for a program that cannot be started. Every file
+            descriptor made for it has been closed by then.
+        NotImplementedError: ``STREAM`` on Windows, whose pipes no Tornado loop can watch.
+    """
+
+    STREAM: ClassVar[int] = cast(int, object())
+
+    def __init__(self, *args: object, io_loop: IOLoop | None = None, **kwargs: object) -> None:
+        if io_loop is not None:
+            warnings.warn(
+                "The io_loop argument of Subprocess is deprecated since Tornado 4.1; "
+                "start the subprocess on its loop instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        self._start(io_loop or IOLoop.current(), args, kwargs)
+
+    @classmethod
+    def on(cls, io_loop: IOLoop, *args: object, **kwargs: object) -> Subprocess:
+        """Starts a subprocess whose streams and exit belong to ``io_loop``, from any thread.
+
+        For callers, such as a table of jobs, whose loop is not the current one. Arguments and errors
+        are those of the constructor.
+        """
+        self = cls.__new__(cls)
+        self._start(io_loop, args, kwargs)
+        return self
+
+    def _start(self, io_loop: IOLoop, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        if len(args) > 1:
+            args, kwargs = args[:1], _merged(args, kwargs)
+        self.io_loop = io_loop
+        self.stdin: PipeIOStream | IO[bytes] | IO[str] | None = None
+        self.stdout: PipeIOStream | IO[bytes] | IO[str] | None = None
+        self.stderr: PipeIOStream | IO[bytes] | IO[str] | None = None
+        self.returncode: int | None = None
+        self._callbacks: list[Callable[[int], object]] = []
+        self._watched = False
+        ours: dict[str, int] = {}
+        with ExitStack() as childs_ends, ExitStack() as our_ends:
+            for name in ("stdin", "stdout", "stderr"):
+                if kwargs.get(name) is Subprocess.STREAM:
+                    _need_unix("Subprocess.STREAM")
+                    read_end, write_end = os.pipe()
+                    child_end, our_end = (read_end, write_end) if name == "stdin" else (write_end, read_end)
+                    childs_ends.callback(os.close, child_end)
+                    our_ends.callback(os.close, our_end)
+                    kwargs[name], ours[name] = child_end, our_end
+            popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
+            self.proc = popen(*args, **kwargs)
+            our_ends.pop_all()
+        self.pid = self.proc.pid
+        # Only now: a stream made before a failed start would close its fd once more when collected,
+        # and by then the number may be somebody else's.
+        for name in ("stdin", "stdout", "stderr"):
+            stream = _stream(io_loop, ours[name]) if name in ours else getattr(self.proc, name)
+            setattr(self, name, stream)
+
+    def __repr__(self) -> str:
+        status = self.returncode
+        if status is None:
+            state = f"running, pid {self.pid}"
+        elif status < 0:
+            state = f"ended by signal {-status}"
+        else:
+            state = f"exited {status}"
+        return f"<Subprocess {self.proc.args!r} {state}>"
+
+    def set_exit_callback(self, callback: Callable[[int], object]) -> None:
+        """Runs ``callback`` with the return code when this process exits.
+
+        It runs once, on the subprocess's loop; also when the process has exited already. Of several
+        callbacks each runs, in the order in which they were set.
+
+        The exit is noticed by a pidfd on that loop (Linux 5.3), which needs no signal handler, or
+        else by a SIGCHLD handler (see `initialize`).
+
+        Args:
+            callback: takes the return code, negative for a signal. An exception of its own is logged.
+
+        Raises:
+            OSError: the exit cannot be watched, since no more file descriptors may be opened.
+            NotImplementedError: on Windows.
+        """
+        _need_unix("Subprocess.set_exit_callback")
+        if self.returncode is not None:
+            self.io_loop.add_callback(callback, self.returncode)
+            return
+        if not self._watched:
+            watch.watch(self)
+            self._watched = True
+            if self.returncode is not None:
+                self.io_loop.add_callback(callback, self.returncode)
+                return
+        self._callbacks.append(callback)
+
+    def wait_for_exit(self, raise_error: bool = True) -> Future[int]:
+        """Returns a Future which resolves when the process exits.
+
+        For ``await``, and for ``yield`` in a `tornado.gen.coroutine`::
+
+            status = await process.wait_for_exit(raise_error=False)
+
+        Any number of waits may be made, before and after the exit. Cancelling one leaves the others,
+        and the process, alone. The streams are not read: what the process writes past the size of a
+        pipe must be read, or it never exits.
+
+        Args:
+            raise_error: whether a return code other than 0 is an error.
+
+        Returns:
+            A Future of the return code, negative for a signal; 255 where somebody else took the exit
+            status past the Popen object.
+
+        Raises:
+            subprocess.CalledProcessError: through the Future, with the command and the return code.
+            OSError: the exit cannot be watched, since no more file descriptors may be opened.
+            NotImplementedError: on Windows.
+
+        Since Tornado 4.2.
+        """
+        future: Future[int] = Future(loop=watch.asyncio_loop(self.io_loop))
+
+        def resolve(returncode: int) -> None:
+            if future.done():
+                return
+            if returncode != 0 and raise_error:
+                future.set_exception(CalledProcessError(returncode, self._command))
+            else:
+                future.set_result(returncode)
+
+        if self.returncode is not None:
+            resolve(self.returncode)
+        else:
+            self.set_exit_callback(resolve)
+        return future
+
+    @classmethod
+    def initialize(cls, io_loop: IOLoop | None = None) -> None:
+        """Installs a SIGCHLD handler, and makes it the watcher of exits.
+
+        Needed only where the system has no pidfds and the subprocesses live on more than one loop,
+        to designate the loop that runs the handler. Calling it twice is harmless. A signal handler
+        is a setting of the whole process and may conflict with other libraries that set one.
+
+        Args:
+            io_loop: the loop to run the handler on, by default the current one. Deprecated, as in
+                Tornado since 4.1.
+
+        Raises:
+            RuntimeError: off the main thread, where Python allows no signal handler.
+            NotImplementedError: on Windows.
+        """
+        _need_unix("Subprocess.initialize")
+        if io_loop is not None:
+            warnings.warn(
+                "The io_loop argument of Subprocess.initialize is deprecated since Tornado 4.1; "
+                "call it on its loop instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        watch.sigchld.install(io_loop or IOLoop.current())
+
+    @classmethod
+    def uninitialize(cls) -> None:
+        """Removes the SIGCHLD handler and puts back the one that was there before.
+
+        What it was still watching goes on being watched, by pidfds.
+        """
+        watch.sigchld.uninstall()
+
+    @property
+    def _command(self) -> list[str]:
+        return cast("list[str]", self.proc.args)
+
+    def _exited(self, status: int) -> None:
+        if self.returncode is not None:
+            return
+        # Popen would warn "still running" for a child whose status it never learned.
+        self.returncode = self.proc.returncode = status
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            try:
+                callback(status)
+            except Exception:
+                app_log.error("Exception in exit callback %r", callback, exc_info=True)
+
+
+def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
+    """The keyword form of Popen's positional arguments after the first."""
+    named = dict(zip(_POPEN_PARAMETERS[1:], args[1:], strict=False))
+    if len(args) > len(_POPEN_PARAMETERS):
+        raise TypeError(
+            f"Subprocess takes {len(_POPEN_PARAMETERS)} positional arguments, {len(args)} were given"
+        )
+    if twice := named.keys() & kwargs.keys():
+        raise TypeError(f"Subprocess got several values for the argument {min(twice)!r}")
+    return {**named, **kwargs}
+
+
+def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
+    """A stream that belongs to ``io_loop``, whichever loop is current here."""
+    with _running(io_loop):
+        return PipeIOStream(fd)
+
+
+@contextmanager
+def _running(io_loop: IOLoop) -> Iterator[None]:
+    # An IOStream takes IOLoop.current(), which off the loop's own thread makes a second loop that
+    # nobody runs.
+    loop, before = watch.asyncio_loop(io_loop), asyncio._get_running_loop()
+    if before is loop:
+        yield
+        return
+    asyncio._set_running_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(before)
+
+
+def _need_unix(what: str) -> None:
+    if sys.platform == "win32":
+        raise NotImplementedError(
+            f"{what} needs Unix pipes and exit statuses; this platform is {sys.platform}."
+        )

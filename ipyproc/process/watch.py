@@ -1,0 +1,244 @@
+"""Who notices that a child has exited: a pidfd on the child's own loop, or SIGCHLD.
+
+A pidfd (Linux 5.3, `pidfd_open(2)`) becomes readable when its process exits. It needs no signal
+handler, works in any thread, and costs the same however many children live. Where the system has
+none, or refuses them, one SIGCHLD handler on a designated loop looks after all children.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from tornado.ioloop import IOLoop
+from tornado.log import gen_log
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = [
+    "LOST_STATUS",
+    "Child",
+    "Sigchld",
+    "asyncio_loop",
+    "on_loop",
+    "reap",
+    "sigchld",
+    "watch",
+    "watch_with_pidfd",
+]
+
+LOST_STATUS = 255
+"""What a child is said to have exited with when somebody else took its exit status, as in asyncio."""
+
+_SETTLE_SECONDS = 0.05
+
+_SignalHandler = Callable[[int, "FrameType | None"], object] | int | None
+
+
+class Child(Protocol):
+    """What a watcher needs to know of a subprocess."""
+
+    io_loop: IOLoop
+    proc: subprocess.Popen[bytes]
+
+    def _exited(self, status: int) -> None:
+        """Takes the exit status; called once, on `io_loop`."""
+
+
+def reap(proc: subprocess.Popen[bytes]) -> int | None:
+    """Takes the exit status of a child that has exited, and leaves ``proc.returncode`` in step.
+
+    Returns:
+        The exit status, negative for a signal; None while the child lives, or while another thread
+        is taking the status through ``proc`` at this very moment.
+
+    Raises:
+        ChildProcessError: somebody took the status, and ``proc`` does not know it (yet).
+    """
+    if proc.returncode is None and hasattr(os, "waitid"):
+        # Popen.poll() makes up a 0 for a status that somebody else took: look first, take after.
+        peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if os.waitid(os.P_PID, proc.pid, peek) is None:
+            return None
+    return proc.poll()
+
+
+def on_loop(io_loop: IOLoop, callback: Callable[[], None]) -> None:
+    """Runs ``callback`` on the loop: at once when this is the loop's own thread, else queued."""
+    if asyncio._get_running_loop() is asyncio_loop(io_loop):
+        callback()
+    else:
+        io_loop.add_callback(callback)
+
+
+def watch(child: Child) -> None:
+    """Sees to it that ``child._exited`` is called when the child has exited.
+
+    Raises:
+        OSError: no more file descriptors may be opened (``EMFILE``, ``ENFILE``).
+    """
+    if sigchld.active:
+        sigchld.watch(child)
+    elif not watch_with_pidfd(child):
+        sigchld.install(child.io_loop)
+        sigchld.watch(child)
+
+
+def asyncio_loop(io_loop: IOLoop) -> asyncio.AbstractEventLoop:
+    """The asyncio loop under a Tornado loop."""
+    loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]
+    return loop
+
+
+def _settle(child: Child) -> None:
+    """Delivers the status of a child that has certainly exited, whoever took the status."""
+    try:
+        status = reap(child.proc)
+    except ChildProcessError:
+        status = None
+    if status is not None:
+        child._exited(status)
+    else:
+        # Another thread may be inside Popen.wait(): it has the status, but has not stored it yet.
+        child.io_loop.call_later(_SETTLE_SECONDS, _give_up, child)
+
+
+def _give_up(child: Child) -> None:
+    status = child.proc.returncode
+    if status is None:
+        status = LOST_STATUS
+        gen_log.warning(
+            "The exit status of process %d was taken by somebody else; reporting %d.",
+            child.proc.pid,
+            LOST_STATUS,
+        )
+    child._exited(status)
+
+
+class _Pidfd:
+    """One pidfd on one loop.
+
+    The loop's selector holds the only reference: when the loop is closed, or forgotten, the fd goes
+    with it.
+    """
+
+    def __init__(self, fd: int, child: Child) -> None:
+        self._fd = fd
+        self._child = child
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def register(self) -> None:
+        loop = asyncio_loop(self._child.io_loop)
+        if not loop.is_closed():
+            loop.add_reader(self._fd, self._readable)
+
+    def _readable(self) -> None:
+        asyncio_loop(self._child.io_loop).remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        _settle(self._child)
+
+
+def watch_with_pidfd(child: Child) -> bool:
+    """Watches by a pidfd; False where the system has none or refuses them (a seccomp filter)."""
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        if reap(child.proc) is not None:
+            raise ChildProcessError
+        fd = os.pidfd_open(child.proc.pid)
+    except (ChildProcessError, ProcessLookupError):
+        on_loop(child.io_loop, lambda: _settle(child))
+        return True
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        return False
+    on_loop(child.io_loop, _Pidfd(fd, child).register)
+    return True
+
+
+class Sigchld:
+    """The SIGCHLD watcher: one handler, on one designated loop, for children of any loop."""
+
+    def __init__(self) -> None:
+        self._io_loop: IOLoop | None = None
+        self._previous: _SignalHandler = None
+        self._children: dict[int, Child] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether the handler is installed on a loop that is still open."""
+        return self._io_loop is not None and not asyncio_loop(self._io_loop).is_closed()
+
+    def install(self, io_loop: IOLoop) -> None:
+        """Installs the handler on ``io_loop``; harmless when one is there already.
+
+        Raises:
+            RuntimeError: off the main thread, where Python allows no signal handler.
+        """
+        if self.active:
+            return
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "Subprocess.initialize() was called off the main thread, where Python allows no signal "
+                "handler; call it on the main thread, or not at all: where the system has pidfds, exits "
+                "are seen without it."
+            )
+        previous = signal.getsignal(signal.SIGCHLD)
+        asyncio_loop(io_loop).add_signal_handler(signal.SIGCHLD, self._sweep)
+        if self._io_loop is None:
+            self._previous = previous
+        self._io_loop = io_loop
+        self._sweep()
+
+    def uninstall(self) -> None:
+        """Removes the handler, puts back the one before it, and hands what is watched to pidfds."""
+        if self._io_loop is None:
+            return
+        loop = asyncio_loop(self._io_loop)
+        if not loop.is_closed():
+            loop.remove_signal_handler(signal.SIGCHLD)
+        # None stands for a handler that was not installed from Python: it cannot be put back.
+        if self._previous is not None:
+            signal.signal(signal.SIGCHLD, self._previous)
+        self._io_loop = self._previous = None
+        for pid, child in list(self._children.items()):
+            if watch_with_pidfd(child):
+                self._children.pop(pid, None)
+
+    def watch(self, child: Child) -> None:
+        """Watches one more child, which may have exited already."""
+        self._children[child.proc.pid] = child
+        self._look_at(child)
+
+    def _sweep(self) -> None:
+        for child in list(self._children.values()):
+            self._look_at(child)
+
+    def _look_at(self, child: Child) -> None:
+        pid = child.proc.pid
+        if asyncio_loop(child.io_loop).is_closed():
+            self._children.pop(pid, None)
+            return
+        try:
+            if reap(child.proc) is None:
+                return
+        except ChildProcessError:
+            pass
+        if self._children.pop(pid, None) is not None:
+            child.io_loop.add_callback(_settle, child)
+
+
+sigchld = Sigchld()
+"""The process's one SIGCHLD watcher; signal dispositions are the whole process's too."""
