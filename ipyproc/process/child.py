@@ -25,7 +25,8 @@ __all__ = ["CalledProcessError", "Subprocess"]
 
 CalledProcessError = subprocess.CalledProcessError
 
-_POPEN_PARAMETERS = subprocess.Popen.__init__.__code__.co_varnames[1:]
+_POPEN_CODE = subprocess.Popen.__init__.__code__
+_POPEN_PARAMETERS = _POPEN_CODE.co_varnames[1 : _POPEN_CODE.co_argcount]
 
 
 class Subprocess:

@@ -37,7 +37,8 @@ __all__ = [
 LOST_STATUS = 255
 """What a child is said to have exited with when somebody else took its exit status, as in asyncio."""
 
-_SETTLE_SECONDS = 0.05
+_LOOK_AGAIN_SECONDS = 0.01
+_LOOKS_FOR_A_TAKEN_STATUS = 20
 
 _SignalHandler = Callable[[int, "FrameType | None"], object] | int | None
 
@@ -86,7 +87,9 @@ def watch(child: Child) -> None:
     """
     if sigchld.active:
         sigchld.watch(child)
-    elif not watch_with_pidfd(child):
+        return
+    sigchld.hand_over()
+    if not watch_with_pidfd(child):
         sigchld.install(child.io_loop)
         sigchld.watch(child)
 
@@ -97,29 +100,36 @@ def asyncio_loop(io_loop: IOLoop) -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _settle(child: Child) -> None:
-    """Delivers the status of a child that has certainly exited, whoever took the status."""
+def _has_exited(proc: subprocess.Popen[bytes]) -> bool:
+    """Whether the child has exited, even if another thread is taking its status at this very moment."""
+    if proc.returncode is None and hasattr(os, "waitid"):
+        try:
+            return os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+    return proc.poll() is not None
+
+
+def _settle(child: Child, looks: int = _LOOKS_FOR_A_TAKEN_STATUS) -> None:
+    """Delivers the status of a child that has certainly exited, whoever took or takes the status."""
     try:
         status = reap(child.proc)
     except ChildProcessError:
-        status = None
+        looks -= 1
+        status = None if looks else _lost(child.proc.pid)
     if status is not None:
         child._exited(status)
     else:
-        # Another thread may be inside Popen.wait(): it has the status, but has not stored it yet.
-        child.io_loop.call_later(_SETTLE_SECONDS, _give_up, child)
+        # Another thread may be inside Popen.wait(): about to take the status, or with it in hand and
+        # not stored yet. Only a status that is gone and was not stored for a while is lost.
+        child.io_loop.call_later(_LOOK_AGAIN_SECONDS, _settle, child, looks)
 
 
-def _give_up(child: Child) -> None:
-    status = child.proc.returncode
-    if status is None:
-        status = LOST_STATUS
-        gen_log.warning(
-            "The exit status of process %d was taken by somebody else; reporting %d.",
-            child.proc.pid,
-            LOST_STATUS,
-        )
-    child._exited(status)
+def _lost(pid: int) -> int:
+    gen_log.warning(
+        "The exit status of process %d was taken by somebody else; reporting %d.", pid, LOST_STATUS
+    )
+    return LOST_STATUS
 
 
 class _Pidfd:
@@ -213,6 +223,10 @@ class Sigchld:
         if self._previous is not None:
             signal.signal(signal.SIGCHLD, self._previous)
         self._io_loop = self._previous = None
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Hands what a handler that is gone was watching to pidfds."""
         for pid, child in list(self._children.items()):
             if watch_with_pidfd(child):
                 self._children.pop(pid, None)
@@ -231,12 +245,7 @@ class Sigchld:
         if asyncio_loop(child.io_loop).is_closed():
             self._children.pop(pid, None)
             return
-        try:
-            if reap(child.proc) is None:
-                return
-        except ChildProcessError:
-            pass
-        if self._children.pop(pid, None) is not None:
+        if _has_exited(child.proc) and self._children.pop(pid, None) is not None:
             child.io_loop.add_callback(_settle, child)
 
 
