@@ -1,0 +1,51 @@
+"""Fixtures of every room: a test leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import Holdings, collect_until_nothing_is_left
+
+_call_report = pytest.StashKey[pytest.TestReport]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        item.stash[_call_report] = report
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_directory_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    # In the common one, another test run's files would look like leaks of ours.
+    directory = tmp_path_factory.mktemp("tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(directory))
+        patch.setattr(tempfile, "tempdir", str(directory))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves an fd, a child, a zombie, a thread or a temporary file, or lost an fd.
+
+    What fixtures of a wider scope hold is theirs.
+    """
+    before = Holdings.now()
+    yield
+    report = request.node.stash.get(_call_report, None)
+    if report is None or not report.passed:
+        # The traceback keeps the frames alive, and with them whatever the test had open: a second
+        # error would say nothing new. Let go of it now, or it would be the next test's.
+        sys.last_type = sys.last_value = sys.last_traceback = sys.last_exc = None
+        gc.collect()
+        return
+    if left := collect_until_nothing_is_left(before):
+        pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)

@@ -1,0 +1,151 @@
+"""What tests of every room use: bounded waiting, child programs, and what the process holds open."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = ROOT / "tests" / "programs"
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], timeout: float = 10, interval: float = 0.005) -> T:
+    """Polls until ``condition()`` is true and returns what it gave; AssertionError after ``timeout`` s."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not so within {timeout} s: {_source_of(condition)}"
+        time.sleep(interval)
+    return value
+
+
+async def until(condition: Callable[[], T], timeout: float = 10, interval: float = 0.005) -> T:
+    """`wait_until` for coroutines: the loop runs meanwhile."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not so within {timeout} s: {_source_of(condition)}"
+        await asyncio.sleep(interval)
+    return value
+
+
+def _source_of(condition: Callable[[], object]) -> str:
+    code = getattr(condition, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(condition)
+
+
+def run_program(name: str, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Runs ``tests/programs/<name>`` in a fresh interpreter where warnings are errors.
+
+    AssertionError with all that it printed unless it exits with status 0.
+    """
+    return run_python(str(PROGRAMS / name), *args, timeout=timeout)
+
+
+def run_python(*args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Runs this interpreter from the root of the project; AssertionError unless it exits with 0."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *args],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, f"{args} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def open_fds() -> dict[int, str]:
+    """The open file descriptors of this process, and what each refers to."""
+    fds = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            fds[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            pass  # The directory listing's own.
+    return fds
+
+
+def child_pids() -> set[int]:
+    """Every child of this process, zombies included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return set()
+    return {child.pid for child in psutil.Process().children()}
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What this process holds at one moment, of all that a test has to give back."""
+
+    fds: dict[int, str]
+    children: set[int]
+    # Weakly: a strong reference would keep what the thread's object refers to.
+    threads: weakref.WeakSet[threading.Thread]
+    files: set[str]
+
+    @classmethod
+    def now(cls) -> Holdings:
+        temporary = os.listdir(tempfile.gettempdir())
+        return cls(
+            fds=open_fds(),
+            children=child_pids(),
+            threads=weakref.WeakSet(threading.enumerate()),
+            files={name for name in temporary if name.startswith("ipyproc")},
+        )
+
+    def left_over(self) -> list[str]:
+        """A line for each thing held now that was not held then, and for each fd lost since."""
+        now = Holdings.now()
+        then_open, now_open = Counter(self.fds.values()), Counter(now.fds.values())
+        # By what they refer to: the same file may have come back under another number.
+        opened, lost = now_open - then_open, then_open - now_open
+        lines = [f"{n} fd to {target}, of {_numbers(now.fds, target)}" for target, n in opened.items()]
+        lines += [
+            f"fd to {target} was closed, of {_numbers(self.fds, target)}, and was not the test's"
+            for target in lost
+        ]
+        lines += [f"process {_describe(pid)}" for pid in sorted(now.children - self.children)]
+        lines += [f"thread {thread.name!r}" for thread in now.threads - self.threads]
+        lines += [f"temporary file {name}" for name in sorted(now.files - self.files)]
+        return lines
+
+
+def _numbers(fds: dict[int, str], target: str) -> list[int]:
+    return [fd for fd, its_target in fds.items() if its_target == target]
+
+
+def _describe(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return f"{pid} {process.status()} {process.name()}"
+    except psutil.NoSuchProcess:
+        return f"{pid}, just gone"
+
+
+def collect_until_nothing_is_left(before: Holdings, timeout: float = 2) -> list[str]:
+    """Waits until all is back that was not held ``before``; returns what is left after ``timeout`` s."""
+    if not (left := before.left_over()):
+        return []
+    deadline = time.monotonic() + timeout
+    while left and time.monotonic() < deadline:
+        gc.collect()
+        if left := before.left_over():
+            time.sleep(0.01)
+    return left
