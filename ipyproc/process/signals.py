@@ -1,0 +1,148 @@
+"""Signals to the parent of workers: queued while it supervises, and handed back as they were."""
+
+from __future__ import annotations
+
+# The functions of C: their wrappers in `signal` turn results into enums, and that writes to a hundred
+# pages, each of which a worker that starts has to copy first.
+import _signal  # type: ignore[import-not-found]
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ipyproc.process.worker import open_pidfd
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["BlockedSignals", "SignalQueue", "in_foreground"]
+
+
+_Disposition = Callable[[int, "FrameType | None"], object] | int
+
+
+class SignalQueue:
+    """Queues SIGTERM and SIGINT, and wakes up whoever polls `fd`.
+
+    A signal that is ignored stays ignored; off the main thread, where Python allows no handler, none
+    is queued.
+
+    Attributes:
+        fd: readable after a signal, until `drain`.
+        received: every signal so far, in order.
+        sees_exits: whether `fd` is readable after a child's exit too: by SIGCHLD, where there are no
+            pidfds.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[signal.Signals] = []
+        self.sees_exits = False
+        self._drained = 0
+        self._previous: list[tuple[int, _Disposition]] = []
+        self.fd = self._wakeup_fd = -1
+
+    def open(self) -> None:
+        """Takes the signals over."""
+        self.fd, self._wakeup_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._wakeup_fd, False)
+        if threading.current_thread() is threading.main_thread():
+            self._handle_stops()
+            self._handle_exits()
+
+    def close(self) -> None:
+        """Puts the previous handlers back and closes the pipe: in the parent at the end, in each worker."""
+        if self.fd < 0:
+            return
+        for signum, previous in self._previous:
+            _signal.signal(signum, previous)
+        os.close(self.fd)
+        os.close(self._wakeup_fd)
+        self.fd = self._wakeup_fd = -1
+
+    def drain(self) -> list[signal.Signals]:
+        """The signals received since the last call; `fd` is not readable any more."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 4096)
+        new = self.received[self._drained :]
+        self._drained += len(new)
+        return new
+
+    def _handle_stops(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                self._handle(signum, self._queue)
+
+    def _handle_exits(self) -> None:
+        previous = signal.getsignal(signal.SIGCHLD)
+        pidfd = open_pidfd(os.getpid())
+        if pidfd is not None:
+            os.close(pidfd)
+            if previous is signal.SIG_IGN:
+                # Ignored, the kernel throws the exit statuses away (wait(2), NOTES).
+                self._handle(signal.SIGCHLD, signal.SIG_DFL)
+            return
+
+        def wake_up(signum: int, frame: FrameType | None) -> None:
+            self._wake_up()
+            if callable(previous):
+                previous(signum, frame)
+
+        self.sees_exits = self._handle(signal.SIGCHLD, wake_up)
+
+    def _handle(self, signum: int, handler: _Disposition) -> bool:
+        previous = signal.getsignal(signum)
+        # None stands for a handler that was not installed from Python: it cannot be put back.
+        if previous is None:
+            return False
+        self._previous.append((int(signum), previous if callable(previous) else int(previous)))
+        signal.signal(signum, handler)
+        return True
+
+    def _queue(self, signum: int, frame: FrameType | None) -> None:
+        self.received.append(signal.Signals(signum))
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wakeup_fd, b"\0")
+
+
+class BlockedSignals:
+    """Blocks signals to this thread within a ``with``: ours, and those that have a handler in Python.
+
+    Entering raises what a handler raises that was due before.
+    """
+
+    def __init__(self) -> None:
+        handled = {int(n) for n in signal.valid_signals() if callable(_signal.getsignal(n))}
+        self._handled = tuple(handled | {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+        self._mask: set[int] = set()
+
+    def __enter__(self) -> None:
+        # Such a handler runs inside the blocking call, and the old mask would be lost with its result.
+        self._mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            _signal.pthread_sigmask(signal.SIG_BLOCK, self._handled)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *exc_info: object) -> None:
+        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+def in_foreground() -> bool:
+    """Whether our process group is the one that a terminal sends ^C to."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -1,0 +1,81 @@
+"""One forked worker as its parent holds it: a pid, and a pidfd where the system has them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tornado.log import gen_log
+
+__all__ = ["LOST_STATUS", "Worker", "open_pidfd"]
+
+LOST_STATUS = 255
+"""What a worker is said to have exited with when somebody else took its exit status, as in asyncio."""
+
+
+class Worker:
+    """A child of this process, forked a moment ago.
+
+    Attributes:
+        task_id: its number in the group.
+        pid: its process id.
+        pidfd: readable once it has exited; None without pidfds, and after `close`.
+        recycled: whether it is to be replaced however it exits, at no charge to the budget.
+    """
+
+    def __init__(self, task_id: int, pid: int) -> None:
+        self.task_id = task_id
+        self.pid = pid
+        self.pidfd = open_pidfd(pid)
+        self.recycled = False
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.task_id}, pid {self.pid}>"
+
+    def send_signal(self, signum: signal.Signals) -> bool:
+        """Sends a signal; False if it has exited, or, with a logged warning, if it may not be signalled."""
+        try:
+            if self.pidfd is not None:
+                signal.pidfd_send_signal(self.pidfd, signum)
+            else:
+                os.kill(self.pid, signum)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            gen_log.warning("child %d (pid %d) may not be sent %s", self.task_id, self.pid, signum.name)
+            return False
+        return True
+
+    def reap(self) -> int | None:
+        """Takes the exit status, negative for a signal; None while it lives.
+
+        Where somebody else has taken it (a ``wait`` for any child), a warning is logged and
+        `LOST_STATUS` stands in.
+        """
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            gen_log.warning(
+                "The exit status of child %d (pid %d) was taken by somebody else; reporting %d.",
+                self.task_id,
+                self.pid,
+                LOST_STATUS,
+            )
+            return LOST_STATUS
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+    def close(self) -> None:
+        """Closes the pidfd; in the parent when the worker has exited, in a sibling after the fork."""
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+
+def open_pidfd(pid: int) -> int | None:
+    """None where the system has no pidfds, refuses them (a seccomp filter), or has no fd left."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
