@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import signal
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado
 
 from ipyproc.process import fork_processes
 from tests.support import run_program
@@ -34,8 +34,7 @@ def test_every_test_of_tornados_file_passes_and_none_is_skipped(watcher: str) ->
 
 @pytest.mark.parametrize("watcher", ["pidfd", "sigchld"])
 def test_the_file_was_the_installed_one(watcher: str) -> None:
-    site_packages = Path(sysconfig.get_path("platlib"))
-    assert Path(found(watcher)["file"]) == site_packages / "tornado" / "test" / "process_test.py"
+    assert Path(found(watcher)["file"]) == Path(tornado.__file__).parent / "test" / "process_test.py"
 
 
 @pytest.mark.parametrize("watcher", ["pidfd", "sigchld"])
