@@ -1,0 +1,448 @@
+"""`Job`: a command under a name, with its output, its state and its restart policy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from signal import SIGKILL
+from typing import Protocol, cast
+
+from ipyproc.errors import JobFailed, JobStateError, NotReadyError, ReadyTimeout, signal_name
+from ipyproc.jobs.life import LADDER, Life
+from ipyproc.jobs.model import Event, EventKind, JobSpec, JobState, Result, Snapshot, describe_status
+from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
+from ipyproc.jobs.ready import Readiness
+from ipyproc.jobs.run import Home, Run
+from ipyproc.jobs.waiters import Waiters
+from ipyproc.process.watch import on_loop
+
+__all__ = ["Job", "Table"]
+
+log = logging.getLogger("ipyproc")
+
+_DETAIL_LINES = 10
+_DETAIL_BYTES = 8192
+
+
+class Table(Home, Protocol):
+    """What a job needs of the table in which it stands."""
+
+    def tell(self, job: Job, event: Event) -> None:
+        """Hands on what happened to a job; in any thread for ``WROTE`` and ``AWAITED``."""
+
+
+class Job:
+    """A command that runs, or ran; `ipyproc.spawn` makes it.
+
+    Awaiting it gives a `Result`, or raises `JobFailed` (a `subprocess.CalledProcessError`) when its
+    exit status is not 0::
+
+        job = ipyproc.spawn("make -j4", name="build")
+        result = await job
+
+    Any number of awaits may be made, from any cell, loop and thread, before and after the end;
+    cancelling one leaves the job alone. All methods may be called from any thread. The job leads a
+    session of its own, so that signals for the kernel's process group do not reach it; every signal
+    of ours goes to the whole process group of the job.
+    """
+
+    def __init__(self, spec: JobSpec, table: Table) -> None:
+        self._spec = spec
+        self._table = table
+        self._output = Output(spec.max_output)
+        self._changes = Waiters()
+        self._reads = Waiters()
+        self._readiness = Readiness(spec.ready, table.io_loop, self._output, self._became_ready)
+        self._listeners: list[Callable[[Event], None]] = []
+        self._again = False
+        self._last_run: Run | None = None
+        self._result: Result | None = None
+        self._lives = 0
+        self._life = self._new_life()
+        self._life.start()
+        on_loop(table.io_loop, self._life.begin)
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+        return self._spec.name
+
+    @property
+    def command(self) -> str | list[str]:
+        """The command as it was given."""
+        command = self._spec.command
+        return command if isinstance(command, str) else list(command)
+
+    @property
+    def pid(self) -> int:
+        """The process id of its current or last process; also its process group and session."""
+        return self._run.pid
+
+    @property
+    def state(self) -> JobState:
+        """Where it is in its life."""
+        return self._life.state
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self._result is not None
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal; None until it has ended."""
+        return self._result.returncode if self._result else None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether its cell shows nothing of it."""
+        return self._spec.quiet
+
+    def __repr__(self) -> str:
+        if self._result is None:
+            return f"<Job {self.name!r} {self.state.value}, pid {self.pid}, {self._life.elapsed:.0f} s>"
+        status = self._result.returncode
+        ending = f"ended by {signal_name(-status)}" if status < 0 else f"exited {status}"
+        if self.state is JobState.GAVE_UP:
+            ending = f"gave up, {ending}"
+        return f"<Job {self.name!r} {ending}>"
+
+    def snapshot(self) -> Snapshot:
+        """An immutable picture of this moment, for a view."""
+        life, run, output = self._life, self._run, self._output
+        notes = life.notes
+        if output.start:
+            notes += (f"the oldest {output.start:,} bytes of output were dropped (max_output)",)
+        if output.lost:
+            notes += (f"{output.lost:,} bytes of output could not be kept (no room on disk)",)
+        return Snapshot(
+            name=self.name,
+            command=self._spec.shown_command,
+            state=life.state,
+            pid=run.pid,
+            elapsed=life.elapsed,
+            uptime=None if run.status is not None else time.time() - run.started,
+            returncode=life.exits[-1].status if life.ending else run.status,
+            exits=life.exits,
+            restarts=life.restarts,
+            max_restarts=None if self._spec.restart == "no" else self._spec.max_restarts,
+            ready=self._readiness.ready if self._spec.ready is not None else None,
+            size=output.end + output.lost,
+            dropped=output.start,
+            lost=output.lost,
+            last_line=output.last_line(),
+            notes=notes,
+        )
+
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Has ``listener`` called with every event; returns what ends that.
+
+        It is called on the job's loop; for ``WROTE`` and ``AWAITED``, in other threads as well.
+        """
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    # Its end
+
+    def __await__(self) -> Generator[object, None, Result]:
+        return self.wait().__await__()
+
+    async def wait(self, raise_error: bool = True) -> Result:
+        """Waits for its end: its process has exited, and its pipes are at their end.
+
+        Args:
+            raise_error: whether an exit status other than 0 is an error.
+
+        Raises:
+            JobFailed: the exit status is not 0; with the last lines of its stderr.
+        """
+        __tracebackhide__ = True
+        self._tell(EventKind.AWAITED)
+        await self._until(lambda: self._result is not None)
+        result = cast(Result, self._result)
+        if raise_error and result.returncode != 0:
+            raise JobFailed(
+                result.returncode, self._spec.shown_command, self._detail(), "; ".join(result.notes)
+            )
+        return result
+
+    async def ready(self, timeout: float | None = None) -> Job:
+        """Waits until it is ready, as its ``ready=`` says; at once when it has none.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes.
+
+        Raises:
+            NotReadyError: it ended before it was ready; with the last lines of its output.
+            ReadyTimeout: it was not ready in time (a `TimeoutError`); the job goes on.
+        """
+        arrived = self._until(lambda: self._readiness.ready or self._result is not None)
+        try:
+            await asyncio.wait_for(arrived, timeout)
+        except asyncio.TimeoutError:
+            late = f"was not ready within {timeout:g} s; it goes on running"
+            raise ReadyTimeout(f"Job {self.name!r} {late}{self._tail_of_error()}") from None
+        if not self._readiness.ready:
+            ending = describe_status(cast(Result, self._result).returncode)
+            raise NotReadyError(
+                f"Job {self.name!r} ended ({ending}) before it was ready{self._tail_of_error()}"
+            )
+        return self
+
+    async def stop(self, grace: float = 2.0) -> Result:
+        """Ends it: SIGINT, after ``grace`` seconds SIGTERM, after as many again SIGKILL.
+
+        It is not restarted. Its whole process group is gone when this returns, and
+        ``result.ended_by`` says which signal was needed. Never raises for the exit status.
+
+        Args:
+            grace: seconds between the signals.
+        """
+
+        def begin() -> None:
+            self._again = False
+            self._life.stop(grace)
+
+        on_loop(self._table.io_loop, begin)
+        return await self.wait(raise_error=False)
+
+    async def restart(self, grace: float = 2.0) -> Job:
+        """Stops it, as `stop` does, and starts it anew; when it has ended, just that.
+
+        Its output goes on after the old. Returns when the new process runs.
+
+        Args:
+            grace: seconds between the signals.
+        """
+        lives = self._lives
+
+        def begin() -> None:
+            self._again = True
+            if self.done:
+                self._live_again()
+            else:
+                self._life.stop(grace)
+
+        on_loop(self._table.io_loop, begin)
+        await self._until(lambda: self._lives > lives)
+        return self
+
+    def signal(self, signum: int) -> None:
+        """Sends a signal to its process group.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        if self.done or not self._run.signal(signum):
+            raise JobStateError(
+                f"Job {self.name!r} has no process now ({self.state.value}), so {signal_name(signum)} "
+                "cannot be sent to it; restart it first."
+            )
+
+    def kill(self) -> None:
+        """Ends it at once with SIGKILL; it is not restarted. Harmless when it has ended."""
+        if not self.done:
+            self._run.signal(SIGKILL)
+            on_loop(self._table.io_loop, lambda: self._life.stop(0.0, ladder=LADDER[-1:]))
+
+    def interrupt(self, times: int) -> None:
+        """What an interrupt does to a job in the foreground: SIGINT, then SIGTERM, then SIGKILL.
+
+        Args:
+            times: which interrupt this is, from 1.
+        """
+        signum = LADDER[min(times, len(LADDER)) - 1]
+        on_loop(self._table.io_loop, lambda: self._life.stop(None, ladder=(signum,)))
+
+    # Its input
+
+    def send(self, text: str | bytes) -> None:
+        """Writes to its standard input; what it does not read yet is kept, and blocks nobody.
+
+        Raises:
+            JobStateError: it has ended, or its standard input has been closed.
+        """
+        run = self._run
+        if self.done or not run.takes_input:
+            what = "has ended" if self.done else "has its standard input closed"
+            raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
+        data = text.encode() if isinstance(text, str) else bytes(text)
+        on_loop(self._table.io_loop, lambda: run.write(data, close=False))
+
+    def close_stdin(self) -> None:
+        """Closes its standard input, after what was sent has been written. Harmless when closed."""
+        run = self._run
+        on_loop(self._table.io_loop, lambda: run.write(b"", close=True))
+
+    # Its output
+
+    @property
+    def output(self) -> str:
+        """Its output so far, both streams in the order of their arrival."""
+        return self._output.text()
+
+    @property
+    def stdout(self) -> str:
+        """What it has written to its standard output so far."""
+        return self._output.text("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """What it has written to its standard error so far."""
+        return self._output.text("stderr")
+
+    @property
+    def size(self) -> int:
+        """The offset past the newest byte of its output."""
+        return self._output.end
+
+    def tail(self, n: int = 10, max_bytes: int | None = None) -> str:
+        """The last ``n`` lines of its output, of its last ``max_bytes`` bytes at most."""
+        return self._output.tail(n, max_bytes)
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes of its output from offset ``start`` to ``stop``, both streams as they came."""
+        return self._output.read(start, stop)
+
+    def pieces(self, start: int = 0, stop: int | None = None) -> list[Piece]:
+        """The pieces of its output between two offsets, each with its stream and its time."""
+        return list(self._output.pieces(start, stop))
+
+    def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
+        """The bytes between two offsets, in stretches of one stream each."""
+        return [
+            (name, self._output.read(first, last)) for name, first, last in self._output.runs(start, stop)
+        ]
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """The lines of its output without their ends: from the beginning, each once, to its end."""
+        reader = LineReader(self._output)
+        while True:
+            future = self._reads.future()
+            try:
+                done = self.done
+                lines = reader.take()
+                if lines is None:
+                    if done:
+                        break
+                    await future
+                    continue
+            finally:
+                self._reads.forget(future)
+            for line in lines:
+                yield line
+        for line in reader.rest():
+            yield line
+
+    def release(self) -> None:
+        """Gives back the output of a job that has ended; nothing of it can be read after this.
+
+        Raises:
+            JobStateError: it has not ended.
+        """
+        if not self.done:
+            raise JobStateError(f"Job {self.name!r} is {self.state.value}; stop it before it is released.")
+        self._output.close()
+
+    def reap(self, seconds: float) -> None:
+        """Waits for the exit of its process without the loop; for the kernel's end."""
+        self._run.reap(seconds)
+
+    # What its life tells
+
+    def happened(self, kind: EventKind, detail: str = "") -> None:
+        """Takes note of what happened in its life, and tells everybody."""
+        if kind is EventKind.WROTE:
+            self._tell(kind)
+            if self._reads:
+                self._reads.wake()
+            if self._readiness.wants_output:
+                on_loop(self._table.io_loop, self._readiness.look)
+            return
+        if kind is EventKind.STARTED:
+            self._readiness.begin()
+        elif kind is EventKind.EXITED:
+            self._readiness.end()
+        elif kind in (EventKind.DONE, EventKind.GAVE_UP):
+            self._end()
+        self._tell(kind, detail)
+        if kind is EventKind.GAVE_UP:
+            self._tell(EventKind.DONE)
+        if self.done and self._again:
+            self._live_again()
+        self._reads.wake()
+        self._changes.wake()
+
+    @property
+    def _run(self) -> Run:
+        # A life has had a process from its start on; one that could not be started again has the
+        # last one's.
+        run = self._life.run or self._last_run
+        assert run is not None
+        return run
+
+    def _new_life(self) -> Life:
+        self._lives += 1
+        return Life(self._spec, self._table, self._output, self)
+
+    def _live_again(self) -> None:
+        self._again = False
+        self._last_run = self._run
+        self._result = None
+        self._life = self._new_life()
+        try:
+            self._life.start()
+        except OSError as error:
+            self._life.fail(error)
+        else:
+            self._life.begin()
+
+    def _end(self) -> None:
+        ending = self._life.ending
+        assert ending is not None
+        self._result = Result(
+            returncode=ending.status,
+            elapsed=ending.elapsed,
+            ended_by=ending.ended_by,
+            timed_out=ending.timed_out,
+            notes=ending.notes,
+            _output=self._output,
+        )
+
+    def _became_ready(self) -> None:
+        self._tell(EventKind.READY)
+        self._changes.wake()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Waits, on any loop, until a change makes ``condition`` true."""
+        while True:
+            future = self._changes.future()
+            try:
+                if condition():
+                    return
+                await future
+            finally:
+                self._changes.forget(future)
+
+    def _detail(self) -> str:
+        text = self._output.stderr_tail(_DETAIL_LINES)
+        return text or self._output.tail(_DETAIL_LINES, _DETAIL_BYTES).rstrip("\n")
+
+    def _tail_of_error(self) -> str:
+        detail = self._detail()
+        return f":\n{detail}" if detail else "."
+
+    def _tell(self, kind: EventKind, detail: str = "") -> None:
+        event = Event(kind, time.time(), detail)
+        self._table.tell(self, event)
+        for listener in tuple(self._listeners):
+            listener(event)

@@ -1,0 +1,267 @@
+"""The life of a job, from its start to its end: processes, restarts, stops and timeouts.
+
+What is decided about restarts is decided in `ipyproc.jobs.restart`; this carries it out, on the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from signal import SIGCONT, SIGINT, SIGKILL, SIGTERM, Signals
+from typing import Protocol, cast
+
+from ipyproc.jobs import restart
+from ipyproc.jobs.model import EventKind, Exit, JobSpec, JobState, describe_status
+from ipyproc.jobs.output import Output
+from ipyproc.jobs.run import Home, Run
+
+__all__ = ["LADDER", "Ending", "Life", "Listener"]
+
+log = logging.getLogger("ipyproc")
+
+LADDER = (SIGINT, SIGTERM, SIGKILL)
+"""The signals of a stop, each after the grace of the one before."""
+
+_HELD_OPEN_SECONDS = 1.0
+_GROUP_POLL_SECONDS = 0.02
+_TIMEOUT_GRACE = 2.0
+_KEPT_EXITS = 10
+_CANNOT_RUN = 127
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a life ended.
+
+    Attributes:
+        status: the exit status of the last process, negative for a signal.
+        elapsed: seconds from the start to the end.
+        ended_by: the signal of ours that was needed to stop it; None when it ended by itself.
+        timed_out: whether its timeout stopped it.
+        notes: what else there is to say.
+    """
+
+    status: int
+    elapsed: float
+    ended_by: str | None
+    timed_out: bool
+    notes: tuple[str, ...]
+
+
+class Listener(Protocol):
+    """Who is told of what happens."""
+
+    def happened(self, kind: EventKind, detail: str = "") -> None:
+        """Something happened; in any thread for ``WROTE``, else on the loop."""
+
+
+class Life:
+    """One life of a job: as many processes as its restart policy allows, one after another.
+
+    It is begun by `start`, in any thread; everything after that happens on the loop.
+    """
+
+    def __init__(self, spec: JobSpec, home: Home, output: Output, listener: Listener) -> None:
+        self._spec = spec
+        self._home = home
+        self._output = output
+        self._listener = listener
+        policy = restart.RestartPolicy(restart.RestartMode(spec.restart), spec.max_restarts)
+        self._supervision = restart.Supervision(policy)
+        self._timers: dict[str, object] = {}
+        self._ladder: list[Signals] = []
+        self._ended_by: str | None = None
+        self._timed_out = False
+        self.run: Run | None = None
+        self.state = JobState.RUNNING
+        self.born = time.time()
+        self.exits: tuple[Exit, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self.ending: Ending | None = None
+
+    @property
+    def restarts(self) -> int:
+        """How often a process was started again."""
+        return self._supervision.total_restarts
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from its start until its end, or until now."""
+        return self.ending.elapsed if self.ending else time.time() - self.born
+
+    def start(self) -> None:
+        """Starts the first process; in any thread. `begin` is to follow on the loop.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self.run = Run(self._spec, self._home, self._output, self)
+
+    def begin(self) -> None:
+        """Has the process that `start` started looked after; on the loop."""
+        run = cast(Run, self.run)
+        self._supervision, _ = restart.decide(self._supervision, restart.Started(), run.started)
+        self.state = JobState.RUNNING
+        run.begin()
+        if self._spec.timeout is not None and "timeout" not in self._timers:
+            self._timer("timeout", self._spec.timeout, self._time_out)
+        self._listener.happened(EventKind.STARTED, f"pid {run.pid}")
+        self._look(run)
+
+    def fail(self, error: OSError) -> None:
+        """Ends before there was a process, since none could be started again."""
+        self._note(f"it could not be started again: {error}")
+        if self.run is None:
+            self.exits = (Exit(0, _CANNOT_RUN, self.born, self.born),)
+        self._finish(gave_up=False)
+
+    def stop(self, grace: float | None, *, ladder: tuple[Signals, ...] = LADDER, note: str = "") -> None:
+        """Ends it by the signals of ``ladder``; on the loop.
+
+        Args:
+            grace: seconds between the signals; None sends the first alone.
+            ladder: the signals. A shorter ladder replaces a longer one that is being climbed.
+            note: why, for people.
+        """
+        if self.state.done:
+            return
+        if note:
+            self._note(note)
+        climbing = self.state is JobState.STOPPING
+        if climbing and grace is not None and len(ladder) >= len(self._ladder) > 0:
+            return
+        if not climbing:
+            self._cancel("backoff")
+            self.state = JobState.STOPPING
+            self._decide(restart.StopAsked())
+        self._ladder = list(ladder)
+        self._climb(grace)
+
+    # What a process tells
+
+    def wrote(self) -> None:
+        """A process wrote something."""
+        self._listener.happened(EventKind.WROTE)
+
+    def exited(self, run: Run) -> None:
+        """The exit of a process has been seen."""
+        status = cast(int, run.status)
+        self._record(run, status)
+        self._listener.happened(EventKind.EXITED, describe_status(status))
+        if run.held_open:
+            self._timer("pipes", _HELD_OPEN_SECONDS, lambda: self._cut(run))
+        self._look(run)
+
+    def piped_out(self, run: Run) -> None:
+        """A pipe of a process is at its end."""
+        self._look(run)
+
+    def abandoned(self, run: Run) -> None:
+        """The loop was closed: nobody can look after the job any more, so it ends here."""
+        if self.state.done:
+            return
+        run.signal(SIGKILL)
+        status = run.reap(1.0)
+        self._home.warden.release(run.pid)
+        self._record(run, -SIGKILL if status is None else status)
+        self._timers.clear()
+        self._note("its event loop was closed while it ran")
+        self._finish(gave_up=False)
+
+    # How it goes on
+
+    def _record(self, run: Run, status: int) -> None:
+        last = Exit(run.pid, status, run.started, time.time())
+        self.exits = (*self.exits[1 - _KEPT_EXITS :], last)
+
+    def _cut(self, run: Run) -> None:
+        if run.held_open:
+            self._note(
+                "a process that it started holds its output open; what that one writes from now on is lost"
+            )
+        run.cut()
+
+    def _look(self, run: Run) -> None:
+        """Goes on when a process has exited and its pipes are at their end."""
+        if not run.over or run is not self.run or self.state.done:
+            return
+        self._cancel("pipes")
+        if self.state is JobState.STOPPING and run.has_members():
+            # The leader is gone; the rest of its session has the same grace, and nobody announces
+            # its end.
+            self._timer("group", _GROUP_POLL_SECONDS, lambda: self._look(run))
+            return
+        run.release()
+        self._decide(restart.Exited(cast(int, run.status)))
+
+    def _decide(
+        self, event: restart.Started | restart.Exited | restart.StopAsked | restart.BackoffOver
+    ) -> None:
+        self._supervision, actions = restart.decide(self._supervision, event, time.time())
+        for action in actions:
+            if isinstance(action, restart.Start):
+                self._start_again()
+            elif isinstance(action, restart.StartAfter):
+                self.state = JobState.BACKOFF
+                self._timer("backoff", action.delay, lambda: self._decide(restart.BackoffOver()))
+                self._listener.happened(EventKind.RESTARTING, f"in {action.delay:.2g} s")
+            else:
+                self._finish(action.gave_up)
+
+    def _start_again(self) -> None:
+        try:
+            self.start()
+        except OSError as error:
+            self.fail(error)
+        else:
+            self.begin()
+
+    def _finish(self, gave_up: bool) -> None:
+        for name in list(self._timers):
+            self._cancel(name)
+        statuses = [exit.status for exit in self.exits]
+        if gave_up:
+            self._note(f"gave up: {restart.describe_crash_loop(statuses)}")
+        self.state = JobState.GAVE_UP if gave_up else JobState.EXITED
+        self.ending = Ending(
+            statuses[-1], time.time() - self.born, self._ended_by, self._timed_out, self.notes
+        )
+        self._listener.happened(EventKind.GAVE_UP if gave_up else EventKind.DONE)
+
+    def _climb(self, grace: float | None) -> None:
+        """Sends the next signal of the ladder, and sees to the one after it."""
+        run = self.run
+        if self.state is not JobState.STOPPING or not self._ladder or run is None:
+            return
+        signum = self._ladder.pop(0)
+        if signum is SIGKILL:
+            log.warning("Job %r did not end by itself: its process group gets SIGKILL.", self._spec.name)
+        self._ended_by = signum.name
+        run.signal(signum)
+        run.signal(SIGCONT)
+        self._listener.happened(EventKind.STOPPING, signum.name)
+        if grace is not None:
+            self._timer("ladder", grace, lambda: self._climb(grace))
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self.stop(_TIMEOUT_GRACE, note=f"timed out after {self._spec.timeout:g} s")
+
+    def _note(self, note: str) -> None:
+        self.notes = (*self.notes, note)
+
+    def _timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
+        self._cancel(name)
+
+        def fire() -> None:
+            self._timers.pop(name, None)
+            callback()
+
+        self._timers[name] = self._home.io_loop.call_later(seconds, fire)
+
+    def _cancel(self, name: str) -> None:
+        handle = self._timers.pop(name, None)
+        if handle is not None:
+            self._home.io_loop.remove_timeout(handle)

@@ -1,0 +1,284 @@
+"""What a job is: its spec, states, exits, events and snapshot. Frozen data, no I/O."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ipyproc.errors import JobSpecError, signal_name
+
+if TYPE_CHECKING:
+    from ipyproc.jobs.output import Output
+
+__all__ = [
+    "DEFAULT_MAX_OUTPUT",
+    "Endpoint",
+    "Event",
+    "EventKind",
+    "Exit",
+    "JobSpec",
+    "JobState",
+    "Result",
+    "Snapshot",
+    "command_of",
+    "describe_status",
+    "parse_ready",
+]
+
+DEFAULT_MAX_OUTPUT = 1 << 30
+"""Bytes of output that a job keeps by default; past it the oldest go."""
+
+
+class JobState(str, enum.Enum):
+    """Where a job is in its life."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    BACKOFF = "waiting to restart"
+    EXITED = "exited"
+    GAVE_UP = "gave up"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in (JobState.EXITED, JobState.GAVE_UP)
+
+
+class EventKind(str, enum.Enum):
+    """What happened to a job."""
+
+    STARTED = "started"
+    READY = "ready"
+    WROTE = "wrote"
+    EXITED = "exited"
+    RESTARTING = "restarting"
+    GAVE_UP = "gave up"
+    STOPPING = "stopping"
+    AWAITED = "awaited"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job.
+
+    Attributes:
+        kind: what.
+        at: when, in seconds since the epoch.
+        detail: for people, such as the signal that was sent; may be empty.
+    """
+
+    kind: EventKind
+    at: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How one process of a job ended.
+
+    Attributes:
+        pid: its process id.
+        status: the exit status, negative for a signal.
+        started: when it was started, in seconds since the epoch.
+        ended: when its exit was seen, likewise.
+    """
+
+    pid: int
+    status: int
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A TCP address at which a job is to accept connections."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What a job runs, and how.
+
+    Attributes:
+        command: a string for the shell, or the arguments of a program, executed as they are.
+        name: its name in the table.
+        cwd: its working directory; None for the kernel's.
+        env: variables added to the kernel's environment.
+        stdin: what is written to its standard input, which is closed after it; None leaves it open
+            for `Job.send`.
+        timeout: seconds after which it is stopped; None for never.
+        restart: "no", "on-failure" or "always".
+        max_restarts: how many restarts, without a healthy while between, until it gives up.
+        ready: a pattern in its output, or an endpoint that accepts; None when it is ready at once.
+        max_output: bytes of output that are kept.
+        quiet: whether its cell shows nothing of it.
+    """
+
+    command: str | tuple[str, ...]
+    name: str
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes | None = None
+    timeout: float | None = None
+    restart: str = "no"
+    max_restarts: int = 10
+    ready: re.Pattern[str] | Endpoint | None = None
+    max_output: int = DEFAULT_MAX_OUTPUT
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.command or (isinstance(self.command, str) and not self.command.strip()):
+            raise JobSpecError("The command is empty; give a program to run, such as 'ls -la'.")
+        if self.timeout is not None and not self.timeout > 0:
+            raise JobSpecError(
+                f"The timeout {self.timeout:g} is not a positive number of seconds; "
+                "give one such as 30, or leave it out for none."
+            )
+        if self.restart not in ("no", "on-failure", "always"):
+            raise JobSpecError(
+                f"The restart policy {self.restart!r} is unknown; give 'no', 'on-failure' or 'always'."
+            )
+        if self.max_restarts < 0:
+            raise JobSpecError(f"max_restarts is {self.max_restarts}; give 0 or more.")
+        if self.max_output < 1:
+            raise JobSpecError(f"max_output is {self.max_output}; give a positive number of bytes.")
+        if self.cwd is not None and not os.path.isdir(self.cwd):
+            raise JobSpecError(
+                f"The working directory {self.cwd!r} does not exist; create it, or give another."
+            )
+
+    @property
+    def shown_command(self) -> str:
+        """The command on one line, for people."""
+        if isinstance(self.command, str):
+            lines = self.command.strip().splitlines()
+            return lines[0] + (" …" if len(lines) > 1 else "")
+        import shlex
+
+        return shlex.join(self.command)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An immutable picture of a job at one moment; all that a view is given.
+
+    Attributes:
+        name: its name in the table.
+        command: its command on one line.
+        state: where it is in its life.
+        pid: of its current or last process.
+        elapsed: seconds since it was started, until its end.
+        uptime: seconds since its current process was started; None when there is none.
+        returncode: the exit status of its last process; None while one runs.
+        exits: how its processes ended, the last ones.
+        restarts: how often it was restarted.
+        max_restarts: how many restarts it may have; None when it has no restart policy.
+        ready: whether it is ready; None when it has nothing to be ready for.
+        size: bytes of output that arrived.
+        dropped: bytes that went because of ``max_output``.
+        lost: bytes that could not be kept, such as for a full disk.
+        last_line: the last line of its output.
+        notes: what else there is to say, a sentence each.
+    """
+
+    name: str
+    command: str
+    state: JobState
+    pid: int
+    elapsed: float
+    uptime: float | None
+    returncode: int | None
+    exits: tuple[Exit, ...]
+    restarts: int
+    max_restarts: int | None
+    ready: bool | None
+    size: int
+    dropped: int
+    lost: int
+    last_line: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended.
+
+    Attributes:
+        returncode: the exit status, negative for a signal.
+        elapsed: seconds from its start to its end.
+        ended_by: the signal of ours that was needed to stop it, such as ``SIGTERM``; None when it
+            ended by itself.
+        timed_out: whether its timeout stopped it.
+        notes: what else there is to say, a sentence each.
+    """
+
+    returncode: int
+    elapsed: float
+    ended_by: str | None
+    timed_out: bool
+    notes: tuple[str, ...]
+    _output: Output = field(repr=False, compare=False)
+
+    @cached_property
+    def output(self) -> str:
+        """Everything that was kept of its output, both streams in the order of their arrival."""
+        return self._output.text()
+
+    @cached_property
+    def stdout(self) -> str:
+        """What it wrote to its standard output."""
+        return self._output.text("stdout")
+
+    @cached_property
+    def stderr(self) -> str:
+        """What it wrote to its standard error."""
+        return self._output.text("stderr")
+
+
+def describe_status(status: int) -> str:
+    """An exit status for people: ``exit 2``, or the name of the signal."""
+    return signal_name(-status) if status < 0 else f"exit {status}"
+
+
+def parse_ready(ready: str) -> re.Pattern[str] | Endpoint:
+    """What a job is to be ready by: ``host:port``, or else a regular expression.
+
+    Raises:
+        JobSpecError: it is neither.
+    """
+    if match := re.fullmatch(r"([\w.-]*|\[[0-9a-fA-F:]+\]):(\d{1,5})", ready):
+        port = int(match[2])
+        if not 0 < port < 65536:
+            raise JobSpecError(f"The port {port} in {ready!r} is not between 1 and 65535.")
+        return Endpoint(match[1].strip("[]") or "127.0.0.1", port)
+    try:
+        return re.compile(ready)
+    except re.error as error:
+        raise JobSpecError(
+            f"The readiness {ready!r} is not a regular expression ({error}); "
+            "give one, or a host:port that is to accept connections."
+        ) from None
+
+
+def command_of(command: str | Sequence[str]) -> str | tuple[str, ...]:
+    """The command as a spec holds it.
+
+    Raises:
+        JobSpecError: it is neither a string nor a sequence of strings and paths.
+    """
+    if isinstance(command, str):
+        return command
+    try:
+        return tuple(os.fspath(part) for part in command)
+    except TypeError:
+        raise JobSpecError(
+            f"The command {command!r} is not a string or a list of strings; give 'ls -la' or ['ls', '-la']."
+        ) from None

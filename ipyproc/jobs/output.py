@@ -1,0 +1,427 @@
+"""Where all of a job's output is kept: memory at first, unlinked temporary files past a bound.
+
+Bytes are kept as they came; text is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import struct
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import FileIO
+from typing import Literal
+
+__all__ = ["ByteLog", "LineReader", "Output", "Piece", "StreamName"]
+
+StreamName = Literal["stdout", "stderr"]
+
+_CODES: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
+_NAMES: dict[int, StreamName] = {code: name for name, code in _CODES.items()}
+
+_MEMORY = 256 << 10
+_CHUNK = 1 << 20
+_SEGMENTS = 8
+_MIN_SEGMENT = 64 << 10
+_INDEX_BYTES = 64 << 20
+_SAME_MOMENT = 0.01
+_STDERR_TAIL = 8 << 10
+
+# offset of a piece's first byte, time, stream; its length is the next one's offset less its own
+_RECORD = struct.Struct("<QdB")
+
+
+class _Segment:
+    """A run of bytes in one place: in memory, or in an unlinked temporary file."""
+
+    def __init__(self, base: int, file: FileIO | None = None) -> None:
+        self.base = base
+        self.size = 0
+        self.memory = bytearray()
+        self.file = file
+
+    def write(self, data: memoryview) -> int:
+        """Appends what it can; fewer bytes than given when the disk is full."""
+        if self.file is None:
+            self.memory += data
+            self.size += len(data)
+            return len(data)
+        done = 0
+        try:
+            while done < len(data):
+                done += os.pwrite(self.file.fileno(), data[done:], self.size + done)
+        except OSError:
+            pass
+        self.size += done
+        return done
+
+    def read(self, start: int, stop: int) -> bytes:
+        if self.file is None:
+            return bytes(self.memory[start:stop])
+        return os.pread(self.file.fileno(), stop - start, start)
+
+    def close(self) -> None:
+        self.memory = bytearray()
+        if self.file is not None:
+            self.file.close()
+
+    __del__ = close
+
+
+class ByteLog:
+    """Bytes, appended at one end, read anywhere, the oldest dropped past a bound.
+
+    Args:
+        memory: how many bytes stay in memory; past that all go to unlinked temporary files.
+        max_bytes: how many bytes are kept.
+
+    Attributes:
+        start: the offset of the oldest byte that is kept.
+        end: the offset past the newest.
+    """
+
+    def __init__(self, memory: int, max_bytes: int) -> None:
+        self.start = 0
+        self.end = 0
+        self._memory = min(memory, max_bytes)
+        self._max_bytes = max_bytes
+        self._segment_size = max(_MIN_SEGMENT, max_bytes // _SEGMENTS)
+        self._segments = [_Segment(0)]
+
+    def append(self, data: bytes) -> int:
+        """Appends ``data``; returns how many bytes of it could be kept."""
+        view, kept = memoryview(data), 0
+        while kept < len(view):
+            segment = self._room()
+            if segment is None:
+                break
+            limit = self._memory if segment.file is None else self._segment_size
+            part = view[kept : kept + max(limit - segment.size, 1)]
+            written = segment.write(part)
+            kept += written
+            self.end += written
+            if written < len(part):
+                break
+        self.drop_before(self.end - self._max_bytes)
+        return kept
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop``, less what has been dropped or has not come yet."""
+        start, stop = max(start, self.start), min(stop, self.end)
+        parts = []
+        for segment in self._segments:
+            first, last = max(start - segment.base, 0), min(stop - segment.base, segment.size)
+            while first < last:
+                part = segment.read(first, last)
+                if not part:
+                    break
+                parts.append(part)
+                first += len(part)
+        return b"".join(parts)
+
+    def drop_before(self, offset: int) -> None:
+        """Drops what lies before ``offset``; a segment's place is given back once all of it is dropped."""
+        self.start = max(self.start, offset)
+        while len(self._segments) > 1 and self._segments[1].base <= self.start:
+            self._segments.pop(0).close()
+
+    def close(self) -> None:
+        """Gives everything back; nothing can be read or appended after it."""
+        for segment in self._segments:
+            segment.close()
+        self._segments = [_Segment(self.end)]
+        self.start = self.end
+
+    def _room(self) -> _Segment | None:
+        """The segment to append to; None when there is no place on disk for one."""
+        last = self._segments[-1]
+        if last.file is None and last.size < self._memory:
+            return last
+        if last.file is not None and last.size < self._segment_size:
+            return last
+        file = _temporary_file()
+        if file is None:
+            return None
+        fresh = _Segment(self.end, file)
+        if last.file is None:
+            # All that was in memory moves along, so that a job which writes much holds no memory.
+            fresh.base = last.base
+            if fresh.write(memoryview(last.memory)) < last.size:
+                file.close()
+                return None
+            self._segments[-1] = fresh
+        else:
+            self._segments.append(fresh)
+        return fresh
+
+
+def _temporary_file() -> FileIO | None:
+    try:
+        return tempfile.TemporaryFile(buffering=0, prefix="ipyproc-")
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Output that came on one stream at one moment.
+
+    Attributes:
+        stream: "stdout" or "stderr".
+        at: when it was read, in seconds since the epoch.
+        start: the offset of its first byte in the job's output.
+        stop: the offset past its last.
+    """
+
+    stream: StreamName
+    at: float
+    start: int
+    stop: int
+
+
+class Output:
+    """All output of one job: every byte, in order, each piece with its stream and its time.
+
+    Any thread may call it. `lock` is held for every access, and by whoever reads a pipe into it, so
+    that no byte comes twice or out of order.
+
+    Args:
+        max_bytes: how many bytes are kept; past that the oldest go.
+
+    Attributes:
+        lost: bytes that could not be kept, for want of disk.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.lock = threading.RLock()
+        self.lost = 0
+        self._log = ByteLog(_MEMORY, max_bytes)
+        self._index = ByteLog(_MEMORY // 4, _INDEX_BYTES)
+        self._seen = 0
+        self._last_code = 0
+        self._last_at = 0.0
+        self._stderr_tail = b""
+
+    @property
+    def start(self) -> int:
+        """The offset of the oldest byte that is kept: how many have been dropped."""
+        return self._log.start
+
+    @property
+    def end(self) -> int:
+        """The offset past the newest byte."""
+        return self._log.end
+
+    def append(self, stream: StreamName, data: bytes, at: float) -> None:
+        """Keeps ``data``, which came on ``stream`` at the time ``at``."""
+        code = _CODES[stream]
+        with self.lock:
+            start = self._log.end
+            kept = self._log.append(data)
+            self.lost += len(data) - kept
+            if kept:
+                self._note(code, start, at)
+            if stream == "stderr":
+                self._stderr_tail = (self._stderr_tail + data)[-_STDERR_TAIL:]
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""
+        with self.lock:
+            return self._log.read(start, self._log.end if stop is None else stop)
+
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+        """The pieces between two offsets, adjacent ones of one stream and one moment joined."""
+        with self.lock:
+            stop = self.end if stop is None else min(stop, self.end)
+            position = max(start, self.start)
+            record = self._record_of(position)
+        while position < stop:
+            with self.lock:
+                raw = self._index.read(record * _RECORD.size, (record + 4097) * _RECORD.size)
+            records = list(_RECORD.iter_unpack(raw[: len(raw) // _RECORD.size * _RECORD.size]))
+            if not records:
+                return
+            last = len(records) <= 4096
+            ends = [offset for offset, _, _ in records[1:]] + ([stop] if last else [])
+            for (_, at, code), end in zip(records, ends, strict=False):
+                end = min(end, stop)
+                if end > position:
+                    yield Piece(_NAMES[code], at, position, end)
+                    position = end
+            record += 4096
+            if last:
+                return
+
+    def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[StreamName, int, int]]:
+        """Stretches of one stream between two offsets, at most 1 MiB each."""
+        run: tuple[StreamName, int, int] | None = None
+        for piece in self._stretches(start, stop):
+            if run and run[0] == piece[0]:
+                run = (run[0], run[1], piece[2])
+            else:
+                if run:
+                    yield from _cut(run)
+                run = piece
+        if run:
+            yield from _cut(run)
+
+    def text(self, stream: StreamName | None = None, start: int = 0, stop: int | None = None) -> str:
+        """The text between two offsets, of one stream or of both: UTF-8, with replacement."""
+        decoders = _decoders()
+        parts = [
+            decoders[name].decode(self.read(first, last))
+            for name, first, last in self.runs(start, stop)
+            if stream in (None, name)
+        ]
+        parts += [decoder.decode(b"", final=True) for decoder in decoders.values()]
+        return "".join(parts)
+
+    def tail(self, lines: int, max_bytes: int | None = None) -> str:
+        """The last lines, as text.
+
+        Args:
+            lines: how many.
+            max_bytes: look at no more than so many bytes, however long the lines are.
+        """
+        with self.lock:
+            end, size = self.end, 4096
+            while True:
+                first = max(self.start, end - min(size, max_bytes or size))
+                data = self._log.read(first, end)
+                complete = data.count(b"\n", 0, len(data) - 1) >= lines
+                if complete or first == self.start or (max_bytes is not None and size >= max_bytes):
+                    break
+                size *= 4
+        if complete:
+            data = b"\n".join(data[:-1].rsplit(b"\n", lines)[1:]) + data[-1:]
+        elif first > self.start:
+            data = _from_character(data)
+        return data.decode("utf-8", "replace") if lines > 0 else ""
+
+    def last_line(self, max_bytes: int = 512) -> str:
+        """The last line that is not empty; of one with carriage returns, what is to be seen of it."""
+        text = self.tail(5, max_bytes)
+        for line in reversed(text.split("\n")):
+            shown = line.rstrip("\r").rsplit("\r", 1)[-1].strip()
+            if shown:
+                return shown
+        return ""
+
+    def stderr_tail(self, lines: int) -> str:
+        """The last lines of standard error, of its last 8 KiB."""
+        with self.lock:
+            data = self._stderr_tail
+        if len(data) == _STDERR_TAIL:
+            data = _from_character(data)
+        return "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+
+    def close(self) -> None:
+        """Gives back memory and files; nothing can be read after it."""
+        with self.lock:
+            self._log.close()
+            self._index.close()
+
+    def _note(self, code: int, start: int, at: float) -> None:
+        if code != self._last_code or at - self._last_at >= _SAME_MOMENT:
+            dropped = self._index.start
+            self._index.append(_RECORD.pack(start, at, code))
+            self._last_code, self._last_at = code, at
+            self._seen |= code
+            if self._index.start != dropped:
+                # Bytes that no record describes any more have no stream: they go too.
+                self._log.drop_before(self._offset_of(self._first_record()))
+
+    def _stretches(self, start: int, stop: int | None) -> Iterator[tuple[StreamName, int, int]]:
+        if self._seen in _NAMES:
+            first, last = max(start, self.start), self.end if stop is None else min(stop, self.end)
+            if first < last:
+                yield _NAMES[self._seen], first, last
+            return
+        for piece in self.pieces(start, stop):
+            yield piece.stream, piece.start, piece.stop
+
+    def _first_record(self) -> int:
+        return -(-self._index.start // _RECORD.size)
+
+    def _offset_of(self, record: int) -> int:
+        raw = self._index.read(record * _RECORD.size, (record + 1) * _RECORD.size)
+        return int(_RECORD.unpack(raw)[0]) if len(raw) == _RECORD.size else self.end
+
+    def _record_of(self, offset: int) -> int:
+        """The record of the piece in which an offset lies."""
+        low, high = self._first_record(), self._index.end // _RECORD.size
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._offset_of(middle) <= offset:
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+class LineReader:
+    """Takes the lines of an output one after another, as they come.
+
+    Lines of the two streams are put together apart from each other: half a line on one is not
+    finished by the other.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._position = 0
+        self._decoders = _decoders()
+        self._open: dict[StreamName, list[str]] = {"stdout": [], "stderr": []}
+
+    def take(self) -> list[str] | None:
+        """The lines that came since the last call; None when no new bytes are there."""
+        output = self._output
+        start = max(self._position, output.start)
+        stop = min(output.end, start + _CHUNK)
+        if stop <= start:
+            return None
+        lines: list[str] = []
+        for name, first, last in output.runs(start, stop):
+            text = self._decoders[name].decode(output.read(first, last))
+            lines += self._split(name, text)
+        self._position = stop
+        return lines
+
+    def rest(self) -> list[str]:
+        """The last lines, when they have no end; to be called once, when no more can come."""
+        lines = []
+        for name, decoder in self._decoders.items():
+            lines += self._split(name, decoder.decode(b"", final=True))
+            if self._open[name]:
+                lines.append("".join(self._open[name]))
+        return lines
+
+    def _split(self, name: StreamName, text: str) -> list[str]:
+        *complete, rest = text.split("\n")
+        if complete:
+            complete[0] = "".join(self._open[name]) + complete[0]
+            self._open[name] = []
+        if rest:
+            self._open[name].append(rest)
+        return [line.removesuffix("\r") for line in complete]
+
+
+def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
+    make = codecs.getincrementaldecoder("utf-8")
+    return {"stdout": make("replace"), "stderr": make("replace")}
+
+
+def _cut(run: tuple[StreamName, int, int]) -> Iterator[tuple[StreamName, int, int]]:
+    name, start, stop = run
+    for first in range(start, stop, _CHUNK):
+        yield name, first, min(first + _CHUNK, stop)
+
+
+def _from_character(data: bytes) -> bytes:
+    """``data`` from the first byte that begins a character."""
+    first = 0
+    while first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
+        first += 1
+    return data[first:]

@@ -1,0 +1,215 @@
+"""From a pipe into an output: by the loop, or by another thread while the loop is held."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from functools import cached_property
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.jobs.output import Output, StreamName
+from ipyproc.process.watch import asyncio_loop
+
+__all__ = ["Pipes", "Pump"]
+
+_DEFAULT_PIPE = 64 << 10
+_LARGE_PIPE = 1 << 20
+_CUT_READS = 32
+_SLOWEST_LOOK = 0.1
+_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
+
+
+class Pump:
+    """The reading end of one pipe of a job.
+
+    The loop's selector holds the only lasting reference: when the loop is closed under the job, the
+    fd goes with it, and ``on_abandoned`` is called.
+
+    Args:
+        fd: a pipe's reading end, non-blocking; the pump closes it.
+        stream: what the pipe is to the job.
+        output: where the bytes go. Its lock is held for each read, so that bytes stay in order
+            whichever thread reads.
+        io_loop: the loop that reads, as long as it comes round.
+        on_read: called after each read, in the thread that read.
+        on_end: called on the loop when the pipe is at its end.
+        on_abandoned: called when the loop was closed before that.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        stream: StreamName,
+        output: Output,
+        io_loop: IOLoop,
+        on_read: Callable[[], None],
+        on_end: Callable[[], None],
+        on_abandoned: Callable[[], None],
+    ) -> None:
+        self.fd: int | None = fd
+        self.reads = 0
+        self._stream = stream
+        self._output = output
+        self._io_loop = io_loop
+        self._on_read = on_read
+        self._on_end = on_end
+        self._on_abandoned = on_abandoned
+        self._size = _DEFAULT_PIPE
+        self._at_end = False
+        self._pipes: Pipes | None = None
+
+    def start(self, pipes: Pipes) -> None:
+        """Begins to read; to be called on the loop."""
+        if self.fd is not None:
+            asyncio_loop(self._io_loop).add_reader(self.fd, self._readable)
+            self._pipes = pipes
+            pipes.add(self)
+
+    def read(self) -> bool:
+        """Reads what is there, once, in any thread; whether there was anything."""
+        with self._output.lock:
+            if self.fd is None or self._at_end:
+                return False
+            try:
+                data = os.read(self.fd, self._size)
+            except BlockingIOError:
+                return False
+            self.reads += 1
+            if data:
+                self._output.append(self._stream, data, time.time())
+            else:
+                self._at_end = True
+        if len(data) >= _DEFAULT_PIPE and self._size == _DEFAULT_PIPE:
+            self._enlarge()
+        if data:
+            self._on_read()
+        else:
+            self._io_loop.add_callback(self._end)
+        return True
+
+    def cut(self) -> None:
+        """Takes what is there and closes, though a writer may live on; to be called on the loop."""
+        for _ in range(_CUT_READS):
+            if not self.read() or self._at_end:
+                break
+        self._end()
+
+    def _readable(self) -> None:
+        self.read()
+
+    def _end(self) -> None:
+        with self._output.lock:
+            fd, self.fd = self.fd, None
+        if fd is not None:
+            asyncio_loop(self._io_loop).remove_reader(fd)
+            self._close(fd)
+            self._on_end()
+
+    def _enlarge(self) -> None:
+        # One read a wake-up: a larger pipe is fewer of them. Past the user's share of pipe memory
+        # (/proc/sys/fs/pipe-user-pages-soft) the system refuses, and a small pipe serves as well.
+        self._size = _LARGE_PIPE
+        try:
+            fd = self.fd
+            if fd is not None:
+                fcntl.fcntl(fd, _F_SETPIPE_SZ, _LARGE_PIPE)
+        except OSError:
+            pass
+
+    def _close(self, fd: int) -> None:
+        if self._pipes is not None:
+            self._pipes.discard(fd)
+        os.close(fd)
+
+    def __del__(self) -> None:
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            self._close(fd)
+            self._on_abandoned()
+
+
+class Pipes:
+    """All pipes that are being read, for a thread that stands in for a loop that is held."""
+
+    def __init__(self) -> None:
+        self._pumps: dict[int, weakref.ref[Pump]] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _epoll(self) -> select.epoll | None:
+        if not hasattr(select, "epoll"):
+            return None
+        epoll = select.epoll()
+        epoll.register(self._alarm[0], select.EPOLLIN)
+        return epoll
+
+    @cached_property
+    def _alarm(self) -> tuple[int, int]:
+        alarm, bell = os.pipe()
+        os.set_blocking(alarm, False)
+        return alarm, bell
+
+    def add(self, pump: Pump) -> None:
+        """Takes in a pump that reads from now on."""
+        fd = pump.fd
+        if fd is None:
+            return
+        with self._lock:
+            self._pumps[fd] = weakref.ref(pump)
+            if self._epoll is not None:
+                self._epoll.register(fd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def discard(self, fd: int) -> None:
+        """Forgets a pipe that is about to be closed."""
+        with self._lock:
+            if self._pumps.pop(fd, None) is not None and self._epoll is not None:
+                self._epoll.unregister(fd)
+
+    def wait(self, timeout: float | None) -> list[Pump]:
+        """Waits until pipes can be read, and returns their pumps, each once until `rearm`.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes, or until `wake`.
+        """
+        if self._epoll is not None:
+            fds = [fd for fd, _ in self._epoll.poll(timeout)]
+        else:
+            with self._lock:
+                fds = [*self._pumps, self._alarm[0]]
+            fds = select.select(fds, [], [], _SLOWEST_LOOK if timeout is None else timeout)[0]
+        if self._alarm[0] in fds:
+            self._hush()
+        with self._lock:
+            found = [ref() for fd in fds if (ref := self._pumps.get(fd)) is not None]
+        return [pump for pump in found if pump is not None]
+
+    def rearm(self, pump: Pump) -> None:
+        """Has `wait` return the pump again when it can be read."""
+        fd = pump.fd
+        if fd is None:
+            return
+        with self._lock:
+            if self._epoll is not None and fd in self._pumps:
+                self._epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def all(self) -> list[Pump]:
+        """All pumps that read."""
+        with self._lock:
+            found = [ref() for ref in self._pumps.values()]
+        return [pump for pump in found if pump is not None]
+
+    def wake(self) -> None:
+        """Ends a `wait` that goes on in another thread."""
+        os.write(self._alarm[1], b"\0")
+
+    def _hush(self) -> None:
+        try:
+            os.read(self._alarm[0], 64)
+        except BlockingIOError:
+            pass

@@ -1,0 +1,100 @@
+"""Whether a job is ready: by a pattern in its output, or by an address that accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import re
+from collections.abc import Callable
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.jobs.model import Endpoint
+from ipyproc.jobs.output import Output
+from ipyproc.process.watch import asyncio_loop
+
+__all__ = ["Readiness"]
+
+_FIRST_TRY = 0.02
+_SLOWEST_TRY = 0.5
+_CHUNK = 256 << 10
+_CARRY = 16 << 10
+
+
+class Readiness:
+    """Looks out for the sign that a job is ready; lives on the job's loop.
+
+    Args:
+        sign: a pattern in the output, an endpoint that accepts connections, or None for at once.
+        io_loop: the job's loop.
+        output: the job's output.
+        on_ready: called on the loop when the sign is there.
+    """
+
+    def __init__(
+        self,
+        sign: re.Pattern[str] | Endpoint | None,
+        io_loop: IOLoop,
+        output: Output,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.ready = sign is None
+        self._sign = sign
+        self._io_loop = io_loop
+        self._on_ready = on_ready
+        self._output = output
+        self._position = 0
+        self._text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def wants_output(self) -> bool:
+        """Whether new output should be looked at."""
+        return not self.ready and isinstance(self._sign, re.Pattern)
+
+    def begin(self) -> None:
+        """A process has been started: looks out for its sign, in what it writes from now on."""
+        self.ready = self._sign is None
+        self._position = self._output.end
+        self._text = ""
+        if isinstance(self._sign, Endpoint):
+            self._task = asyncio_loop(self._io_loop).create_task(self._connect(self._sign))
+
+    def end(self) -> None:
+        """The process has ended."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def look(self) -> None:
+        """Looks at the output that came since the last look."""
+        output = self._output
+        while self.wants_output and self._position < output.end:
+            start = max(self._position, output.start)
+            stop = min(output.end, start + _CHUNK)
+            self._text += self._decoder.decode(output.read(start, stop))
+            self._position = stop
+            assert isinstance(self._sign, re.Pattern)
+            if self._sign.search(self._text):
+                self._found()
+            # The sign may stand half in this piece and half in the next.
+            self._text = self._text[-_CARRY:]
+
+    def _found(self) -> None:
+        self.ready = True
+        self._text = ""
+        self._on_ready()
+
+    async def _connect(self, endpoint: Endpoint) -> None:
+        pause = _FIRST_TRY
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+            except OSError:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, _SLOWEST_TRY)
+                continue
+            writer.close()
+            self._found()
+            return

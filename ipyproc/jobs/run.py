@@ -1,0 +1,237 @@
+"""One process of a job: started, fed, read and signalled, until its exit is seen and its pipes end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import time
+from contextlib import ExitStack
+from signal import SIGKILL
+from typing import TYPE_CHECKING, Protocol, cast
+from weakref import WeakSet
+
+from tornado.ioloop import IOLoop
+from tornado.iostream import PipeIOStream, StreamClosedError
+
+from ipyproc.jobs.command import check
+from ipyproc.jobs.model import JobSpec
+from ipyproc.jobs.output import Output, StreamName
+from ipyproc.jobs.pump import Pipes, Pump
+from ipyproc.jobs.warden import session_members
+from ipyproc.process import Subprocess
+
+if TYPE_CHECKING:
+    from ipyproc.jobs.warden import Warden
+
+__all__ = ["Home", "Run", "Watcher"]
+
+log = logging.getLogger("ipyproc")
+
+_STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
+
+
+class Home(Protocol):
+    """What a process of a job needs of the table in which the job stands."""
+
+    pipes: Pipes
+    warden: Warden
+
+    @property
+    def io_loop(self) -> IOLoop:
+        """The loop on which the jobs live."""
+
+
+class Watcher(Protocol):
+    """Who is told what becomes of a process."""
+
+    def wrote(self) -> None:
+        """It wrote something; in whichever thread read it."""
+
+    def exited(self, run: Run) -> None:
+        """Its exit has been seen; on the loop."""
+
+    def piped_out(self, run: Run) -> None:
+        """One of its pipes is at its end; on the loop."""
+
+    def abandoned(self, run: Run) -> None:
+        """The loop was closed under it."""
+
+
+class Run:
+    """One process of a job, which leads a session of its own.
+
+    It is started by the constructor, in any thread, so that errors reach the caller; `begin` has its
+    pipes read.
+
+    Attributes:
+        started: when, in seconds since the epoch.
+        status: the exit status, negative for a signal; None until the exit has been seen.
+
+    Raises:
+        OSError: it cannot be started. Nothing is left of it by then.
+    """
+
+    def __init__(self, spec: JobSpec, home: Home, output: Output, watcher: Watcher) -> None:
+        self._home = home
+        self._output = output
+        self._watcher = watcher
+        self._spec = spec
+        # From `begin` on the loop alone holds the pumps, and lets go of them when it is closed.
+        self._pumps: WeakSet[Pump] = WeakSet()
+        self._unread: list[Pump] = []
+        self._open = len(_STREAMS)
+        self._begun = False
+        self.status: int | None = None
+        self._start({**os.environ, "PYTHONUNBUFFERED": "1", **spec.env})
+        self.started = time.time()
+
+    @property
+    def pid(self) -> int:
+        """The process id; also that of its process group and its session."""
+        return self._process.pid
+
+    @property
+    def over(self) -> bool:
+        """Whether its exit has been seen, and its pipes are at their end."""
+        return self._begun and self.status is not None and not self._open
+
+    @property
+    def held_open(self) -> bool:
+        """Whether it has exited, and another process still holds one of its pipes."""
+        return self.status is not None and self._open > 0
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether its standard input is open."""
+        return not self._stdin.closed()
+
+    def begin(self) -> None:
+        """Has its pipes read and its input written; to be called on the loop."""
+        self._begun = True
+        while self._unread:
+            self._unread.pop(0).start(self._home.pipes)
+        if self._spec.stdin is not None:
+            self.write(self._spec.stdin, close=True)
+
+    def write(self, data: bytes, *, close: bool) -> None:
+        """Writes to its standard input, and closes it after that; to be called on the loop."""
+        stdin = self._stdin
+        if stdin.closed():
+            return
+        try:
+            written = stdin.write(data)
+        except StreamClosedError:
+            return
+
+        def finished(future: asyncio.Future[None]) -> None:
+            # A child that closed its end, or exited, is no error of the sender's.
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, StreamClosedError):
+                log.warning("Writing to process %d failed: %s", self.pid, error)
+            if close:
+                stdin.close()
+
+        written.add_done_callback(finished)
+
+    def signal(self, signum: int) -> bool:
+        """Signals its process group; whether there was one."""
+        try:
+            os.killpg(self.pid, signum)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            # All that is left of the group are processes of somebody else (setuid).
+            return False
+        return True
+
+    def has_group(self) -> bool:
+        """Whether any process of its group, a zombie perhaps, is still there."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+
+    def has_members(self) -> bool:
+        """Whether any process of its session still runs."""
+        return self.has_group() and bool(session_members(self.pid))
+
+    def cut(self) -> None:
+        """Closes its pipes, though another process may still hold them; to be called on the loop."""
+        for pump in list(self._pumps):
+            pump.cut()
+
+    def release(self) -> None:
+        """Lets go of its group: when nothing of it is left, the warden need not guard it."""
+        if not self.has_group():
+            self._home.warden.release(self.pid)
+
+    def reap(self, seconds: float) -> int | None:
+        """Waits for its exit without the loop, for a moment; for when there is no loop any more."""
+        try:
+            return self._process.proc.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    @property
+    def _stdin(self) -> PipeIOStream:
+        return cast(PipeIOStream, self._process.stdin)
+
+    def _start(self, env: dict[str, str]) -> None:
+        spec, home = self._spec, self._home
+        check(spec.command, spec.cwd, env)
+        with ExitStack() as ours, ExitStack() as theirs:
+            read_ends, write_ends = [], []
+            for _ in _STREAMS:
+                read_end, write_end = os.pipe()
+                ours.callback(os.close, read_end)
+                theirs.callback(os.close, write_end)
+                os.set_blocking(read_end, False)
+                read_ends.append(read_end)
+                write_ends.append(write_end)
+            self._process = Subprocess.on(
+                home.io_loop,
+                spec.command,
+                shell=isinstance(spec.command, str),
+                stdin=Subprocess.STREAM,
+                stdout=write_ends[0],
+                stderr=write_ends[1],
+                cwd=spec.cwd,
+                env=env,
+                start_new_session=True,
+            )
+            home.warden.guard(self.pid)
+            try:
+                self._process.set_exit_callback(self._exited)
+            except OSError:
+                self._undo()
+                raise
+            ours.pop_all()
+        self._unread = [self._pump(*end) for end in zip(_STREAMS, read_ends, strict=True)]
+        self._pumps.update(self._unread)
+
+    def _undo(self) -> None:
+        self.signal(SIGKILL)
+        self._process.proc.wait()
+        self._stdin.close()
+        self._home.warden.release(self.pid)
+
+    def _pump(self, stream: StreamName, fd: int) -> Pump:
+        watcher = self._watcher
+        return Pump(fd, stream, self._output, self._home.io_loop, watcher.wrote, self._ended, self._abandoned)
+
+    def _ended(self) -> None:
+        self._open -= 1
+        self._watcher.piped_out(self)
+
+    def _exited(self, status: int) -> None:
+        self.status = status
+        self._stdin.close()
+        self._watcher.exited(self)
+
+    def _abandoned(self) -> None:
+        self._watcher.abandoned(self)

@@ -1,0 +1,290 @@
+"""The jobs of this kernel: starting them, finding them, ending them all."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
+from ipyproc.jobs.job import Job
+from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, Endpoint, Event, JobSpec, command_of, parse_ready
+from ipyproc.jobs.pump import Pipes
+from ipyproc.jobs.warden import Warden, end_sessions
+from ipyproc.process.watch import asyncio_loop
+
+__all__ = ["JobTable", "Outlook", "jobs", "spawn"]
+
+_END_GRACE = 0.7
+_REAP_SECONDS = 0.2
+
+
+class Outlook(Protocol):
+    """Somebody who looks at all jobs, such as the notebook."""
+
+    def spawned(self, job: Job) -> None:
+        """Called in the thread that spawns, when the job has been started."""
+
+    def happened(self, job: Job, event: Event) -> None:
+        """Called on the jobs' loop; for ``WROTE``, in the guard's thread as well."""
+
+
+class JobTable:
+    """The jobs of this process, by name and by pid.
+
+    ::
+
+        for job in ipyproc.jobs:
+            print(job)
+        ipyproc.jobs["build"]
+        ipyproc.jobs[4211]
+
+    A job stays in the table after its end, until another takes its name or `forget` is called.
+    """
+
+    def __init__(self) -> None:
+        self.pipes = Pipes()
+        self.warden = Warden()
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.RLock()
+        self._io_loop: IOLoop | None = None
+        self._settled = False
+        self._outlooks: list[Outlook] = []
+        self._pid = os.getpid()
+        self._at_exit = False
+
+    # Looking at it
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._jobs or any(job is key or job.pid == key for job in self)
+
+    def __getitem__(self, key: str | int) -> Job:
+        """The job of this name, or of this pid.
+
+        Raises:
+            UnknownJobError: there is none (a `KeyError`).
+        """
+        if isinstance(key, str) and key in self._jobs:
+            return self._jobs[key]
+        pid = int(key) if isinstance(key, str) and key.isdecimal() else key
+        for job in self:
+            if job.pid == pid:
+                return job
+        names = ", ".join(self._jobs) or "none"
+        raise UnknownJobError(f"There is no job {key!r}; the jobs are: {names}.")
+
+    def __repr__(self) -> str:
+        running = sum(not job.done for job in self)
+        return f"<JobTable of {len(self)} jobs, {running} running>"
+
+    # Starting
+
+    def spawn(
+        self,
+        command: str | Sequence[str],
+        *,
+        name: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float | None = None,
+        restart: str = "no",
+        max_restarts: int = 10,
+        ready: str | re.Pattern[str] | Endpoint | None = None,
+        max_output: int = DEFAULT_MAX_OUTPUT,
+        quiet: bool = False,
+    ) -> Job:
+        """Starts a job, and returns at once.
+
+        In a notebook in which the extension is loaded, the cell that calls it shows the job's state
+        and its output, live. Called from another thread, the job still lives on the kernel's loop.
+
+        Args:
+            command: a string goes to the shell; a list is executed as it is.
+            name: its name in the table; by default that of the program.
+            cwd: its working directory.
+            env: variables added to the kernel's environment; ``PYTHONUNBUFFERED=1`` is there already.
+            stdin: written to its standard input, which is closed after it. By default it stays open
+                for `Job.send`.
+            timeout: seconds after which it is stopped.
+            restart: "no", "on-failure" (another exit status than 0, or a signal) or "always".
+            max_restarts: restarts without a healthy while between, until it gives up.
+            ready: a regular expression in its output, or a ``host:port`` that accepts connections,
+                for `Job.ready`.
+            max_output: bytes of output that are kept, 1 GiB by default; past it the oldest go.
+            quiet: whether its cell shows nothing of it.
+
+        Raises:
+            FileNotFoundError: the program does not exist.
+            PermissionError: it may not be executed, or is a directory.
+            OSError: the system has no room for one more process, or no more files may be opened.
+            JobNameError: a job of that name is running.
+            JobSpecError: an argument cannot be (a `ValueError`).
+            NoLoopError: no event loop runs here.
+        """
+        given = command_of(command)
+        with self._lock:
+            spec = JobSpec(
+                command=given,
+                name=self._free_name(name, given),
+                cwd=None if cwd is None else os.path.expanduser(os.fspath(cwd)),
+                env=_checked_env(env),
+                stdin=stdin.encode() if isinstance(stdin, str) else stdin,
+                timeout=timeout,
+                restart=restart,
+                max_restarts=max_restarts,
+                ready=parse_ready(ready) if isinstance(ready, str) else ready,
+                max_output=max_output,
+                quiet=quiet,
+            )
+            self._find_loop()
+            self._end_at_exit()
+            job = Job(spec, self)
+            self._jobs.pop(spec.name, None)
+            self._jobs[spec.name] = job
+        for outlook in tuple(self._outlooks):
+            outlook.spawned(job)
+        return job
+
+    # Being somebody's
+
+    @property
+    def io_loop(self) -> IOLoop:
+        """The loop on which the jobs live.
+
+        Raises:
+            NoLoopError: there is none yet.
+        """
+        if self._io_loop is None:
+            raise NoLoopError("No job has been started yet, so there is no loop for jobs.")
+        return self._io_loop
+
+    def settle(self, io_loop: IOLoop) -> None:
+        """Has all jobs live on ``io_loop``, whatever thread and loop starts them."""
+        self._io_loop = io_loop
+        self._settled = True
+        self.warden.watch(io_loop)
+
+    def add_outlook(self, outlook: Outlook) -> None:
+        """Has ``outlook`` told of every job."""
+        self._outlooks.append(outlook)
+
+    def remove_outlook(self, outlook: Outlook) -> None:
+        """Ends that."""
+        self._outlooks.remove(outlook)
+
+    def tell(self, job: Job, event: Event) -> None:
+        """Hands on what happened to a job."""
+        for outlook in tuple(self._outlooks):
+            outlook.happened(job, event)
+
+    # Ending
+
+    def forget(self, key: str | int) -> None:
+        """Takes a job that has ended out of the table, and gives back its output.
+
+        Raises:
+            UnknownJobError: there is none.
+            JobStateError: it has not ended.
+        """
+        job = self[key]
+        job.release()
+        self._jobs.pop(job.name, None)
+
+    def clear(self) -> None:
+        """Forgets all jobs that have ended."""
+        for job in self:
+            if job.done:
+                self.forget(job.name)
+
+    def end_all(self) -> None:
+        """Ends every job with its process group, now, and waits for it; for the kernel's end.
+
+        SIGTERM, then SIGKILL after a short grace. Blocks for a second or so at most.
+        """
+        if os.getpid() != self._pid:
+            return
+        living = [job for job in self if not job.done]
+        end_sessions([job.pid for job in self if not job.done], _END_GRACE)
+        for job in living:
+            # With the loop at its end nobody else takes the exit status.
+            job.reap(_REAP_SECONDS)
+        self.warden.close()
+
+    def _end_at_exit(self) -> None:
+        if not self._at_exit:
+            self._at_exit = True
+            atexit.register(self.end_all)
+
+    def _find_loop(self) -> None:
+        current = self._io_loop
+        if current is not None and asyncio_loop(current).is_closed():
+            current, self._settled = None, False
+        if current is None or not self._settled:
+            try:
+                asyncio.get_running_loop()
+                current = IOLoop.current()
+            except RuntimeError:
+                pass
+        if current is None:
+            raise NoLoopError(
+                "spawn was called where no event loop runs; call it in a coroutine, or in a notebook."
+            )
+        if current is not self._io_loop:
+            self._io_loop = current
+            self.warden.watch(current)
+
+    def _free_name(self, name: str | None, command: str | tuple[str, ...]) -> str:
+        if name is not None:
+            if not name.strip() or "\n" in name:
+                raise JobSpecError(
+                    f"The job name {name!r} is empty or has a line break; give one such as 'build'."
+                )
+            taken = self._jobs.get(name)
+            if taken is not None and not taken.done:
+                raise JobNameError(
+                    f"A job named {name!r} is running already (pid {taken.pid}); stop it, or give another."
+                )
+            return name
+        base = _program(command)
+        number, candidate = 1, base
+        while candidate in self._jobs:
+            number += 1
+            candidate = f"{base}-{number}"
+        return candidate
+
+
+def _program(command: str | tuple[str, ...]) -> str:
+    """A name for a command: that of its program."""
+    if isinstance(command, tuple):
+        word = command[0] if command else ""
+    else:
+        words = [word for word in command.split() if not re.match(r"\w+=", word)]
+        word = words[0] if words else ""
+    return re.sub(r"[^\w.+-]", "", os.path.basename(word)) or "job"
+
+
+def _checked_env(env: Mapping[str, str] | None) -> dict[str, str]:
+    checked = {} if env is None else {str(key): str(value) for key, value in env.items()}
+    for key, value in checked.items():
+        if not key or "=" in key or "\0" in key + value:
+            raise JobSpecError(f"The environment variable {key!r} has a name or value that cannot be.")
+    return checked
+
+
+jobs = JobTable()
+"""The jobs of this process."""
+
+spawn = jobs.spawn
