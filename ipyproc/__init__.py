@@ -1,1 +1,68 @@
-"""Run processes from a notebook."""
+"""Run processes from a notebook.
+
+``%load_ext ipyproc`` gives a notebook ``%%spawn`` and its companions; `spawn` and `jobs` are the same
+in Python; `ipyproc.process` is the whole of ``tornado.process``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ipyproc.errors import IpyprocError, JobFailed
+    from ipyproc.jobs.job import Job
+    from ipyproc.jobs.model import Result
+    from ipyproc.jobs.table import JobTable, jobs, spawn
+
+__all__ = [
+    "IpyprocError",
+    "Job",
+    "JobFailed",
+    "JobTable",
+    "Result",
+    "jobs",
+    "load_ipython_extension",
+    "spawn",
+    "unload_ipython_extension",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "IpyprocError": "ipyproc.errors",
+    "Job": "ipyproc.jobs.job",
+    "JobFailed": "ipyproc.errors",
+    "JobTable": "ipyproc.jobs.table",
+    "Result": "ipyproc.jobs.model",
+    "jobs": "ipyproc.jobs.table",
+    "spawn": "ipyproc.jobs.table",
+}
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%load_ext ipyproc`` calls."""
+    from ipyproc.notebook.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%unload_ext ipyproc`` calls."""
+    from ipyproc.notebook.extension import unload
+
+    unload(shell)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,141 @@
+"""Publishing to the cell that started a job, from any thread."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ipyproc.jobs.output import StreamName
+
+__all__ = ["Budget", "Cell", "KernelCell", "TerminalCell", "current_cell", "is_batch"]
+
+Bundle = dict[str, str]
+
+
+class Cell(Protocol):
+    """One cell's output area."""
+
+    key: str
+
+    def stream(self, name: StreamName, text: str) -> None:
+        """Appends text to the cell's stdout or stderr."""
+
+    def display(self, bundle: Bundle, display_id: str) -> None:
+        """Shows a display, which can be updated under its id."""
+
+    def update(self, bundle: Bundle, display_id: str) -> None:
+        """Updates a display, in whichever cell it stands."""
+
+    def settle(self, bundle: Bundle, display_id: str) -> None:
+        """Updates a display for the last time."""
+
+
+class KernelCell:
+    """A cell of a front end, known by the message that asked for its execution.
+
+    Messages go out through the session with that parent, which front ends use to find the cell
+    (Jupyter messaging protocol, "parent header"), however many cells have run since. ipykernel's
+    own routing follows the cell that runs now.
+    """
+
+    def __init__(self, kernel: Any, parent: dict[str, Any]) -> None:
+        self._kernel = kernel
+        self._parent = parent
+        self.key = str(parent.get("header", {}).get("msg_id", ""))
+
+    def stream(self, name: StreamName, text: str) -> None:
+        """Appends text to the cell's stdout or stderr."""
+        self._send("stream", {"name": name, "text": text}, self._parent)
+
+    def display(self, bundle: Bundle, display_id: str) -> None:
+        """Shows a display, which can be updated under its id."""
+        self._send("display_data", _content(bundle, display_id), self._parent)
+
+    def update(self, bundle: Bundle, display_id: str) -> None:
+        """Updates a display, in whichever cell it stands."""
+        self._send("update_display_data", _content(bundle, display_id), self._parent)
+
+    settle = update
+
+    def _send(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
+        kernel = self._kernel
+        socket = kernel.iopub_socket
+        if kernel.session is None or socket is None:
+            return
+        kernel.session.send(socket, kind, content, parent=parent, ident=kernel._topic(kind))
+
+
+class TerminalCell:
+    """The terminal, above the prompt; a display is printed when it is first shown."""
+
+    def __init__(self, number: int) -> None:
+        self.key = str(number)
+
+    def stream(self, name: StreamName, text: str) -> None:
+        """Prints text; both streams to the terminal's one."""
+        # While prompt_toolkit has the prompt open, sys.stdout is its proxy, which prints above it.
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def display(self, bundle: Bundle, display_id: str) -> None:
+        """Prints a display."""
+        self.stream("stdout", bundle.get("text/ansi", bundle["text/plain"]) + "\n")
+
+    def update(self, bundle: Bundle, display_id: str) -> None:
+        """Does nothing: what has been printed stays."""
+
+    settle = display
+
+
+def current_cell(shell: InteractiveShell) -> Cell:
+    """The cell that runs in this thread."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return TerminalCell(shell.execution_count)
+    return KernelCell(kernel, kernel.get_parent("shell"))
+
+
+def is_batch(shell: InteractiveShell) -> bool:
+    """Whether the running cell is executed by a program that stops listening when the cell ends.
+
+    nbclient, and with it papermill and nbconvert, asks for executions with ``allow_stdin`` false;
+    front ends with a person before them do not.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return False
+    content = kernel.get_parent("shell").get("content", {})
+    return content.get("allow_stdin", True) is False
+
+
+class Budget:
+    """How many bytes may go to the page now: a token bucket.
+
+    Args:
+        rate: bytes a second.
+        now: the time, in seconds on a clock that only goes forward.
+    """
+
+    def __init__(self, rate: float, now: float | None = None) -> None:
+        self.rate = rate
+        self._left = rate / 2
+        self._at = time.monotonic() if now is None else now
+
+    def available(self, now: float) -> int:
+        """Bytes that may be sent at the time ``now``."""
+        self._left = min(self.rate / 2, self._left + (now - self._at) * self.rate)
+        self._at = now
+        return int(self._left)
+
+    def spend(self, size: int) -> None:
+        """Takes bytes that were sent; the account may be overdrawn by the last message."""
+        self._left -= size
+
+
+def _content(bundle: Bundle, display_id: str) -> dict[str, Any]:
+    data = {kind: text for kind, text in bundle.items() if kind != "text/ansi"}
+    return {"data": data, "metadata": {}, "transient": {"display_id": display_id}}

@@ -1,0 +1,28 @@
+"""The settings: ``%config IPyProc``."""
+
+from __future__ import annotations
+
+from traitlets import Float, Int
+from traitlets.config import Configurable
+
+__all__ = ["IPyProc"]
+
+
+class IPyProc(Configurable):
+    """How jobs show their output in a notebook."""
+
+    cell_bytes = Int(
+        200_000,
+        min=0,
+        help="Bytes of a job's output that its cell shows; then a live tail of the last lines.",
+    ).tag(config=True)
+    tail_lines = Int(15, min=1, help="Lines of the live tail.").tag(config=True)
+    messages_per_second = Float(20.0, min=0.1, help="Messages a second that a job may send to its cell.").tag(
+        config=True
+    )
+    bytes_per_second = Int(
+        500_000, min=1000, help="Bytes of output a second that all jobs together may send to the page."
+    ).tag(config=True)
+    grace = Float(2.0, min=0.0, help="Seconds that %stop waits after SIGINT, and again after SIGTERM.").tag(
+        config=True
+    )

@@ -1,0 +1,128 @@
+"""Loading and unloading: what ``%load_ext ipyproc`` changes in a shell, and puts back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ipyproc.jobs.job import Job
+from ipyproc.jobs.table import jobs
+from ipyproc.notebook.config import IPyProc
+from ipyproc.notebook.foreground import with_awaits
+from ipyproc.notebook.guard import Guard
+from ipyproc.notebook.magics import JobMagics
+from ipyproc.notebook.screen import Screen
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from tornado.ioloop import IOLoop
+
+__all__ = ["load", "unload"]
+
+_loaded: dict[int, ExitStack] = {}
+
+
+def load(shell: InteractiveShell) -> None:
+    """Loads the extension into a shell; harmless when it is loaded already."""
+    if id(shell) in _loaded:
+        return
+    io_loop = _loop_of(shell)
+    config = IPyProc(parent=shell)
+    screen = Screen(shell, io_loop, config)
+    guard = Guard(io_loop, jobs.pipes, screen)
+    magics = JobMagics(shell, jobs, screen, config)
+    with ExitStack() as undo:
+        jobs.settle(io_loop)
+        undo.callback(guard.close)
+        guard.start()
+        undo.callback(screen.close)
+        jobs.add_outlook(screen)
+        undo.callback(jobs.remove_outlook, screen)
+        _register(shell, magics, undo)
+        for event, callback in (("pre_run_cell", screen.cell_begins), ("post_run_cell", screen.cell_ends)):
+            shell.events.register(event, callback)
+            undo.callback(shell.events.unregister, event, callback)
+        _transform(shell.input_transformers_cleanup, _whole_cell, undo)
+        _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, magics.waits), undo)
+        _show_jobs(shell, screen, undo)
+        configurables: list[Any] = shell.configurables
+        configurables.append(config)
+        undo.callback(configurables.remove, config)
+        _loaded[id(shell)] = undo.pop_all()
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Puts the shell back as it was. Jobs that run go on, and stay in ``ipyproc.jobs``."""
+    undo = _loaded.pop(id(shell), None)
+    if undo is not None:
+        undo.close()
+
+
+def _loop_of(shell: InteractiveShell) -> IOLoop:
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        loop: IOLoop = kernel.io_loop
+        return loop
+    from IPython.core import async_helpers
+    from tornado.platform.asyncio import AsyncIOLoop
+
+    # IOLoop.current() would make a loop that nobody runs: IPython runs cells and prompt on its own.
+    shell.enable_gui("asyncio")  # type: ignore[no-untyped-call]
+    asyncio_loop = async_helpers.get_asyncio_loop()  # type: ignore[no-untyped-call]
+    known = AsyncIOLoop._ioloop_for_asyncio.get(asyncio_loop)
+    return known or AsyncIOLoop(asyncio_loop=asyncio_loop, make_current=False)
+
+
+def _register(shell: InteractiveShell, magics: JobMagics, undo: ExitStack) -> None:
+    registered = shell.magics_manager.magics
+    before = {kind: {name: registered[kind].get(name) for name in magics.magics[kind]} for kind in registered}
+    shell.register_magics(magics)
+
+    def restore() -> None:
+        for kind, names in before.items():
+            for name, function in names.items():
+                if function is None:
+                    registered[kind].pop(name, None)
+                else:
+                    registered[kind][name] = function
+
+    undo.callback(restore)
+
+
+def _transform(
+    transformers: list[Callable[[list[str]], list[str]]],
+    transformer: Callable[[list[str]], list[str]],
+    undo: ExitStack,
+) -> None:
+    transformers.insert(0, transformer)
+    undo.callback(transformers.remove, transformer)
+
+
+def _whole_cell(lines: list[str]) -> list[str]:
+    """Gives ``%%spawn ls -la`` alone a body: IPython refuses a cell magic without one."""
+    first, rest = _split(lines)
+    if first.startswith("%%spawn") and not "".join(rest).strip():
+        return [first.rstrip("\n") + "\n", "\n"]
+    return lines
+
+
+def _split(lines: list[str]) -> tuple[str, list[str]]:
+    for number, line in enumerate(lines):
+        if line.strip():
+            return line, lines[number + 1 :]
+    return "", []
+
+
+def _show_jobs(shell: InteractiveShell, screen: Screen, undo: ExitStack) -> None:
+    formatters: Any = shell.display_formatter
+    formatter = formatters.ipython_display_formatter
+    before = formatter.for_type(Job, lambda job: screen.show(job, output=False))
+
+    def restore() -> None:
+        if before is None:
+            formatter.pop(Job, None)
+        else:
+            formatter.for_type(Job, before)
+
+    undo.callback(restore)

@@ -1,0 +1,251 @@
+"""The magics: each parses its line and delegates."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ipyproc.errors import IpyprocError
+from ipyproc.jobs.command import explain_start_error
+from ipyproc.jobs.job import Job
+from ipyproc.jobs.model import EventKind
+from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.foreground import Foreground, plainly, wait_for
+from ipyproc.notebook.options import parse, pick
+
+if TYPE_CHECKING:
+    from ipyproc.jobs.table import JobTable
+    from ipyproc.notebook.config import IPyProc
+    from ipyproc.notebook.screen import Screen
+
+__all__ = ["JobMagics"]
+
+
+@magics_class
+class JobMagics(Magics):
+    """``%%spawn`` and what goes with it."""
+
+    def __init__(self, shell: Any, jobs: JobTable, screen: Screen, config: IPyProc) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        self._jobs = jobs
+        self._screen = screen
+        self._settings = config
+
+    @magic_arguments()
+    @argument("-n", "--name", help="The job's name; by default that of its program.")
+    @argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
+    @argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
+    @argument("--out", metavar="VAR", help="Put its standard output into this variable when it ends.")
+    @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
+    @argument("--no-raise-error", action="store_true", help="With --wait, a failure is no error.")
+    @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
+    @argument("--cwd", metavar="DIR", help="Its working directory.")
+    @argument(
+        "--env", metavar="K=V", action="append", help="A variable for its environment; may be repeated."
+    )
+    @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after so many seconds.")
+    @argument("--restart", metavar="WHEN", help="Start it again: no, on-failure or always.")
+    @argument("--max-restarts", metavar="N", type=int, help="Restarts until it gives up (10).")
+    @argument("--ready", metavar="SIGN", help="Ready by this regex in its output, or this host:port.")
+    @line_cell_magic
+    def spawn(self, line: str, cell: str | None = None) -> object:
+        """Start a job; its output comes live into this cell, and the kernel stays free.
+
+        The command goes to the shell. A cell's body is its standard input; with no command, the
+        body is a script for the shell. Returns the Job, which any cell can await.
+
+        Examples::
+
+            %%spawn ls -la
+
+            %%spawn --name build --timeout 600
+            make -j4
+            make check
+
+            %%spawn sort -n
+            3
+            1
+
+            job = %spawn -q python train.py --epochs 10
+            await job
+
+            %%spawn --name web --ready 127.0.0.1:8000 --restart on-failure
+            python -m http.server 8000
+        """
+        sign = "%" if cell is None else "%%"
+        options, command = parse(self.spawn, line, sign)
+        body = (cell or "") if (cell or "").strip() else None
+        if not command and body is None:
+            raise UsageError(
+                f"{sign}spawn has neither a command nor a script; write {sign}spawn ls -la, "
+                "or put a script into the cell's body."
+            )
+        waits = self.waits(sign + "spawn", [line, cell or ""])
+        stdin = body if command else None
+        job = self._start(options, command or body or "", stdin if stdin or not waits else "")
+        if waits:
+            until_ready = bool(options.ready) and not options.wait
+            return Foreground(job, lambda: plainly(self._foreground(job, options, until_ready)))
+        return job
+
+    @line_magic
+    def wait(self, line: str) -> object:
+        """Wait for jobs in the foreground: ``%wait NAME...``; ■ then interrupts them."""
+        jobs = self._named(line, "%wait")
+        for job in jobs:
+            self._screen.show(job, output=False)
+        return self._awaited(jobs, lambda: wait_for(*jobs))
+
+    @line_magic
+    def stop(self, line: str) -> object:
+        """Stop jobs: ``%stop NAME...``; SIGINT first, SIGTERM and SIGKILL where they are needed."""
+        jobs = self._named(line, "%stop")
+        grace = self._settings.grace
+
+        async def stop() -> None:
+            await asyncio.gather(*(job.stop(grace) for job in jobs))
+            for job in jobs:
+                self._screen.show(job, output=False)
+
+        return self._awaited(jobs, stop)
+
+    @line_magic
+    def restart(self, line: str) -> object:
+        """Stop jobs and start them anew: ``%restart NAME...``; output goes on in their own cells."""
+        jobs = self._named(line, "%restart")
+        grace = self._settings.grace
+
+        async def restart() -> None:
+            await asyncio.gather(*(job.restart(grace) for job in jobs))
+            for job in jobs:
+                self._screen.show(job, start=job.size)
+
+        return self._awaited(jobs, restart)
+
+    @line_magic
+    def send(self, line: str) -> None:
+        """Write a line to a job's standard input: ``%send NAME text``."""
+        name, text = pick(line)
+        if not name:
+            raise UsageError(f"%send needs a job's name and a text; {self._which()}.")
+        with _sentences():
+            self._jobs[name].send(text + "\n")
+
+    @line_magic
+    def logs(self, line: str) -> None:
+        """Show a job's output in this cell, from its beginning, and go on live: ``%logs NAME``."""
+        for job in self._named(line, "%logs"):
+            self._screen.show(job)
+
+    @line_magic
+    def jobs(self, line: str) -> None:
+        """Show all jobs in a live table: name, pid, state, exit, restarts, uptime, CPU, memory, output."""
+        if line.strip():
+            raise UsageError(
+                f"%jobs takes no arguments, {line.strip()!r} was given; for one job see %logs NAME."
+            )
+        self._screen.show_table(self._jobs)
+
+    def waits(self, magic: str, arguments: list[str]) -> bool:
+        """Whether a magic with these arguments is to be awaited by its cell."""
+        if magic in ("%wait", "%stop", "%restart"):
+            return True
+        if magic not in ("%spawn", "%%spawn"):
+            return False
+        try:
+            options, _ = parse(self.spawn, arguments[0] if arguments else "")
+        except UsageError:
+            return False
+        if options.wait:
+            return True
+        return magic == "%%spawn" and not options.bg and is_batch(self._shell)
+
+    def _start(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job:
+        for variable in (options.out, options.err):
+            if variable is not None and not variable.isidentifier():
+                raise UsageError(f"%%spawn: {variable!r} is no name for a variable; give one such as 'text'.")
+        chosen = {"restart": options.restart, "max_restarts": options.max_restarts}
+        with _sentences(command):
+            job = self._jobs.spawn(
+                command,
+                name=options.name,
+                cwd=options.cwd,
+                env=_environment(options.env or []),
+                stdin=stdin,
+                timeout=options.timeout,
+                ready=options.ready,
+                quiet=options.quiet,
+                **{key: value for key, value in chosen.items() if value is not None},
+            )
+        self._fill(job, options.out, options.err)
+        return job
+
+    async def _foreground(self, job: Job, options: argparse.Namespace, until_ready: bool) -> Job:
+        try:
+            await wait_for(job, raise_error=not options.no_raise_error, until_ready=until_ready)
+        finally:
+            self._screen.catch_up([job])
+        return job
+
+    def _fill(self, job: Job, out: str | None, err: str | None) -> None:
+        """Sees to it that the variables have the output when the job has ended."""
+        if out is None and err is None:
+            return
+
+        def fill(event: Any) -> None:
+            if event.kind is EventKind.DONE:
+                if out is not None:
+                    self._shell.user_ns[out] = job.stdout
+                if err is not None:
+                    self._shell.user_ns[err] = job.stderr
+
+        job.subscribe(fill)
+
+    def _awaited(self, jobs: list[Job], work: Callable[[], Coroutine[object, object, object]]) -> Foreground:
+        return Foreground(jobs[0] if len(jobs) == 1 else jobs, lambda: plainly(work()))
+
+    def _named(self, line: str, magic: str) -> list[Job]:
+        names = []
+        while line.strip():
+            name, line = pick(line)
+            names.append(name)
+        if not names:
+            raise UsageError(f"{magic} needs the name of a job; {self._which()}.")
+        with _sentences():
+            return [self._jobs[name] for name in names]
+
+    def _which(self) -> str:
+        return f"the jobs are: {', '.join(job.name for job in self._jobs) or 'none'}"
+
+
+class _sentences:
+    """Turns errors that a user can meet into one plain sentence."""
+
+    def __init__(self, command: str = "") -> None:
+        self._command = command
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, IpyprocError):
+            raise UsageError(str(error)) from None
+        if isinstance(error, OSError):
+            raise UsageError(explain_start_error(error, self._command)) from None
+
+
+def _environment(pairs: list[str]) -> dict[str, str]:
+    environment = {}
+    for pair in pairs:
+        key, sign, value = pair.strip("\"'").partition("=")
+        if not sign or not key:
+            raise UsageError(f"%%spawn: --env {pair!r} is not of the form NAME=value; write --env MODE=fast.")
+        environment[key] = value.strip("\"'")
+    return environment

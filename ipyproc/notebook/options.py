@@ -1,0 +1,75 @@
+"""From a magic's line to its options and its command."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+
+__all__ = ["parse", "parser_of", "pick"]
+
+_WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
+
+
+def parser_of(magic: Callable[..., Any]) -> argparse.ArgumentParser:
+    """The parser that ``magic_arguments`` made for a magic."""
+    parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
+    return parser
+
+
+def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argparse.Namespace, str]:
+    """The options at the beginning of a line, and the rest of it, as it stands.
+
+    The rest is the shell's: it is neither split nor unquoted.
+
+    Raises:
+        UsageError: an option that is unknown, or has a value that cannot be; in one sentence.
+    """
+    parser = parser_of(magic)
+    name = sign + parser.prog
+    taking = {option: action.nargs != 0 for action in parser._actions for option in action.option_strings}
+    position = 0
+    while match := _WORD.match(line, position):
+        word = match[1]
+        if word == "--":
+            options, rest = line[:position], line[match.end() :]
+            break
+        if not word.startswith("-") or word == "-":
+            options, rest = line[:position], line[position:]
+            break
+        position = match.end()
+        known = word.split("=", 1)[0]
+        if known not in taking and not (word[:2] in taking and not word.startswith("--")):
+            raise UsageError(
+                f"{name} has no option {known!r}; its options are {', '.join(_names(parser))} (see {name}?)."
+            )
+        if taking.get(word):
+            value = _WORD.match(line, position)
+            position = value.end() if value else position
+    else:
+        options, rest = line, ""
+    try:
+        found: argparse.Namespace = parser.parse_argstring(options)  # type: ignore[attr-defined]
+    except UsageError as error:
+        raise UsageError(f"{name}: {error} (see {name}?).") from None
+    except ValueError as error:
+        raise UsageError(f"{name}: the options {options.strip()!r} cannot be read: {error}.") from None
+    return found, rest.strip()
+
+
+def pick(line: str) -> tuple[str, str]:
+    """The first word of a line, unquoted, and the rest."""
+    match = _WORD.match(line)
+    if not match:
+        return "", ""
+    word = match[1]
+    if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
+        word = word[1:-1]
+    return word, line[match.end() :].strip()
+
+
+def _names(parser: argparse.ArgumentParser) -> list[str]:
+    return [action.option_strings[-1] for action in parser._actions if action.option_strings]

@@ -1,0 +1,193 @@
+"""Snapshots to rich renderables, and those to what a cell can show. No IPython, no jobs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.terminal_theme import DEFAULT_TERMINAL_THEME
+from rich.text import Text
+
+from ipyproc.errors import signal_name
+from ipyproc.jobs.model import JobState, Snapshot, describe_status
+
+if TYPE_CHECKING:
+    from ipyproc.jobs.usage import Usage
+
+__all__ = ["bundle", "human_bytes", "human_seconds", "jobs_table", "status_line", "tail_block"]
+
+# Legible on white and on near-black, and told apart by their glyphs as well.
+_BLUE, _GREEN, _RED, _AMBER, _GREY = "#2f7fd6", "#2a9d4a", "#d9483b", "#b8860b", "#808080"
+
+_GLYPHS = {
+    JobState.RUNNING: ("●", _BLUE),
+    JobState.STOPPING: ("◌", _AMBER),
+    JobState.BACKOFF: ("↻", _AMBER),
+    JobState.GAVE_UP: ("✗", _RED),
+}
+
+_PRE = (
+    '<pre style="margin:0;padding:2px 0;white-space:pre-wrap;line-height:normal;background:transparent;'
+    "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace);"
+    'font-size:var(--jp-code-font-size,13px)">{code}</pre>'
+)
+
+
+def status_line(snapshot: Snapshot) -> RenderableType:
+    """A job's state, on one line: what runs, how it goes or went, and what there is to say."""
+    glyph, colour = _mark(snapshot)
+    line = Text.assemble((f"{glyph} ", colour), no_wrap=False)
+    if snapshot.name != snapshot.command.split(" ")[0].rsplit("/", 1)[-1]:
+        line.append(f"{snapshot.name}: ", "bold")
+    line.append(_shortened(snapshot.command, 100), "bold")
+    line.append("  ")
+    line.append(_ending(snapshot), colour)
+    parts = []
+    if not snapshot.state.done:
+        parts.append(f"pid {snapshot.pid}")
+    parts.append(human_seconds(snapshot.elapsed))
+    if snapshot.restarts:
+        parts.append(
+            f"{snapshot.restarts} restart{'s' if snapshot.restarts > 1 else ''} of {snapshot.max_restarts}"
+        )
+    if snapshot.ready is not None and not snapshot.state.done:
+        parts.append("ready" if snapshot.ready else "not ready yet")
+    line.append("".join(f" · {part}" for part in parts), _GREY)
+    for note in snapshot.notes:
+        line.append(f" · {note}", _AMBER)
+    return line
+
+
+def tail_block(tail: str, hidden: int, name: str) -> RenderableType:
+    """The end of an output of which the cell shows no more, and how to get all of it."""
+    text = Text()
+    text.append(f"… {human_bytes(hidden)} not shown; ipyproc.jobs[{name!r}].output has all of it …\n", _GREY)
+    text.append_text(Text.from_ansi(tail.rstrip("\n")))
+    return text
+
+
+def jobs_table(
+    snapshots: Sequence[Snapshot], usage: dict[int, tuple[float | None, Usage]], width: int
+) -> Table:
+    """The table of jobs; a narrow screen drops columns, not rows.
+
+    Args:
+        snapshots: one a job.
+        usage: by pid, the CPU in percent of a core (None when it has not been measured yet) and the rest.
+        width: of the screen, in characters.
+    """
+    table = Table(box=None, pad_edge=False, header_style=f"bold {_GREY}", padding=(0, 2, 0, 0))
+    columns = [name for name, least in _COLUMNS if width >= least]
+    for name in columns:
+        table.add_column(
+            name,
+            justify="right" if name in _NUMBERS else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if name == "last line" else None,
+        )
+    for snapshot in snapshots:
+        cells = _row(snapshot, usage.get(snapshot.pid))
+        table.add_row(*(cells[name] for name in columns))
+    return table
+
+
+def bundle(renderable: RenderableType, width: int) -> dict[str, str]:
+    """What a front end can show of a renderable: HTML, plain text, and text with ANSI colours."""
+    console = Console(
+        file=io.StringIO(),
+        record=True,
+        width=width,
+        force_terminal=True,
+        force_jupyter=False,
+        color_system="truecolor",
+        legacy_windows=False,
+        highlight=False,
+    )
+    console.print(renderable, soft_wrap=not isinstance(renderable, Table))
+    ansi = console.export_text(styles=True, clear=False).rstrip("\n")
+    plain = "\n".join(line.rstrip() for line in console.export_text(clear=False).rstrip("\n").split("\n"))
+    html = console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=_PRE, inline_styles=True)
+    return {"text/plain": plain, "text/html": html.replace("\n</pre>", "</pre>"), "text/ansi": ansi}
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration for people, such as ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def human_bytes(size: float) -> str:
+    """A size for people, in decimal units, such as ``512 B`` or ``21.9 MB``."""
+    if size < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} GB"
+
+
+_COLUMNS = (
+    ("name", 0),
+    ("pid", 40),
+    ("state", 0),
+    ("exit", 50),
+    ("restarts", 100),
+    ("uptime", 70),
+    ("CPU", 80),
+    ("memory", 80),
+    ("output", 60),
+    ("last line", 110),
+)
+_NUMBERS = {"pid", "restarts", "uptime", "CPU", "memory", "output"}
+
+
+def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[str, Text]:
+    glyph, colour = _mark(snapshot)
+    state = "ready" if snapshot.ready and snapshot.state is JobState.RUNNING else snapshot.state.value
+    last = snapshot.exits[-1].status if snapshot.exits else None
+    cpu = f"{usage[0]:.0f} %" if usage and usage[0] is not None else ""
+    budget = "" if snapshot.max_restarts is None else f"{snapshot.restarts}/{snapshot.max_restarts}"
+    seconds = snapshot.elapsed if snapshot.uptime is None else snapshot.uptime
+    return {
+        "name": Text(_shortened(snapshot.name, 24), "bold"),
+        "pid": Text(str(snapshot.pid)),
+        "state": Text(f"{glyph} {state}", colour),
+        "exit": Text("" if last is None else describe_status(last), "" if last == 0 else _RED),
+        "restarts": Text(budget),
+        "uptime": Text(human_seconds(seconds)),
+        "CPU": Text(cpu),
+        "memory": Text(human_bytes(usage[1].rss) if usage and usage[1].rss else ""),
+        "output": Text(human_bytes(snapshot.size)),
+        "last line": Text(Text.from_ansi(_shortened(snapshot.last_line, 80)).plain, _GREY),
+    }
+
+
+def _mark(snapshot: Snapshot) -> tuple[str, str]:
+    if snapshot.state is JobState.EXITED:
+        return ("✓", _GREEN) if snapshot.returncode == 0 else ("✗", _RED)
+    return _GLYPHS[snapshot.state]
+
+
+def _ending(snapshot: Snapshot) -> str:
+    if not snapshot.state.done:
+        return snapshot.state.value
+    status = snapshot.returncode or 0
+    if snapshot.state is JobState.GAVE_UP:
+        return "gave up"
+    return signal_name(-status) if status < 0 else f"exit {status}"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,250 @@
+"""All views of a kernel: when each is flushed, and how much may go to the page."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from ipyproc.jobs.model import Event, EventKind
+from ipyproc.notebook.cells import Budget, Cell, current_cell, is_batch
+from ipyproc.notebook.table import LiveTable
+from ipyproc.notebook.view import CellView
+from ipyproc.process.watch import on_loop
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from tornado.ioloop import IOLoop
+
+    from ipyproc.jobs.job import Job
+    from ipyproc.notebook.config import IPyProc
+
+__all__ = ["Screen"]
+
+_TICK_SECONDS = 0.5
+_TICKS_A_ROUND = 2
+_PAST_ALL_PAUSES = 10.0
+_PAGE_WIDTH = 140
+
+
+class Screen:
+    """Shows jobs in the cells that started them; an outlook on the table of jobs.
+
+    Any thread may flush, one at a time: the loop by a timer, the guard while the loop is held.
+    """
+
+    def __init__(self, shell: InteractiveShell, io_loop: IOLoop, config: IPyProc) -> None:
+        self._shell = shell
+        self._io_loop = io_loop
+        self._config = config
+        self._lock = threading.RLock()
+        self._views: dict[Job, list[CellView]] = {}
+        self._cells: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
+        self._dirty: set[CellView] = set()
+        self._ticking: deque[CellView] = deque()
+        self._budget = Budget(config.bytes_per_second)
+        self._running: Cell | None = None
+        self._batch = False
+        self._timer: object | None = None
+        self._timer_due = 0.0
+        self._poked = False
+        self._ticker: object | None = None
+        self._table: LiveTable | None = None
+
+    # An outlook on the jobs
+
+    def spawned(self, job: Job) -> None:
+        """Gives a new job its view, in the cell that runs in this thread."""
+        if not job.quiet:
+            self.show(job)
+
+    def happened(self, job: Job, event: Event) -> None:
+        """Takes note of an event, and shows it when it is due."""
+        views = self._views.get(job)
+        if not views:
+            return
+        if event.kind is EventKind.AWAITED:
+            self._bring(views)
+            return
+        with self._lock:
+            for view in views:
+                view.status_changed |= event.kind is not EventKind.WROTE
+                self._dirty.add(view)
+            if event.kind is EventKind.DONE and self._batch:
+                self.flush_all()
+        self._schedule()
+
+    # Views
+
+    def show(self, job: Job, *, output: bool = True, start: int = 0) -> None:
+        """Shows a job in the running cell, from an offset in its output on.
+
+        A cell shows a job once: asked for a second time, nothing happens.
+        """
+        cell = current_cell(self._shell)
+        with self._lock:
+            shown_in = self._cells.setdefault(job, set())
+            if cell.key in shown_in:
+                return
+            shown_in.add(cell.key)
+            self._batch = is_batch(self._shell)
+            paced = not self._batch and getattr(self._shell, "kernel", None) is not None
+            view = CellView(job, cell, self._config, paced=paced, output=output, start=start)
+            self._running = cell
+            self._views.setdefault(job, []).append(view)
+            view.open(time.monotonic())
+            self._ticking.append(view)
+            self._dirty.add(view)
+        self._schedule()
+
+    def show_table(self, jobs: Iterable[Job]) -> None:
+        """Shows all jobs in a table in the running cell; the table before it stays as it is."""
+        cell = current_cell(self._shell)
+        in_kernel = getattr(self._shell, "kernel", None) is not None
+        width = _PAGE_WIDTH if in_kernel else shutil.get_terminal_size().columns
+        if self._table is not None:
+            self._table.close()
+        self._table = LiveTable(jobs, cell, self._io_loop, width)
+        self._table.open(live=in_kernel and not is_batch(self._shell))
+
+    def catch_up(self, jobs: Iterable[Job]) -> None:
+        """Shows what these jobs have written so far, due or not, as far as their cells have room."""
+        with self._lock:
+            now = time.monotonic() + _PAST_ALL_PAUSES
+            for view in [view for job in jobs for view in self._views.get(job, ())]:
+                self._flush(view, now, self._carrier())
+
+    def flush_due(self, now: float | None = None) -> float:
+        """Flushes what is due; returns when the next flush is."""
+        with self._lock:
+            now = time.monotonic() if now is None else now
+            carrier = self._carrier()
+            for view in list(self._dirty):
+                if view.due(now, now) <= now and (carrier is not None or not self._batch):
+                    self._flush(view, now, carrier)
+            # An overdrawn page budget holds back the paced views until it has something to give.
+            wait = max(0.0, (2048 - self._budget.available(now)) / self._budget.rate)
+            return min((view.due(now, now + wait) for view in self._dirty), default=float("inf"))
+
+    def flush_all(self) -> None:
+        """Flushes everything now, due or not; for a cell that stops listening."""
+        with self._lock:
+            now = time.monotonic() + _PAST_ALL_PAUSES
+            carrier = self._carrier()
+            for view in list(self._dirty):
+                self._flush(view, now, carrier)
+
+    def tick(self) -> None:
+        """Flushes what is due and sees to the next time; on the loop."""
+        self._timer = None
+        self._arm(self.flush_due())
+
+    # The running cell, for batch runs
+
+    def cell_begins(self, _info: object = None) -> None:
+        """A cell begins to run."""
+        with self._lock:
+            self._running = current_cell(self._shell)
+            self._batch = is_batch(self._shell)
+        if self._dirty:
+            self._schedule()
+
+    def cell_ends(self, _result: object = None) -> None:
+        """A cell ends; in a batch run nobody listens to it after this."""
+        with self._lock:
+            if self._batch and self._running is not None:
+                for views in self._views.values():
+                    for view in views:
+                        self._dirty.add(view)
+                self.flush_all()
+                for view in list(self._dirty):
+                    view.postpone()
+            self._running = None
+
+    def close(self) -> None:
+        """Shows what there is to show, and ends."""
+        with self._lock:
+            self.flush_all()
+            if self._table is not None:
+                self._table.close()
+            self._views.clear()
+            self._dirty.clear()
+            self._ticking.clear()
+            for handle in (self._timer, self._ticker):
+                if handle is not None:
+                    self._io_loop.remove_timeout(handle)
+            self._timer = self._ticker = None
+
+    def _carrier(self) -> Cell | None:
+        return self._running if self._batch else None
+
+    def _bring(self, views: list[CellView]) -> None:
+        """In a batch run, the cell that awaits a job gets the output that is still to come."""
+        with self._lock:
+            if self._batch and self._running is not None:
+                for view in views:
+                    if view.cell.key != self._running.key:
+                        view.move(self._running)
+
+    def _flush(self, view: CellView, now: float, carrier: Cell | None) -> None:
+        self._budget.spend(view.flush(now, max(0, self._budget.available(now)), carrier))
+        if view.finished:
+            self._drop(view)
+        elif view.due(now, now) == float("inf"):
+            self._dirty.discard(view)
+
+    def _drop(self, view: CellView) -> None:
+        self._dirty.discard(view)
+        for job, views in list(self._views.items()):
+            if view in views:
+                views.remove(view)
+                if not views:
+                    del self._views[job]
+        if view in self._ticking:
+            self._ticking.remove(view)
+
+    def _schedule(self) -> None:
+        # Of many events while the loop is held, one callback is enough.
+        if not self._poked:
+            self._poked = True
+            on_loop(self._io_loop, self._arm_soon)
+
+    def _arm_soon(self) -> None:
+        self._poked = False
+        now = time.monotonic()
+        if self._timer is not None and self._timer_due <= now:
+            return
+        self._arm(self.flush_due(now))
+        if self._ticker is None and self._ticking:
+            self._ticker = self._io_loop.call_later(_TICK_SECONDS, self._tick_clocks)
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._io_loop.remove_timeout(self._timer)
+            self._timer = None
+        if due != float("inf"):
+            self._timer_due = due
+            self._timer = self._io_loop.call_later(max(0.0, due - time.monotonic()), self.tick)
+
+    def _tick_clocks(self) -> None:
+        """Has a few elapsed times shown anew, so that many idle jobs cost next to nothing."""
+        self._ticker = None
+        with self._lock:
+            now = time.monotonic()
+            left = _TICKS_A_ROUND
+            for _ in range(len(self._ticking)):
+                view = self._ticking[0]
+                self._ticking.rotate(-1)
+                if left and view.tick_due(now):
+                    view.status_changed = True
+                    self._dirty.add(view)
+                    left -= 1
+            if self._ticking:
+                self._ticker = self._io_loop.call_later(_TICK_SECONDS, self._tick_clocks)
+        self._arm(self.flush_due())

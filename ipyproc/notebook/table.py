@@ -1,0 +1,83 @@
+"""The live table of jobs: ``%jobs``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ipyproc.jobs.usage import CpuMeter, Usage, sample
+from ipyproc.process.watch import asyncio_loop, on_loop
+
+if TYPE_CHECKING:
+    from tornado.ioloop import IOLoop
+
+    from ipyproc.jobs.job import Job
+    from ipyproc.notebook.cells import Bundle, Cell
+
+__all__ = ["LiveTable"]
+
+_PAUSE = 1.0
+
+
+class LiveTable:
+    """One display of all jobs, updated once a second as long as any of them runs.
+
+    Args:
+        jobs: gives the jobs, each time anew.
+        cell: where the table stands.
+        io_loop: the jobs' loop; processes are measured in a thread beside it.
+        width: of the screen, in characters.
+    """
+
+    def __init__(self, jobs: Iterable[Job], cell: Cell, io_loop: IOLoop, width: int) -> None:
+        self._jobs = jobs
+        self._cell = cell
+        self._io_loop = io_loop
+        self._width = width
+        self._display_id = f"ipyproc-{uuid.uuid4()}"
+        self._meter = CpuMeter(time.monotonic)
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def open(self, live: bool) -> None:
+        """Shows the table, and keeps it up to date when ``live``."""
+        self._cell.display(self._bundle(sample(self._pids())), self._display_id)
+        if live:
+            on_loop(self._io_loop, self._begin)
+
+    def close(self) -> None:
+        """Leaves the table as it is."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        if not self._closed:
+            self._task = asyncio_loop(self._io_loop).create_task(self._keep_up())
+
+    async def _keep_up(self) -> None:
+        loop, shown = asyncio.get_running_loop(), ""
+        while True:
+            pids = self._pids()
+            usages = await loop.run_in_executor(None, sample, pids) if pids else {}
+            bundle = self._bundle(usages)
+            if bundle["text/ansi"] != shown:
+                shown = bundle["text/ansi"]
+                self._cell.update(bundle, self._display_id)
+            if not pids:
+                return
+            await asyncio.sleep(_PAUSE)
+
+    def _pids(self) -> list[int]:
+        return [job.pid for job in self._jobs if not job.done]
+
+    def _bundle(self, usages: dict[int, Usage]) -> Bundle:
+        from ipyproc.notebook import render
+
+        percent = self._meter.update(usages)
+        snapshots = [job.snapshot() for job in self._jobs]
+        measured = {pid: (percent.get(pid), usage) for pid, usage in usages.items()}
+        return render.bundle(render.jobs_table(snapshots, measured, self._width), self._width)

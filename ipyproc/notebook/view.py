@@ -1,0 +1,250 @@
+"""What a cell shows of a job: a status line and the live output, within a budget."""
+
+from __future__ import annotations
+
+import codecs
+import math
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+from ipyproc.jobs.model import Snapshot
+
+if TYPE_CHECKING:
+    from ipyproc.jobs.output import StreamName
+    from ipyproc.notebook.cells import Bundle, Cell
+    from ipyproc.notebook.config import IPyProc
+
+__all__ = ["CellView", "Shown"]
+
+_WIDTH = 120
+_LARGEST_MESSAGE = 100_000
+_LARGEST_UNPACED = 1_000_000
+_MOST_RUNS = 4
+_DISPLAY_PAUSE = 0.25
+_TAIL_BYTES = 8192
+
+
+class Shown(Protocol):
+    """What a view needs to know of a job, local or not."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen to it."""
+
+    @property
+    def size(self) -> int:
+        """The offset past the newest byte of its output."""
+
+    def snapshot(self) -> Snapshot:
+        """A picture of this moment."""
+
+    def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
+        """The bytes between two offsets, in stretches of one stream each."""
+
+    def read(self, start: int, stop: int | None) -> bytes:
+        """The bytes between two offsets."""
+
+    def tail(self, n: int, max_bytes: int | None) -> str:
+        """The last lines, of at most so many bytes."""
+
+
+class CellView:
+    """One cell's view of one job.
+
+    A view is flushed by its screen, in one thread at a time. It takes what is to be shown from the
+    job's own output, from where it got to: nothing is queued for it.
+
+    Args:
+        job: what is shown.
+        cell: where.
+        config: the budget.
+        paced: whether the cell belongs to a page that must not be flooded; a saved notebook or a
+            terminal takes everything.
+        output: whether the output is shown, or the status line alone.
+        start: the offset in the output to begin at.
+    """
+
+    def __init__(
+        self, job: Shown, cell: Cell, config: IPyProc, *, paced: bool, output: bool = True, start: int = 0
+    ) -> None:
+        self.job = job
+        self.cell = cell
+        self.finished = False
+        self.status_changed = True
+        self._config = config
+        self._paced = paced
+        self._output = output
+        self._position = start
+        self._shown = 0
+        self._status_id = f"ipyproc-{uuid.uuid4()}"
+        self._status: str | None = None
+        self._status_due = 0.0
+        self._tail_id: str | None = None
+        self._tail_end = -1
+        self._tail_due = 0.0
+        self._output_due = 0.0
+        self._later_id: str | None = None
+        self._later = ""
+        self._target = cell
+        self._decoders = _decoders()
+        self._opened = 0.0
+
+    def open(self, now: float) -> None:
+        """Shows the status line for the first time."""
+        self._show_status(now, self.cell)
+
+    def move(self, cell: Cell) -> None:
+        """Has the output that is still to come appear in another cell."""
+        self._target = cell
+        self._later_id = None
+
+    def postpone(self) -> None:
+        """The cell stops listening: output that comes later goes into a display it leaves behind."""
+        if self._output and self._later_id is None and not self.finished:
+            self._later_id = f"ipyproc-{uuid.uuid4()}"
+            self._later = ""
+            self._target.display({"text/plain": ""}, self._later_id)
+
+    def flush(self, now: float, allowance: int, carrier: Cell | None = None) -> int:
+        """Shows what is new and due.
+
+        Args:
+            now: the time, in seconds on a clock that only goes forward.
+            allowance: how many bytes of output may go to the page.
+            carrier: the cell through which displays are updated, where that is not their own.
+
+        Returns:
+            How many bytes of output were sent.
+        """
+        done = self.job.done
+        sent = 0
+        if self._output:
+            if self._tail_id is None:
+                sent = self._flush_stream(now, allowance, carrier)
+            if self._tail_id is not None:
+                sent += self._flush_tail(now, done)
+        caught_up = not self._output or self._position >= self.job.size or self._tail_id is not None
+        if self.status_changed and (now >= self._status_due or done):
+            self._show_status(now, carrier or self.cell)
+        if done and caught_up:
+            self._end_stream(carrier)
+            self.finished = True
+        return sent
+
+    def due(self, now: float, page_free_at: float) -> float:
+        """When `flush` should be called next; infinity when nothing is new."""
+        due = math.inf
+        if self.finished:
+            return due
+        if self._output and self._tail_id is None and self._position < self.job.size:
+            due = max(self._output_due, page_free_at if self._paced else now)
+        elif self._tail_id is not None and self._tail_end != self.job.size:
+            due = self._tail_due
+        if self.status_changed:
+            due = min(due, self._status_due)
+        if self.job.done:
+            due = (
+                min(due, now) if not self._output or self._tail_id or self._position >= self.job.size else due
+            )
+        return due
+
+    def tick_due(self, now: float) -> bool:
+        """Whether the elapsed time should be shown anew; rarer the longer the job runs."""
+        return now >= self._status_due + min(60.0, max(0.75, (now - self._opened) / 20))
+
+    def _flush_stream(self, now: float, allowance: int, carrier: Cell | None) -> int:
+        size = self.job.size - self._position
+        if size <= 0 or (self._paced and now < self._output_due):
+            return 0
+        limit = _LARGEST_UNPACED
+        if self._paced:
+            room = max(0, self._config.cell_bytes - self._shown)
+            limit = min(room, allowance, _LARGEST_MESSAGE)
+            if room <= limit and size > room:
+                limit = self._whole_lines(room)
+                self._tail_id = f"ipyproc-{uuid.uuid4()}"
+        sent = 0
+        while size > 0 and limit > 0:
+            step = min(size, limit)
+            self._send(self._position, self._position + step, carrier)
+            self._position += step
+            self._shown += step
+            sent += step
+            size -= step
+            if self._paced:
+                break
+        self._output_due = now + 1 / self._config.messages_per_second
+        if self._tail_id is not None:
+            self._end_stream(carrier)
+            self._target.display(self._tail_bundle(), self._tail_id)
+        return sent
+
+    def _whole_lines(self, room: int) -> int:
+        """How much of ``room`` the next whole lines take; all of it when there is no line's end."""
+        data = self.job.read(self._position, self._position + room)
+        return data.rfind(b"\n") + 1 or room
+
+    def _flush_tail(self, now: float, done: bool) -> int:
+        size = self.job.size
+        if size == self._tail_end or (now < self._tail_due and not done) or self._tail_id is None:
+            return 0
+        bundle = self._tail_bundle()
+        self._tail_end, self._tail_due = size, now + _DISPLAY_PAUSE
+        self._target.update(bundle, self._tail_id)
+        return sum(map(len, bundle.values()))
+
+    def _tail_bundle(self) -> Bundle:
+        from ipyproc.notebook import render
+
+        tail = self.job.tail(self._config.tail_lines, _TAIL_BYTES)
+        hidden = self.job.size - self._position
+        return render.bundle(render.tail_block(tail, hidden, self.job.name), _WIDTH)
+
+    def _send(self, start: int, stop: int, carrier: Cell | None) -> None:
+        runs = self.job.runs(start, stop)
+        if len(runs) > _MOST_RUNS:
+            # Two pipes have no order between them finer than the reading of them.
+            names: tuple[StreamName, ...] = ("stdout", "stderr")
+            runs = [(name, b"".join(data for other, data in runs if other == name)) for name in names]
+        for name, data in runs:
+            self._write(name, self._decoders[name].decode(data), carrier)
+
+    def _end_stream(self, carrier: Cell | None) -> None:
+        for name, decoder in self._decoders.items():
+            self._write(name, decoder.decode(b"", final=True), carrier)
+        self._decoders = _decoders()
+
+    def _write(self, name: StreamName, text: str, carrier: Cell | None) -> None:
+        if not text:
+            return
+        if self._later_id is None:
+            self._target.stream(name, text)
+        elif carrier is not None:
+            self._later += text
+            carrier.update({"text/plain": self._later}, self._later_id)
+
+    def _show_status(self, now: float, through: Cell) -> None:
+        from ipyproc.notebook import render
+
+        self.status_changed = False
+        bundle = render.bundle(render.status_line(self.job.snapshot()), _WIDTH)
+        first = self._status is None
+        if first:
+            self._opened = now
+            self.cell.display(bundle, self._status_id)
+        elif bundle["text/ansi"] != self._status:
+            if self.job.done:
+                through.settle(bundle, self._status_id)
+            else:
+                through.update(bundle, self._status_id)
+        self._status = bundle["text/ansi"]
+        self._status_due = now + _DISPLAY_PAUSE
+
+
+def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
+    make = codecs.getincrementaldecoder("utf-8")
+    return {"stdout": make("replace"), "stderr": make("replace")}
