@@ -123,7 +123,10 @@ class Warden:
     def watch(self, io_loop: IOLoop) -> None:
         """Has ``io_loop`` see the warden's exit from now on, and replace it at once."""
         with self._lock:
+            if io_loop is self._io_loop:
+                return
             self._io_loop = io_loop
+            self._retry_queued = False  # The loop before may be closed, with what was queued on it.
             if self._program is not None:
                 self._program.watch(io_loop)
 

@@ -260,6 +260,24 @@ def test_revive_replaces_a_killed_warden_that_has_something_to_guard(warden: War
         assert not warden.revive()
 
 
+def test_a_warden_moves_to_another_loop_and_watching_twice_costs_no_fd(warden: Warden) -> None:
+    async def killed_and_replaced() -> None:
+        warden.watch(IOLoop.current())
+        fds = len(open_fds())
+        warden.watch(IOLoop.current())
+        assert len(open_fds()) == fds
+        before = warden.pid
+        started(before).kill()
+        await until(lambda: warden.pid not in (None, before))
+
+    with sessions(1) as (job,):
+        warden.guard(job.pid)
+        for _ in range(2):
+            asyncio.run(killed_and_replaced())
+        warden.close()
+        assert job.wait(0.1) == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("when", ["before the first guard", "after it"])
 def test_a_watched_warden_is_replaced_as_soon_as_it_is_killed(
     warden: Warden, when: str, caplog: pytest.LogCaptureFixture
