@@ -244,8 +244,8 @@ class _sentences:
 def _environment(pairs: list[str]) -> dict[str, str]:
     environment = {}
     for pair in pairs:
-        key, sign, value = pair.strip("\"'").partition("=")
+        key, sign, value = pair.partition("=")
         if not sign or not key:
             raise UsageError(f"%%spawn: --env {pair!r} is not of the form NAME=value; write --env MODE=fast.")
-        environment[key] = value.strip("\"'")
+        environment[key] = value
     return environment

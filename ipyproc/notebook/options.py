@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,7 @@ def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argpar
     else:
         options, rest = line, ""
     try:
-        found: argparse.Namespace = parser.parse_argstring(options)  # type: ignore[attr-defined]
+        found = parser.parse_args(shlex.split(options))
     except UsageError as error:
         raise UsageError(f"{name}: {error} (see {name}?).") from None
     except ValueError as error:

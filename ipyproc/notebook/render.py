@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
@@ -81,17 +82,19 @@ def jobs_table(
     """
     table = Table(box=None, pad_edge=False, header_style=f"bold {_GREY}", padding=(0, 2, 0, 0))
     columns = [name for name, least in _COLUMNS if width >= least]
+    rows = [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots]
     for name in columns:
+        # Only the last line gives way: a column of figures that is cut short says nothing.
+        widest = max(cell_len(name), *(row[name].cell_len for row in rows)) if rows else None
         table.add_column(
             name,
             justify="right" if name in _NUMBERS else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=1 if name == "last line" else None,
+            min_width=None if name == "last line" else widest,
         )
-    for snapshot in snapshots:
-        cells = _row(snapshot, usage.get(snapshot.pid))
-        table.add_row(*(cells[name] for name in columns))
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
     return table
 
 

@@ -27,7 +27,6 @@ __all__ = ["Screen"]
 
 _TICK_SECONDS = 0.5
 _TICKS_A_ROUND = 2
-_PAST_ALL_PAUSES = 10.0
 _PAGE_WIDTH = 140
 
 
@@ -114,9 +113,8 @@ class Screen:
     def catch_up(self, jobs: Iterable[Job]) -> None:
         """Shows what these jobs have written so far, due or not, as far as their cells have room."""
         with self._lock:
-            now = time.monotonic() + _PAST_ALL_PAUSES
             for view in [view for job in jobs for view in self._views.get(job, ())]:
-                self._flush(view, now, self._carrier())
+                self._flush(view, time.monotonic(), self._carrier(), force=True)
 
     def flush_due(self, now: float | None = None) -> float:
         """Flushes what is due; returns when the next flush is."""
@@ -133,10 +131,8 @@ class Screen:
     def flush_all(self) -> None:
         """Flushes everything now, due or not; for a cell that stops listening."""
         with self._lock:
-            now = time.monotonic() + _PAST_ALL_PAUSES
-            carrier = self._carrier()
             for view in list(self._dirty):
-                self._flush(view, now, carrier)
+                self._flush(view, time.monotonic(), self._carrier(), force=True)
 
     def tick(self) -> None:
         """Flushes what is due and sees to the next time; on the loop."""
@@ -190,8 +186,8 @@ class Screen:
                     if view.cell.key != self._running.key:
                         view.move(self._running)
 
-    def _flush(self, view: CellView, now: float, carrier: Cell | None) -> None:
-        self._budget.spend(view.flush(now, max(0, self._budget.available(now)), carrier))
+    def _flush(self, view: CellView, now: float, carrier: Cell | None, *, force: bool = False) -> None:
+        self._budget.spend(view.flush(now, self._budget.available(now), carrier, force=force))
         if view.finished:
             self._drop(view)
         elif view.due(now, now) == float("inf"):

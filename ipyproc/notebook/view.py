@@ -109,13 +109,14 @@ class CellView:
             self._later = ""
             self._target.display({"text/plain": ""}, self._later_id)
 
-    def flush(self, now: float, allowance: int, carrier: Cell | None = None) -> int:
+    def flush(self, now: float, allowance: int, carrier: Cell | None = None, *, force: bool = False) -> int:
         """Shows what is new and due.
 
         Args:
             now: the time, in seconds on a clock that only goes forward.
             allowance: how many bytes of output may go to the page.
             carrier: the cell through which displays are updated, where that is not their own.
+            force: show everything, due or not, as far as the cell has room.
 
         Returns:
             How many bytes of output were sent.
@@ -123,12 +124,15 @@ class CellView:
         done = self.job.done
         sent = 0
         if self._output:
-            if self._tail_id is None:
-                sent = self._flush_stream(now, allowance, carrier)
+            while self._tail_id is None and self._position < self.job.size:
+                step = self._flush_stream(now, allowance, carrier, force)
+                sent += step
+                if not step or not force:
+                    break
             if self._tail_id is not None:
-                sent += self._flush_tail(now, done)
+                sent += self._flush_tail(now, force or done)
         caught_up = not self._output or self._position >= self.job.size or self._tail_id is not None
-        if self.status_changed and (now >= self._status_due or done):
+        if self.status_changed and (force or done or now >= self._status_due):
             self._show_status(now, carrier or self.cell)
         if done and caught_up:
             self._end_stream(carrier)
@@ -156,41 +160,36 @@ class CellView:
         """Whether the elapsed time should be shown anew; rarer the longer the job runs."""
         return now >= self._status_due + min(60.0, max(0.75, (now - self._opened) / 20))
 
-    def _flush_stream(self, now: float, allowance: int, carrier: Cell | None) -> int:
-        size = self.job.size - self._position
-        if size <= 0 or (self._paced and now < self._output_due):
+    def _flush_stream(self, now: float, allowance: int, carrier: Cell | None, force: bool) -> int:
+        if self._paced and now < self._output_due and not force:
             return 0
-        limit = _LARGEST_UNPACED
+        size = self.job.size - self._position
         if self._paced:
             room = max(0, self._config.cell_bytes - self._shown)
-            limit = min(room, allowance, _LARGEST_MESSAGE)
-            if room <= limit and size > room:
-                limit = self._whole_lines(room)
+            step = min(size, _LARGEST_MESSAGE if force else min(allowance, _LARGEST_MESSAGE))
+            if size > room >= 0 and step >= room:
+                step = self._whole_lines(room)
                 self._tail_id = f"ipyproc-{uuid.uuid4()}"
-        sent = 0
-        while size > 0 and limit > 0:
-            step = min(size, limit)
+        else:
+            step = min(size, _LARGEST_UNPACED)
+        if step > 0:
             self._send(self._position, self._position + step, carrier)
             self._position += step
             self._shown += step
-            sent += step
-            size -= step
-            if self._paced:
-                break
         self._output_due = now + 1 / self._config.messages_per_second
         if self._tail_id is not None:
             self._end_stream(carrier)
             self._target.display(self._tail_bundle(), self._tail_id)
-        return sent
+        return max(0, step)
 
     def _whole_lines(self, room: int) -> int:
         """How much of ``room`` the next whole lines take; all of it when there is no line's end."""
-        data = self.job.read(self._position, self._position + room)
+        data = self.job.read(self._position, self._position + room) if room else b""
         return data.rfind(b"\n") + 1 or room
 
-    def _flush_tail(self, now: float, done: bool) -> int:
+    def _flush_tail(self, now: float, force: bool) -> int:
         size = self.job.size
-        if size == self._tail_end or (now < self._tail_due and not done) or self._tail_id is None:
+        if size == self._tail_end or (now < self._tail_due and not force) or self._tail_id is None:
             return 0
         bundle = self._tail_bundle()
         self._tail_end, self._tail_due = size, now + _DISPLAY_PAUSE
