@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 
 from rich.console import Console
@@ -47,8 +48,10 @@ def main() -> int:
     progress = Console(stderr=True)
     rows: list[Row] = []
     for name in chosen.only or SUBJECTS:
+        begun = time.perf_counter()
         with progress.status(f"measuring {name}"):
             rows += SUBJECTS[name]()
+        progress.print(f"{name} took {time.perf_counter() - begun:.0f} s", style="dim", highlight=False)
     if chosen.json:
         print(json.dumps([row.as_data() for row in rows], indent=1))
     else:

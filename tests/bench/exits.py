@@ -31,7 +31,7 @@ sys.stdin.read()
 FEW, MANY = 200, 3000
 SAMPLE = 100
 GAP = 0.0005
-ROUNDS = 4
+ROUNDS = 3
 
 Start = Callable[[int], Awaitable[Awaitable[int]]]
 

@@ -16,7 +16,7 @@ from tests.bench.table import OURS, Bar, Row
 MODULES = {OURS: "ipyproc.process", "tornado": "tornado.process"}
 DEATHS = 100
 OBJECTS = 200 << 20
-RESTART_ROUNDS = 12
+RESTART_ROUNDS = 10
 MEMORY_ROUNDS = 3
 
 

@@ -65,7 +65,7 @@ def spooled() -> Figures:
         kernel.value("import gc; gc.collect()")
         with Peak(kernel.process).watched() as peak:
             seconds = kernel.value(JOB, "seconds", timeout=120)
-        kept = kernel.value("size = len(job.read(0, 65536)), len(job.read(-65536, None))", "size")
+        kept = kernel.value(f"size = len(job.read(0, 65536)), len(job.read({SIZE - 65536}, None))", "size")
         if kept != [65536, 65536]:
             raise RuntimeError(f"the spool's two ends have {kept} bytes of 65,536 each")
         return {"speed": SIZE / seconds, "growth": peak.growth}
