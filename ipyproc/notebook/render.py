@@ -31,8 +31,8 @@ _GLYPHS = {
 }
 
 _PRE = (
-    '<pre style="margin:0;padding:2px 0;white-space:pre-wrap;line-height:normal;background:transparent;'
-    "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace);"
+    '<pre style="margin:0;padding:2px 6px;white-space:{wrap};overflow-x:auto;background:transparent;'
+    "line-height:normal;font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);"
     'font-size:var(--jp-code-font-size,13px)">{code}</pre>'
 )
 
@@ -113,7 +113,9 @@ def bundle(renderable: RenderableType, width: int) -> dict[str, str]:
     console.print(renderable, soft_wrap=not isinstance(renderable, Table))
     ansi = console.export_text(styles=True, clear=False).rstrip("\n")
     plain = "\n".join(line.rstrip() for line in console.export_text(clear=False).rstrip("\n").split("\n"))
-    html = console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=_PRE, inline_styles=True)
+    # A line may be folded to the page's width; a table may not.
+    frame = _PRE.replace("{wrap}", "pre" if isinstance(renderable, Table) else "pre-wrap")
+    html = console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=frame, inline_styles=True)
     return {"text/plain": plain, "text/html": html.replace("\n</pre>", "</pre>"), "text/ansi": ansi}
 
 

@@ -1,0 +1,99 @@
+"""What a user of JupyterLab sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from tests.browser.lab import ROOT, Lab, notebook
+from tests.support import wait_until
+
+
+def test_the_first_tour_notebook_shows_each_output_live_in_its_own_cell(page: Lab) -> None:
+    book = json.loads((ROOT / "notebooks" / "01-spawn.ipynb").read_text())
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    (page.server.files / "01-spawn.ipynb").write_text(json.dumps(book))
+    cells = {"".join(cell["source"]).split("\n")[0]: number for number, cell in enumerate(book["cells"])}
+    page.open("01-spawn.ipynb")
+    training = cells["%%spawn --name training"]
+    page.run_all()
+    page.wait_for(cells["%%spawn ls -la"], "01-spawn.ipynb")
+    live = page.wait_for(training, "epoch 2")
+    assert "epoch 8" not in live and "running" in live
+    shown = page.wait_for(training, "exit 0")
+    assert shown.index("epoch 1") < shown.index("epoch 8")
+    assert "a warning, on standard error" in shown
+    assert "4\n30\n100" in page.wait_for(cells["%%spawn sort -n"], "100")
+    assert "line: 3\nline: 2\nline: 1" in page.wait_for(
+        cells["job = %spawn -q --name countdown for i in 3 2 1; do echo $i; sleep 0.2; done"], "line: 1"
+    )
+    failing = page.wait_for(cells["%%spawn --name failing --no-raise-error"], "exit 3")
+    assert failing.endswith("cannot open the data\n")
+    assert "training" in page.wait_for(cells["%jobs"], "failing")
+    page.save()
+
+    def saved() -> str:
+        try:
+            book = json.loads((page.server.files / "01-spawn.ipynb").read_text())
+        except ValueError:
+            return ""  # JupyterLab is in the midst of writing it.
+        return json.dumps(book["cells"][training]["outputs"])
+
+    wait_until(lambda: "exit 0" in saved() and "epoch 8" in saved(), 20)
+
+
+def test_each_line_stays_with_the_cell_that_started_it_while_others_run(page: Lab) -> None:
+    notebook(
+        page.server.files / "two.ipynb",
+        "%load_ext ipyproc",
+        "%%spawn --name a\nfor i in 1 2 3 4 5 6; do echo a$i; sleep 0.3; done",
+        "%%spawn --name b\nfor i in 1 2 3 4 5 6; do echo b$i >&2; sleep 0.3; done",
+        "print('an ordinary cell')",
+    )
+    page.open("two.ipynb")
+    page.run_all()
+    page.wait_for(3, "an ordinary cell")
+    assert "running" in page.output(1) and "running" in page.output(2)
+    one, two = page.wait_for(1, "exit 0"), page.wait_for(2, "exit 0")
+    assert [f"a{i}" for i in range(1, 7)] == [
+        line for line in one.split("\n") if line.startswith("a") and line[1:].isdigit()
+    ]
+    assert "b6" in two and "b" not in page.output(3).replace("an ordinary cell", "") and "a6" not in two
+
+
+def test_a_million_lines_neither_freeze_the_page_nor_lose_a_byte(page: Lab) -> None:
+    notebook(
+        page.server.files / "flood.ipynb",
+        "%load_ext ipyproc",
+        "%%spawn --name flood\nseq 1 1000000",
+        "print('the next cell has run')",
+        "import hashlib, ipyproc\n"
+        "data = (await ipyproc.jobs['flood']).output.encode()\n"
+        "print('sum', len(data), hashlib.md5(data).hexdigest())",
+    )
+    page.open("flood.ipynb")
+    page.run_all()
+    worst = page.slowest_answer(lambda: "exit 0" in page.output(1) and "sum" in page.output(3), 30)
+    assert "the next cell has run" in page.output(2)
+    expected = "".join(f"{i}\n" for i in range(1, 1000001)).encode()
+    assert f"sum {len(expected)} {hashlib.md5(expected).hexdigest()}" in page.output(3)
+    assert "not shown" in page.output(1) and "1000000" in page.output(1)
+    assert page.server.dropped() == 0
+    # The bar is 300 ms on a quiet machine; this only tells a page that hangs from one that does not.
+    assert worst < 5.0
+
+
+def test_three_floods_at_once_stay_within_what_the_server_lets_through(page: Lab) -> None:
+    floods = [f"%%spawn --name flood{number}\nseq 1 1000000" for number in range(3)]
+    wait = "import ipyproc\nprint([(await job).stdout[-8:-1] for job in ipyproc.jobs])"
+    notebook(page.server.files / "floods.ipynb", "%load_ext ipyproc", *floods, wait)
+    page.open("floods.ipynb")
+    page.run_all()
+    done = lambda: all("exit 0" in page.output(cell) for cell in (1, 2, 3))  # noqa: E731
+    worst = page.slowest_answer(done, 40)
+    assert page.wait_for(4, "]").count("1000000") == 3
+    assert all("not shown" in page.output(cell) for cell in (1, 2, 3))
+    assert page.server.dropped() == 0
+    assert worst < 5.0
