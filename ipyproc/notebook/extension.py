@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from tornado.ioloop import IOLoop
 
+    from ipyproc.notebook.view import CellView
+
 __all__ = ["load", "unload"]
 
 _loaded: dict[int, ExitStack] = {}
+_left: dict[int, dict[Job, list[CellView]]] = {}
 
 
 def load(shell: InteractiveShell) -> None:
@@ -36,7 +39,7 @@ def load(shell: InteractiveShell) -> None:
         jobs.settle(io_loop)
         undo.callback(guard.close)
         guard.start()
-        undo.callback(screen.close)
+        undo.callback(lambda: _left.update({id(shell): screen.close()}))
         jobs.add_outlook(screen)
         undo.callback(jobs.remove_outlook, screen)
         _register(shell, magics, undo)
@@ -49,11 +52,18 @@ def load(shell: InteractiveShell) -> None:
         configurables: list[Any] = shell.configurables
         configurables.append(config)
         undo.callback(configurables.remove, config)
+        # Magics enter themselves.
+        undo.callback(configurables.remove, magics)
         _loaded[id(shell)] = undo.pop_all()
+    screen.adopt(_left.pop(id(shell), {}))
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Puts the shell back as it was. Jobs that run go on, and stay in ``ipyproc.jobs``."""
+    """Puts the shell back as it was.
+
+    Jobs that run go on, and stay in ``ipyproc.jobs``; loaded anew, the extension goes on showing
+    them in their cells.
+    """
     undo = _loaded.pop(id(shell), None)
     if undo is not None:
         undo.close()

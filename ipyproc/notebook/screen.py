@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -27,7 +27,7 @@ __all__ = ["Screen"]
 
 _TICK_SECONDS = 0.5
 _TICKS_A_ROUND = 2
-_PAGE_WIDTH = 140
+_PAGE_WIDTH = 112
 
 
 class Screen:
@@ -161,19 +161,34 @@ class Screen:
                     view.postpone()
             self._running = None
 
-    def close(self) -> None:
-        """Shows what there is to show, and ends."""
+    def adopt(self, views: Mapping[Job, list[CellView]]) -> None:
+        """Goes on with the views of a screen that was closed."""
+        with self._lock:
+            for job, views_of_job in views.items():
+                self._views[job] = views_of_job
+                self._cells[job] = {view.cell.key for view in views_of_job}
+                for view in views_of_job:
+                    view.config = self._config
+                    view.status_changed = True
+                    self._ticking.append(view)
+                    self._dirty.add(view)
+        self._schedule()
+
+    def close(self) -> dict[Job, list[CellView]]:
+        """Shows what there is to show, and ends; returns the views of jobs that go on."""
         with self._lock:
             self.flush_all()
+            left = self._views
             if self._table is not None:
                 self._table.close()
-            self._views.clear()
+            self._views = {}
             self._dirty.clear()
             self._ticking.clear()
             for handle in (self._timer, self._ticker):
                 if handle is not None:
                     self._io_loop.remove_timeout(handle)
             self._timer = self._ticker = None
+            return left
 
     def _carrier(self) -> Cell | None:
         return self._running if self._batch else None

@@ -75,7 +75,7 @@ class CellView:
         self.cell = cell
         self.finished = False
         self.status_changed = True
-        self._config = config
+        self.config = config
         self._paced = paced
         self._output = output
         self._position = start
@@ -165,7 +165,7 @@ class CellView:
             return 0
         size = self.job.size - self._position
         if self._paced:
-            room = max(0, self._config.cell_bytes - self._shown)
+            room = max(0, self.config.cell_bytes - self._shown)
             step = min(size, _LARGEST_MESSAGE if force else min(allowance, _LARGEST_MESSAGE))
             if size > room >= 0 and step >= room:
                 step = self._whole_lines(room)
@@ -176,7 +176,7 @@ class CellView:
             self._send(self._position, self._position + step, carrier)
             self._position += step
             self._shown += step
-        self._output_due = now + 1 / self._config.messages_per_second
+        self._output_due = now + 1 / self.config.messages_per_second
         if self._tail_id is not None:
             self._end_stream(carrier)
             self._target.display(self._tail_bundle(), self._tail_id)
@@ -199,7 +199,7 @@ class CellView:
     def _tail_bundle(self) -> Bundle:
         from ipyproc.notebook import render
 
-        tail = self.job.tail(self._config.tail_lines, _TAIL_BYTES)
+        tail = self.job.tail(self.config.tail_lines, _TAIL_BYTES)
         hidden = self.job.size - self._position
         return render.bundle(render.tail_block(tail, hidden, self.job.name), _WIDTH)
 

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from tests.notebook.kernels import Kernel
+
+_SNAPSHOT = """
+def picture():
+    shell = get_ipython()
+    return {
+        "magics": {kind: dict(names) for kind, names in shell.magics_manager.magics.items()},
+        "cleanup": list(shell.input_transformers_cleanup),
+        "post": list(shell.input_transformers_post),
+        "events": {name: list(found) for name, found in shell.events.callbacks.items()},
+        "configurables": list(shell.configurables),
+        "printers": dict(shell.display_formatter.ipython_display_formatter.type_printers),
+        "deferred": dict(shell.display_formatter.ipython_display_formatter.deferred_printers),
+        "matchers": list(shell.Completer.custom_matchers),
+        "hooks": {name: list(found.strs) for name, found in shell.strdispatchers.items()},
+        "threads": sorted(t.name for t in __import__("threading").enumerate() if "ipyproc" in t.name),
+        "signal": __import__("signal").getsignal(__import__("signal").SIGINT),
+    }
+"""
+
+
+def test_unloading_leaves_the_shell_as_it_was_before_loading(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    assert kernel.run("%unload_ext ipyproc").status == "ok"
+    kernel.run(_SNAPSHOT + "before = picture()")
+    assert kernel.run("%load_ext ipyproc").status == "ok"
+    kernel.run("loaded = picture()")
+    assert kernel.run("%spawn -w true").status == "ok"
+    changed = "sorted(key for key in before if before[key] != {}[key])"
+    assert set(kernel.ask(changed.format("loaded"))) >= {
+        *("magics", "cleanup", "post", "events", "configurables", "printers", "threads")
+    }
+    assert kernel.run("%unload_ext ipyproc").status == "ok"
+    kernel.run("after = picture()")
+    assert kernel.ask(changed.format("after")) == []
+    assert "UsageError" in kernel.run("%spawn true").stderr
+
+
+def test_loading_twice_is_loading_once(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    kernel.run(_SNAPSHOT + "before = picture()")
+    cell = kernel.run("%load_ext ipyproc\nipyproc.load_ipython_extension(get_ipython())")
+    assert cell.status == "ok" and not cell.stderr
+    kernel.run("after = picture()")
+    assert kernel.ask("[key for key in before if before[key] != after[key]]") == []
+    cell = kernel.run("%spawn echo once")
+    kernel.until(lambda: "exit 0" in cell.shown)
+    assert cell.stdout == "once\n"
+    assert len(cell.displays) == 1
+
+
+def test_a_job_goes_on_when_the_extension_is_unloaded_and_can_be_awaited(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    cell = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    kernel.until(lambda: "early" in cell.stdout)
+    assert kernel.run("%unload_ext ipyproc").status == "ok"
+    assert kernel.ask("ipyproc.jobs['held'].done") is False
+    cell = kernel.run("job = ipyproc.jobs['held']\njob.send('news\\n')\nresult = await job")
+    assert cell.status == "ok", cell.error
+    assert kernel.ask("result.output") == "early\nlate news\n"
+    assert kernel.run("%load_ext ipyproc").status == "ok"
+    again = kernel.run("%logs held")
+    kernel.until(lambda: "exit 0" in again.shown)
+    assert again.stdout == "early\nlate news\n"
+
+
+def test_reloading_with_a_running_job_keeps_it(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    cell = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    kernel.until(lambda: "early" in cell.stdout)
+    assert kernel.run("%reload_ext ipyproc").status == "ok"
+    reloaded = kernel.run("%send held news\nawait ipyproc.jobs['held']")
+    assert reloaded.status == "ok", reloaded.error
+    assert kernel.ask("ipyproc.jobs['held'].output") == "early\nlate news\n"
+
+
+def test_reloading_with_a_running_job_keeps_its_cell_live(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    cell = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    kernel.until(lambda: "early" in cell.stdout)
+    kernel.run("%reload_ext ipyproc")
+    kernel.run("%send held news")
+    kernel.until(lambda: "exit 0" in cell.shown)
+    assert cell.stdout == "early\nlate news\n"
+
+
+def test_loading_draws_nothing_and_so_imports_no_rich(fresh_kernel: Kernel) -> None:
+    assert fresh_kernel.ask("'rich' in __import__('sys').modules") is False
