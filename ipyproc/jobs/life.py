@@ -193,7 +193,6 @@ class Life:
             # its end.
             self._timer("group", _GROUP_POLL_SECONDS, lambda: self._look(run))
             return
-        run.release()
         self._decide(restart.Exited(cast(int, run.status)))
 
     def _decide(

@@ -25,7 +25,7 @@ from ipyproc.process import Subprocess
 if TYPE_CHECKING:
     from ipyproc.jobs.warden import Warden
 
-__all__ = ["Home", "Run", "Watcher"]
+__all__ = ["Home", "Run", "Watcher", "has_group"]
 
 log = logging.getLogger("ipyproc")
 
@@ -146,29 +146,14 @@ class Run:
             return False
         return True
 
-    def has_group(self) -> bool:
-        """Whether any process of its group, a zombie perhaps, is still there."""
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        return True
-
     def has_members(self) -> bool:
         """Whether any process of its session still runs."""
-        return self.has_group() and bool(session_members(self.pid))
+        return has_group(self.pid) and bool(session_members(self.pid))
 
     def cut(self) -> None:
         """Closes its pipes, though another process may still hold them; to be called on the loop."""
         for pump in list(self._pumps):
             pump.cut()
-
-    def release(self) -> None:
-        """Lets go of its group: when nothing of it is left, the warden need not guard it."""
-        if not self.has_group():
-            self._home.warden.release(self.pid)
 
     def reap(self, seconds: float) -> int | None:
         """Waits for its exit without the loop, for a moment; for when there is no loop any more."""
@@ -235,3 +220,14 @@ class Run:
 
     def _abandoned(self) -> None:
         self._watcher.abandoned(self)
+
+
+def has_group(pgid: int) -> bool:
+    """Whether any process of a process group, a zombie perhaps, is still there."""
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -14,8 +14,17 @@ from tornado.ioloop import IOLoop
 
 from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
 from ipyproc.jobs.job import Job
-from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, Endpoint, Event, JobSpec, command_of, parse_ready
+from ipyproc.jobs.model import (
+    DEFAULT_MAX_OUTPUT,
+    Endpoint,
+    Event,
+    EventKind,
+    JobSpec,
+    command_of,
+    parse_ready,
+)
 from ipyproc.jobs.pump import Pipes
+from ipyproc.jobs.run import has_group
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.watch import asyncio_loop
 
@@ -58,6 +67,7 @@ class JobTable:
         self._outlooks: list[Outlook] = []
         self._pid = os.getpid()
         self._at_exit = False
+        self._groups: set[int] = set()
 
     # Looking at it
 
@@ -187,6 +197,8 @@ class JobTable:
 
     def tell(self, job: Job, event: Event) -> None:
         """Hands on what happened to a job."""
+        if event.kind in (EventKind.EXITED, EventKind.DONE):
+            self._let_go(job.pid)
         for outlook in tuple(self._outlooks):
             outlook.happened(job, event)
 
@@ -222,6 +234,16 @@ class JobTable:
             # With the loop at its end nobody else takes the exit status.
             job.reap(_REAP_SECONDS)
         self.warden.close()
+
+    def _let_go(self, pid: int) -> None:
+        """Has the warden forget the process groups of which nothing is left."""
+        # What a job left behind is ended with the kernel; but once it has gone, its number may be
+        # given to a stranger.
+        self._groups.add(pid)
+        for pgid in list(self._groups):
+            if not has_group(pgid):
+                self._groups.discard(pgid)
+                self.warden.release(pgid)
 
     def _end_at_exit(self) -> None:
         if not self._at_exit:
