@@ -136,6 +136,7 @@ class Job:
             lost=output.lost,
             last_line=output.last_line(),
             notes=notes,
+            ended_by=life.ending.ended_by if life.ending else None,
         )
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:

@@ -187,6 +187,7 @@ class Snapshot:
         lost: bytes that could not be kept, such as for a full disk.
         last_line: the last line of its output.
         notes: what else there is to say, a sentence each.
+        ended_by: the signal of ours that ended it, such as ``SIGINT``; None when it ended by itself.
     """
 
     name: str
@@ -205,6 +206,7 @@ class Snapshot:
     lost: int
     last_line: str
     notes: tuple[str, ...]
+    ended_by: str | None = None
 
 
 @dataclass(frozen=True)

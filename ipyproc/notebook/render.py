@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
-from ipyproc.errors import signal_name
 from ipyproc.jobs.model import JobState, Snapshot, describe_status
 
 if TYPE_CHECKING:
@@ -181,7 +180,9 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
 
 def _mark(snapshot: Snapshot) -> tuple[str, str]:
     if snapshot.state is JobState.EXITED:
-        return ("✓", _GREEN) if snapshot.returncode == 0 else ("✗", _RED)
+        if snapshot.returncode == 0:
+            return "✓", _GREEN
+        return ("■", _AMBER) if snapshot.ended_by else ("✗", _RED)
     return _GLYPHS[snapshot.state]
 
 
@@ -191,7 +192,8 @@ def _ending(snapshot: Snapshot) -> str:
     status = snapshot.returncode or 0
     if snapshot.state is JobState.GAVE_UP:
         return "gave up"
-    return signal_name(-status) if status < 0 else f"exit {status}"
+    ending = describe_status(status)
+    return f"stopped, {ending}" if snapshot.ended_by and status else ending
 
 
 def _shortened(text: str, length: int) -> str:
