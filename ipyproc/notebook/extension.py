@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,7 @@ def load(shell: InteractiveShell) -> None:
         _transform(shell.input_transformers_cleanup, _whole_cell, undo)
         _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, magics.waits), undo)
         _show_jobs(shell, screen, undo)
+        _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
         configurables: list[Any] = shell.configurables
         configurables.append(config)
         undo.callback(configurables.remove, config)
@@ -82,6 +85,24 @@ def _loop_of(shell: InteractiveShell) -> IOLoop:
     asyncio_loop = async_helpers.get_asyncio_loop()  # type: ignore[no-untyped-call]
     known = AsyncIOLoop._ioloop_for_asyncio.get(asyncio_loop)
     return known or AsyncIOLoop(asyncio_loop=asyncio_loop, make_current=False)
+
+
+def _leave_interrupts_to_children(kernel: Any, undo: ExitStack) -> None:
+    """Has jobs that start between cells take a SIGINT, such as those started again."""
+    # ipykernel ignores SIGINT while no cell runs. A child inherits that, and a handler it does not.
+    undo.callback(_exchange_interrupts, kernel, _nothing, signal.SIG_IGN)
+    _exchange_interrupts(kernel, signal.SIG_IGN, _nothing)
+
+
+def _exchange_interrupts(kernel: Any, old: object, new: Any) -> None:
+    if getattr(kernel, "saved_sigint_handler", None) is old:
+        kernel.saved_sigint_handler = new
+    if signal.getsignal(signal.SIGINT) is old and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, new)
+
+
+def _nothing(_signum: int, _frame: object) -> None:
+    pass
 
 
 def _register(shell: InteractiveShell, magics: JobMagics, undo: ExitStack) -> None:

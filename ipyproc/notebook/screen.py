@@ -58,7 +58,10 @@ class Screen:
 
     def spawned(self, job: Job) -> None:
         """Gives a new job its view, in the cell that runs in this thread."""
-        if not job.quiet:
+        if job.quiet:
+            # Not as the value of its cell, either.
+            self._cells[job] = {current_cell(self._shell).key}
+        else:
             self.show(job)
 
     def happened(self, job: Job, event: Event) -> None:
@@ -157,8 +160,9 @@ class Screen:
                     for view in views:
                         self._dirty.add(view)
                 self.flush_all()
-                for view in list(self._dirty):
-                    view.postpone()
+                for views in self._views.values():
+                    for view in views:
+                        view.postpone()
             self._running = None
 
     def adopt(self, views: Mapping[Job, list[CellView]]) -> None:
@@ -202,6 +206,9 @@ class Screen:
                         view.move(self._running)
 
     def _flush(self, view: CellView, now: float, carrier: Cell | None, *, force: bool = False) -> None:
+        if self._batch and carrier is None:
+            # Between two cells of a batch run nobody listens: it stays for the next cell.
+            return
         self._budget.spend(view.flush(now, self._budget.available(now), carrier, force=force))
         if view.finished:
             self._drop(view)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from jupyter_client.utils import run_sync
 
 from tests.notebook.kernels import Kernel, running_kernel
 
@@ -17,11 +20,29 @@ ipyproc.jobs.clear()
 """
 
 
+class _Shared:
+    """A kernel that is replaced when a test has broken it."""
+
+    def __init__(self, stack: ExitStack, factory: pytest.TempPathFactory, name: str) -> None:
+        self._stack = stack
+        self._factory = factory
+        self._name = name
+        self.renew()
+
+    def renew(self) -> None:
+        self._stack.close()
+        self.kernel = self._stack.enter_context(running_kernel(self._factory.mktemp(self._name)))
+
+    def clean(self) -> None:
+        cell = self.kernel.run(_CLEAN, timeout=10)
+        assert cell.status == "ok", cell.error
+        assert self.kernel.ask("len(ipyproc.jobs)") == 0
+        self.kernel.until(lambda: not self.kernel.children())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clients_loop(_temporary_directory_of_this_run: None) -> None:
     # jupyter_client keeps a loop of its own in each thread, from the first kernel on.
-    from jupyter_client.utils import run_sync
-
     async def nothing() -> None:
         pass
 
@@ -29,28 +50,24 @@ def _clients_loop(_temporary_directory_of_this_run: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared_kernel(
-    _clients_loop: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Kernel]:
-    with running_kernel(tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2])) as kernel:
-        yield kernel
+def _shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[_Shared]:
+    with ExitStack() as stack:
+        yield _Shared(stack, tmp_path_factory, request.module.__name__.rpartition(".")[2])
 
 
 @pytest.fixture
-def kernel(shared_kernel: Kernel) -> Iterator[Kernel]:
+def kernel(_shared: _Shared) -> Iterator[Kernel]:
     """A kernel with the extension, shared by a module; no job is left after a test."""
-    yield shared_kernel
-    cell = shared_kernel.run(_CLEAN)
-    assert cell.status == "ok", cell.error
-    assert shared_kernel.ask("len(ipyproc.jobs)") == 0
-    shared_kernel.until(lambda: not shared_kernel.children())
+    yield _shared.kernel
+    try:
+        _shared.clean()
+    except AssertionError:
+        _shared.renew()
+        raise
 
 
 @pytest.fixture
-def fresh_kernel(_clients_loop: None, tmp_path: object) -> Iterator[Kernel]:
+def fresh_kernel(tmp_path: Path) -> Iterator[Kernel]:
     """A kernel with the extension, for one test that ends or changes it."""
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
     with running_kernel(tmp_path) as kernel:
         yield kernel
