@@ -6,7 +6,8 @@ in Python; `ipyproc.process` is the whole of ``tornado.process``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# Known to type checkers by its name: `typing` is slow to import for those who need nothing else.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -10,17 +10,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from types import FrameType
 
 from ipyproc.process.worker import open_pidfd
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 __all__ = ["BlockedSignals", "SignalQueue", "in_foreground"]
 
 
-_Disposition = Callable[[int, "FrameType | None"], object] | int
+_Disposition = Callable[[int, FrameType | None], object] | int
 
 
 class SignalQueue:

@@ -17,11 +17,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
-from tornado.log import gen_log
-
+from ipyproc.process import log
+from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
 from ipyproc.process.lifeline import Lifeline
 from ipyproc.process.signals import BlockedSignals, SignalQueue, in_foreground
 from ipyproc.process.worker import Worker
@@ -58,41 +57,6 @@ def task_id() -> int | None:
     return _task_id
 
 
-@dataclass(frozen=True)
-class Started:
-    """A worker runs."""
-
-    task_id: int
-    pid: int
-
-
-@dataclass(frozen=True)
-class Exited:
-    """A worker has ended; ``returncode`` is negative for the signal that ended it."""
-
-    task_id: int
-    pid: int
-    returncode: int
-
-
-@dataclass(frozen=True)
-class Restarting:
-    """A worker is being replaced; ``restarts`` have been charged to the budget so far."""
-
-    task_id: int
-    restarts: int
-
-
-@dataclass(frozen=True)
-class GaveUp:
-    """One restart more than the budget was needed; the workers still alive are being ended."""
-
-    max_restarts: int
-
-
-Event = Started | Exited | Restarting | GaveUp
-
-
 class Supervisor:
     """Forks workers, replaces those that fail, and ends them all on every way out.
 
@@ -103,6 +67,8 @@ class Supervisor:
         num_processes: how many workers, > 0.
         max_restarts: how many restarts are granted, over all workers together.
         on_event: is told what happens, in order, up to a few milliseconds late.
+        before_fork: is called with the task id right before each fork, in the parent, such as to make
+            pipes for that worker.
         grace: seconds from the signal that ends a worker to SIGKILL.
     """
 
@@ -112,11 +78,13 @@ class Supervisor:
         max_restarts: int = 100,
         *,
         on_event: Callable[[Event], object] | None = None,
+        before_fork: Callable[[int], object] | None = None,
         grace: float = GRACE_SECONDS,
     ) -> None:
         self._num_processes = num_processes
         self._max_restarts = max_restarts
         self._on_event = on_event
+        self._before_fork = before_fork
         self._grace = grace
         self._restarts = 0
         self._workers: dict[int, Worker] = {}
@@ -213,7 +181,7 @@ class Supervisor:
         self._escalate()
 
     def _supervise(self) -> int | None:
-        gen_log.info("Starting %d processes", self._num_processes)
+        log.info("Starting %d processes", self._num_processes)
         self._lifeline.open()
         self._signals.open()
         self._poll.register(self._signals.fd, select.POLLIN)
@@ -301,6 +269,8 @@ class Supervisor:
 
     def _fork(self, number: int) -> bool:
         """Forks one worker; True in the worker."""
+        if self._before_fork is not None:
+            self._before_fork(number)
         _flush_standard_streams()
         # A signal after fork() and before the entry in the table would find a worker that nobody knows,
         # and in the worker the parent's handler.
@@ -341,12 +311,12 @@ class Supervisor:
             _, signum = self._escalation.popleft()
             for worker in list(self._workers.values()):
                 if signum is None:
-                    gen_log.error(
+                    log.error(
                         "child %d (pid %d) did not end by SIGKILL; leaving it", worker.task_id, worker.pid
                     )
                     self._forget(worker)
                 elif signum == signal.SIGKILL:
-                    gen_log.warning(
+                    log.warning(
                         "child %d (pid %d) was told to end and has not for %.1f s; killing it",
                         worker.task_id,
                         worker.pid,
@@ -398,12 +368,12 @@ class Supervisor:
 
     def _report(self, worker: Worker, returncode: int, consequence: str = "") -> None:
         if returncode == 0:
-            log, how = gen_log.info, "exited normally"
+            write, how = log.info, "exited normally"
         else:
-            log = gen_log.info if self._escalation else gen_log.warning
+            write = log.info if self._escalation else log.warning
             how = f"exited with status {returncode}" if returncode > 0 else f"killed by signal {-returncode}"
         text = "child %d (pid %d) %s%s"
-        self._news.append(partial(log, text, worker.task_id, worker.pid, how, consequence))
+        self._news.append(partial(write, text, worker.task_id, worker.pid, how, consequence))
         self._emit(Exited, worker.task_id, worker.pid, returncode)
 
     def _emit(self, event: type[Event], *data: int) -> None:

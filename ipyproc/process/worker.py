@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tornado.log import gen_log
+from ipyproc.process import log
 
 __all__ = ["LOST_STATUS", "Worker", "open_pidfd"]
 
@@ -42,7 +42,7 @@ class Worker:
         except ProcessLookupError:
             return False
         except PermissionError:
-            gen_log.warning("child %d (pid %d) may not be sent %s", self.task_id, self.pid, signum.name)
+            log.warning("child %d (pid %d) may not be sent %s", self.task_id, self.pid, signum.name)
             return False
         return True
 
@@ -55,7 +55,7 @@ class Worker:
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
-            gen_log.warning(
+            log.warning(
                 "The exit status of child %d (pid %d) was taken by somebody else; reporting %d.",
                 self.task_id,
                 self.pid,
