@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -140,6 +141,20 @@ class Kernel:
             messages.extend(self._receive(left))
         return messages
 
+    def await_subscription(self, attempts: int = 60) -> None:
+        """Returns once iopub reaches us: what a kernel publishes before it knows of us is lost.
+
+        Raises:
+            TimeoutError: it never does.
+        """
+        for attempt in range(1, attempts + 1):
+            try:
+                self.run("pass", timeout=1)
+                return
+            except TimeoutError:
+                if attempt == attempts:
+                    raise
+
     def load_extension(self) -> None:
         """Loads ipyproc as a user does.
 
@@ -179,7 +194,9 @@ def running_kernel(extension: bool = False) -> Iterator[Kernel]:
         Unavailable: the extension is asked for and is not there (yet).
     """
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(ROOT), stderr=subprocess.DEVNULL)
+    # As installed: a module without byte code is compiled at each import, which no user waits for.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    manager.start_kernel(cwd=str(ROOT), env=environment, stderr=subprocess.DEVNULL)
     try:
         client = manager.blocking_client()
         client.start_channels()
@@ -189,8 +206,7 @@ def running_kernel(extension: bool = False) -> Iterator[Kernel]:
             client.stop_channels()
         kernel = Kernel(manager)
         try:
-            while not any(message.type == "status" for message in kernel.run("pass").messages):
-                pass
+            kernel.await_subscription()
             if extension:
                 kernel.load_extension()
             yield kernel

@@ -57,9 +57,14 @@ class Measured(Generic[T]):
         failure: Exception | None = None,
     ) -> Row:
         """A row of figures that were picked elsewhere."""
-        missing = "" if failure is None else f"{failure}".strip().partition("\n")[0]
+        missing = "" if failure is None else _line(failure)
         failed = failure is not None and not isinstance(failure, Unavailable)
-        return Row(name, what, unit, figures, bar, self.shaken, missing, failed)
+        lost = {f"{who}": _line(error) for who, error in self.failures.items() if error is not failure}
+        return Row(name, what, unit, figures, bar, self.shaken, missing, failed, lost)
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def spin() -> float:

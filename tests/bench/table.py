@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from rich.table import Table
@@ -65,6 +65,7 @@ class Row:
         shaken: how much slower the machine itself was in its slowest round than in its fastest.
         missing: why there is no figure of ours.
         failed: whether it is missing because it failed, not because it does not exist yet.
+        lost: the contenders that failed, and why.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Row:
     shaken: float = 1.0
     missing: str = ""
     failed: bool = False
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     def judged(self) -> list[float]:
         """What the bar is laid against: our figures, or their ratios to the peer's, round by round."""
@@ -116,6 +118,7 @@ class Row:
             "machine_slowdown": self.shaken,
             "verdict": self.verdict.value,
             "missing": self.missing,
+            "lost": dict(self.lost),
         }
 
 
@@ -185,6 +188,8 @@ def _outcome(row: Row) -> Text:
         text.append(f"\n{row.missing}", "dim")
     elif row.verdict is Verdict.NOISY:
         text.append(f"\nmachine up to {row.shaken:.2f} x slower", "dim")
+    for who, why in row.lost.items():
+        text.append(f"\n{who}: {why}", "dim")
     return text
 
 
