@@ -17,7 +17,7 @@ def test_the_first_tour_notebook_shows_each_output_live_in_its_own_cell(page: La
     (page.server.files / "01-spawn.ipynb").write_text(json.dumps(book))
     cells = {"".join(cell["source"]).split("\n")[0]: number for number, cell in enumerate(book["cells"])}
     page.open("01-spawn.ipynb")
-    training = cells["%%spawn --name training"]
+    training = cells["%%spawn --name training {python} train.py"]
     page.run_all()
     page.wait_for(cells["%%spawn ls -la"], "01-spawn.ipynb")
     live = page.wait_for(training, "epoch 2")
