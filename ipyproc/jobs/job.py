@@ -186,6 +186,7 @@ class Job:
             NotReadyError: it ended before it was ready; with the last lines of its output.
             ReadyTimeout: it was not ready in time (a `TimeoutError`); the job goes on.
         """
+        __tracebackhide__ = True
         arrived = self._until(lambda: self._readiness.ready or self._result is not None)
         try:
             await asyncio.wait_for(arrived, timeout)
@@ -370,7 +371,7 @@ class Job:
                 on_loop(self._table.io_loop, self._readiness.look)
             return
         if kind is EventKind.STARTED:
-            self._readiness.begin()
+            self._readiness.begin(self._run.offset)
         elif kind is EventKind.EXITED:
             self._readiness.end()
         elif kind in (EventKind.DONE, EventKind.GAVE_UP):

@@ -222,7 +222,7 @@ class Life:
             self._cancel(name)
         statuses = [exit.status for exit in self.exits]
         if gave_up:
-            self._note(f"gave up: {restart.describe_crash_loop(statuses)}")
+            self._note(f"crash loop: {restart.describe_crash_loop(statuses)}")
         self.state = JobState.GAVE_UP if gave_up else JobState.EXITED
         self.ending = Ending(
             statuses[-1], time.time() - self.born, self._ended_by, self._timed_out, self.notes

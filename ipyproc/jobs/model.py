@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -157,13 +158,13 @@ class JobSpec:
 
     @property
     def shown_command(self) -> str:
-        """The command on one line, for people."""
-        if isinstance(self.command, str):
-            lines = self.command.strip().splitlines()
-            return lines[0] + (" …" if len(lines) > 1 else "")
-        import shlex
-
-        return shlex.join(self.command)
+        """The command on one line, for people: its first line, and the program without its folder."""
+        command = self.command if isinstance(self.command, str) else shlex.join(self.command)
+        first, *more = command.strip().splitlines()
+        program, space, rest = first.partition(" ")
+        if program.startswith("/") and (name := os.path.basename(program)):
+            first = name + space + rest
+        return first + (" …" if more else "")
 
 
 @dataclass(frozen=True)
