@@ -9,20 +9,33 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import Protocol
 
 from tornado.ioloop import IOLoop
 
-from ipyproc.jobs.output import Output, StreamName
+from ipyproc.jobs.output import StreamName
 from ipyproc.process.watch import asyncio_loop
 
-__all__ = ["Pipes", "Pump"]
+__all__ = ["Pipes", "Pump", "Sink"]
 
 _DEFAULT_PIPE = 64 << 10
 _LARGE_PIPE = 1 << 20
 _CUT_READS = 32
 _SLOWEST_LOOK = 0.1
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
+
+
+class Sink(Protocol):
+    """Where the bytes of a pipe go."""
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held for each read, so that bytes stay in order whichever thread reads."""
+
+    def append(self, stream: StreamName, data: bytes, at: float) -> None:
+        """Takes bytes that came at the time ``at``."""
 
 
 class Pump:
@@ -34,9 +47,9 @@ class Pump:
     Args:
         fd: a pipe's reading end, non-blocking; the pump closes it.
         stream: what the pipe is to the job.
-        output: where the bytes go. Its lock is held for each read, so that bytes stay in order
-            whichever thread reads.
+        output: where the bytes go.
         io_loop: the loop that reads, as long as it comes round.
+        pipes: where the pump is entered, for whoever stands in for the loop.
         on_read: called after each read, in the thread that read.
         on_end: called on the loop when the pipe is at its end.
         on_abandoned: called when the loop was closed before that.
@@ -46,8 +59,9 @@ class Pump:
         self,
         fd: int,
         stream: StreamName,
-        output: Output,
+        output: Sink,
         io_loop: IOLoop,
+        pipes: Pipes,
         on_read: Callable[[], None],
         on_end: Callable[[], None],
         on_abandoned: Callable[[], None],
@@ -62,14 +76,12 @@ class Pump:
         self._on_abandoned = on_abandoned
         self._size = _DEFAULT_PIPE
         self._at_end = False
-        self._pipes: Pipes | None = None
+        self._pipes = pipes
 
-    def start(self, pipes: Pipes) -> None:
-        """Begins to read; to be called on the loop."""
+    def start(self) -> None:
+        """Begins to read on the loop; to be called there."""
         if self.fd is not None:
             asyncio_loop(self._io_loop).add_reader(self.fd, self._readable)
-            self._pipes = pipes
-            pipes.add(self)
 
     def read(self) -> bool:
         """Reads what is there, once, in any thread; whether there was anything."""
@@ -123,8 +135,7 @@ class Pump:
             pass
 
     def _close(self, fd: int) -> None:
-        if self._pipes is not None:
-            self._pipes.discard(fd)
+        self._pipes.discard(fd)
         os.close(fd)
 
     def __del__(self) -> None:
@@ -156,7 +167,7 @@ class Pipes:
         return alarm, bell
 
     def add(self, pump: Pump) -> None:
-        """Takes in a pump that reads from now on."""
+        """Takes in a pump that can be read from now on."""
         fd = pump.fd
         if fd is None:
             return

@@ -53,13 +53,19 @@ class Readiness:
         """Whether new output should be looked at."""
         return not self.ready and isinstance(self._sign, re.Pattern)
 
-    def begin(self) -> None:
-        """A process has been started: looks out for its sign, in what it writes from now on."""
+    def begin(self, offset: int) -> None:
+        """A process has been started: looks out for its sign, in what it writes.
+
+        Args:
+            offset: where its output begins; some of it may have been read by now.
+        """
         self.ready = self._sign is None
-        self._position = self._output.end
+        self._position = offset
         self._text = ""
         if isinstance(self._sign, Endpoint):
             self._task = asyncio_loop(self._io_loop).create_task(self._connect(self._sign))
+        elif self._output.end > offset:
+            self._io_loop.add_callback(self.look)
 
     def end(self) -> None:
         """The process has ended."""

@@ -62,11 +62,12 @@ class Watcher(Protocol):
 class Run:
     """One process of a job, which leads a session of its own.
 
-    It is started by the constructor, in any thread, so that errors reach the caller; `begin` has its
-    pipes read.
+    It is started by the constructor, in any thread, so that errors reach the caller; `begin` has the
+    loop read its pipes.
 
     Attributes:
         started: when, in seconds since the epoch.
+        offset: where its output begins in the job's.
         status: the exit status, negative for a signal; None until the exit has been seen.
 
     Raises:
@@ -84,6 +85,7 @@ class Run:
         self._open = len(_STREAMS)
         self._begun = False
         self.status: int | None = None
+        self.offset = output.end
         self._start({**os.environ, "PYTHONUNBUFFERED": "1", **spec.env})
         self.started = time.time()
 
@@ -111,7 +113,7 @@ class Run:
         """Has its pipes read and its input written; to be called on the loop."""
         self._begun = True
         while self._unread:
-            self._unread.pop(0).start(self._home.pipes)
+            self._unread.pop(0).start()
         if self._spec.stdin is not None:
             self.write(self._spec.stdin, close=True)
 
@@ -198,6 +200,9 @@ class Run:
             ours.pop_all()
         self._unread = [self._pump(*end) for end in zip(_STREAMS, read_ends, strict=True)]
         self._pumps.update(self._unread)
+        for pump in self._unread:
+            # Before `begin`, since a loop that is held does not come to that.
+            home.pipes.add(pump)
 
     def _undo(self) -> None:
         self.signal(SIGKILL)
@@ -206,8 +211,10 @@ class Run:
         self._home.warden.release(self.pid)
 
     def _pump(self, stream: StreamName, fd: int) -> Pump:
-        watcher = self._watcher
-        return Pump(fd, stream, self._output, self._home.io_loop, watcher.wrote, self._ended, self._abandoned)
+        home, watcher = self._home, self._watcher
+        return Pump(
+            fd, stream, self._output, home.io_loop, home.pipes, watcher.wrote, self._ended, self._abandoned
+        )
 
     def _ended(self) -> None:
         self._open -= 1

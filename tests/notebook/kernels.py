@@ -354,4 +354,4 @@ def running_kernel(directory: Path, *, extension: bool = True) -> Iterator[Kerne
     wait_until(lambda: not process.is_running())
     written = log.read_text()
     assert "Traceback" not in written and not any(sign in written for sign in _TROUBLE), written
-    assert not kernel.troubles()
+    assert not (found := kernel.troubles()), "\n".join(found)

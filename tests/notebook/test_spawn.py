@@ -192,10 +192,11 @@ def test_spawn_from_another_thread_shows_in_the_cell_that_started_the_thread(ker
 
 def test_a_plain_thread_may_spawn_send_and_stop(kernel: Kernel) -> None:
     cell = kernel.run(
-        "import threading, asyncio\n"
+        "import threading, asyncio, time\n"
         "def work():\n"
         "    job = ipyproc.spawn('cat', name='from-thread')\n"
         "    job.send('hello\\n')\n"
+        "    while job.output != 'hello\\n': time.sleep(0.01)\n"
         "    asyncio.run(job.stop())\n"
         "thread = threading.Thread(target=work)\n"
         "thread.start()"
@@ -231,6 +232,18 @@ def test_spawn_in_a_subshell_shows_in_its_cell(kernel: Kernel, subshell: str) ->
     cell = kernel.run("%spawn -n sub echo hello", subshell_id=subshell)
     ended(kernel, cell)
     assert cell.stdout == "hello\n" and len(cell.displays) == 1
+    kernel.control("delete_subshell_request", subshell_id=subshell)
+
+
+def test_a_job_of_a_subshell_is_live_while_the_main_shell_is_held(kernel: Kernel, subshell: str) -> None:
+    held = kernel.start("import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)")
+    cell = kernel.start("job = ipyproc.spawn('echo hello', name='sub')", subshell_id=subshell)
+    kernel.until(lambda: cell.stdout == "hello\n")
+    assert not held.ended
+    kernel.run("open('go', 'w').close()", subshell_id=subshell)
+    waited = kernel.run("result = await job", subshell_id=subshell)
+    assert waited.status == "ok", waited.error
+    kernel.finish(held)
     kernel.control("delete_subshell_request", subshell_id=subshell)
 
 
