@@ -14,7 +14,7 @@ from ipyproc.jobs.life import LADDER, Life
 from ipyproc.jobs.model import Event, EventKind, JobSpec, JobState, Result, Snapshot, describe_status
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
-from ipyproc.jobs.run import Home, Run
+from ipyproc.jobs.run import Home, Run, Watcher
 from ipyproc.jobs.waiters import Waiters
 from ipyproc.process.watch import on_loop
 
@@ -394,7 +394,10 @@ class Job:
 
     def _new_life(self) -> Life:
         self._lives += 1
-        return Life(self._spec, self._table, self._output, self)
+        return Life(self._spec, self._table, self, self._new_run)
+
+    def _new_run(self, watcher: Watcher) -> Run:
+        return Run(self._spec, self._table, self._output, watcher)
 
     def _live_again(self) -> None:
         self._again = False

@@ -14,8 +14,7 @@ from typing import Protocol, cast
 
 from ipyproc.jobs import restart
 from ipyproc.jobs.model import EventKind, Exit, JobSpec, JobState, describe_status
-from ipyproc.jobs.output import Output
-from ipyproc.jobs.run import Home, Run
+from ipyproc.jobs.run import Home, Run, Watcher
 
 __all__ = ["LADDER", "Ending", "Life", "Listener"]
 
@@ -63,10 +62,12 @@ class Life:
     It is begun by `start`, in any thread; everything after that happens on the loop.
     """
 
-    def __init__(self, spec: JobSpec, home: Home, output: Output, listener: Listener) -> None:
+    def __init__(
+        self, spec: JobSpec, home: Home, listener: Listener, new_run: Callable[[Watcher], Run]
+    ) -> None:
         self._spec = spec
         self._home = home
-        self._output = output
+        self._new_run = new_run
         self._listener = listener
         policy = restart.RestartPolicy(restart.RestartMode(spec.restart), spec.max_restarts)
         self._supervision = restart.Supervision(policy)
@@ -97,7 +98,7 @@ class Life:
         Raises:
             OSError: it cannot be started.
         """
-        self.run = Run(self._spec, self._home, self._output, self)
+        self.run = self._new_run(self)
 
     def begin(self) -> None:
         """Has the process that `start` started looked after; on the loop."""
@@ -112,7 +113,7 @@ class Life:
 
     def fail(self, error: OSError) -> None:
         """Ends before there was a process, since none could be started again."""
-        self._note(f"it could not be started again: {error}")
+        self.note(f"it could not be started again: {error}")
         if self.run is None:
             self.exits = (Exit(0, _CANNOT_RUN, self.born, self.born),)
         self._finish(gave_up=False)
@@ -128,7 +129,7 @@ class Life:
         if self.state.done:
             return
         if note:
-            self._note(note)
+            self.note(note)
         climbing = self.state is JobState.STOPPING
         if climbing and grace is not None and len(ladder) >= len(self._ladder) > 0:
             return
@@ -167,7 +168,7 @@ class Life:
         self._home.warden.release(run.pid)
         self._record(run, -SIGKILL if status is None else status)
         self._timers.clear()
-        self._note("its event loop was closed while it ran")
+        self.note("its event loop was closed while it ran")
         self._finish(gave_up=False)
 
     # How it goes on
@@ -178,7 +179,7 @@ class Life:
 
     def _cut(self, run: Run) -> None:
         if run.held_open:
-            self._note(
+            self.note(
                 "a process that it started holds its output open; what that one writes from now on is lost"
             )
         run.cut()
@@ -222,7 +223,7 @@ class Life:
             self._cancel(name)
         statuses = [exit.status for exit in self.exits]
         if gave_up:
-            self._note(f"crash loop: {restart.describe_crash_loop(statuses)}")
+            self.note(f"crash loop: {restart.describe_crash_loop(statuses)}")
         self.state = JobState.GAVE_UP if gave_up else JobState.EXITED
         self.ending = Ending(
             statuses[-1], time.time() - self.born, self._ended_by, self._timed_out, self.notes
@@ -248,7 +249,8 @@ class Life:
         self._timed_out = True
         self.stop(_TIMEOUT_GRACE, note=f"timed out after {self._spec.timeout:g} s")
 
-    def _note(self, note: str) -> None:
+    def note(self, note: str) -> None:
+        """Notes something that there is to say of it; on the loop."""
         self.notes = (*self.notes, note)
 
     def _timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:

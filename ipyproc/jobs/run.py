@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Protocol, cast
@@ -18,14 +19,14 @@ from tornado.iostream import PipeIOStream, StreamClosedError
 from ipyproc.jobs.command import check
 from ipyproc.jobs.model import JobSpec
 from ipyproc.jobs.output import Output, StreamName
-from ipyproc.jobs.pump import Pipes, Pump
+from ipyproc.jobs.pump import Pipes, Pump, Sink
 from ipyproc.jobs.warden import session_members
 from ipyproc.process import Subprocess
 
 if TYPE_CHECKING:
     from ipyproc.jobs.warden import Warden
 
-__all__ = ["Home", "Run", "Watcher", "has_group"]
+__all__ = ["Home", "Run", "Side", "Watcher", "has_group"]
 
 log = logging.getLogger("ipyproc")
 
@@ -59,11 +60,25 @@ class Watcher(Protocol):
         """The loop was closed under it."""
 
 
+class Side(Sink, Protocol):
+    """Where the bytes of a third pipe go, beside standard output and error."""
+
+    def arrived(self) -> None:
+        """Bytes were appended; in the thread that read them, which does not hold the lock any more."""
+
+
 class Run:
     """One process of a job, which leads a session of its own.
 
     It is started by the constructor, in any thread, so that errors reach the caller; `begin` has the
     loop read its pipes.
+
+    Args:
+        spec: what runs, and how.
+        home: the table.
+        output: where its output goes.
+        watcher: who is told.
+        side: where the bytes of a third pipe go, whose number the process has as its last argument.
 
     Attributes:
         started: when, in seconds since the epoch.
@@ -74,7 +89,9 @@ class Run:
         OSError: it cannot be started. Nothing is left of it by then.
     """
 
-    def __init__(self, spec: JobSpec, home: Home, output: Output, watcher: Watcher) -> None:
+    def __init__(
+        self, spec: JobSpec, home: Home, output: Output, watcher: Watcher, side: Side | None = None
+    ) -> None:
         self._home = home
         self._output = output
         self._watcher = watcher
@@ -82,7 +99,8 @@ class Run:
         # From `begin` on the loop alone holds the pumps, and lets go of them when it is closed.
         self._pumps: WeakSet[Pump] = WeakSet()
         self._unread: list[Pump] = []
-        self._open = len(_STREAMS)
+        self._side = side
+        self._open = len(_STREAMS) + (side is not None)
         self._begun = False
         self.status: int | None = None
         self.offset = output.end
@@ -169,27 +187,31 @@ class Run:
         return cast(PipeIOStream, self._process.stdin)
 
     def _start(self, env: dict[str, str]) -> None:
-        spec, home = self._spec, self._home
+        spec, home, output, watcher = self._spec, self._home, self._output, self._watcher
         check(spec.command, spec.cwd, env)
         with ExitStack() as ours, ExitStack() as theirs:
             read_ends, write_ends = [], []
-            for _ in _STREAMS:
+            for _ in range(self._open):
                 read_end, write_end = os.pipe()
                 ours.callback(os.close, read_end)
                 theirs.callback(os.close, write_end)
                 os.set_blocking(read_end, False)
                 read_ends.append(read_end)
                 write_ends.append(write_end)
+            command = spec.command
+            if self._side is not None:
+                command = (*command, str(write_ends[-1]))
             self._process = Subprocess.on(
                 home.io_loop,
-                spec.command,
-                shell=isinstance(spec.command, str),
+                command,
+                shell=isinstance(command, str),
                 stdin=Subprocess.STREAM,
                 stdout=write_ends[0],
                 stderr=write_ends[1],
                 cwd=spec.cwd,
                 env=env,
                 start_new_session=True,
+                pass_fds=write_ends[len(_STREAMS) :],
             )
             home.warden.guard(self.pid)
             try:
@@ -198,7 +220,11 @@ class Run:
                 self._undo()
                 raise
             ours.pop_all()
-        self._unread = [self._pump(*end) for end in zip(_STREAMS, read_ends, strict=True)]
+        self._unread = [
+            self._pump(name, fd, output, watcher.wrote) for name, fd in zip(_STREAMS, read_ends, strict=False)
+        ]
+        if (side := self._side) is not None:
+            self._unread.append(self._pump("stdout", read_ends[-1], side, side.arrived))
         self._pumps.update(self._unread)
         for pump in self._unread:
             # Before `begin`, since a loop that is held does not come to that.
@@ -210,11 +236,9 @@ class Run:
         self._stdin.close()
         self._home.warden.release(self.pid)
 
-    def _pump(self, stream: StreamName, fd: int) -> Pump:
-        home, watcher = self._home, self._watcher
-        return Pump(
-            fd, stream, self._output, home.io_loop, home.pipes, watcher.wrote, self._ended, self._abandoned
-        )
+    def _pump(self, stream: StreamName, fd: int, sink: Sink, on_read: Callable[[], None]) -> Pump:
+        home = self._home
+        return Pump(fd, stream, sink, home.io_loop, home.pipes, on_read, self._ended, self._abandoned)
 
     def _ended(self) -> None:
         self._open -= 1

@@ -7,8 +7,8 @@ import atexit
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from tornado.ioloop import IOLoop
 
@@ -29,6 +29,9 @@ from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.watch import asyncio_loop
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+AnySpec = TypeVar("AnySpec", bound=JobSpec)
 
 _END_GRACE = 0.7
 _REAP_SECONDS = 0.2
@@ -145,10 +148,11 @@ class JobTable:
             NoLoopError: no event loop runs here.
         """
         given = command_of(command)
-        with self._lock:
-            spec = JobSpec(
+
+        def spec_of(name: str) -> JobSpec:
+            return JobSpec(
                 command=given,
-                name=self._free_name(name, given),
+                name=name,
                 cwd=None if cwd is None else os.path.expanduser(os.fspath(cwd)),
                 env=_checked_env(env),
                 stdin=stdin.encode() if isinstance(stdin, str) else stdin,
@@ -159,9 +163,34 @@ class JobTable:
                 max_output=max_output,
                 quiet=quiet,
             )
+
+        return self.enter(name, given, spec_of, Job)
+
+    def enter(
+        self,
+        name: str | None,
+        command: str | tuple[str, ...],
+        spec_of: Callable[[str], AnySpec],
+        kind: Callable[[AnySpec, JobTable], AnyJob],
+    ) -> AnyJob:
+        """Starts a job of any kind, and takes it in; `spawn` is this for commands.
+
+        Args:
+            name: its name; None for one made of the command's.
+            command: what it is named after.
+            spec_of: makes its spec for a name.
+            kind: the job's class.
+
+        Raises:
+            JobNameError: a job of that name is running.
+            NoLoopError: no event loop runs here.
+            OSError: it cannot be started.
+        """
+        with self._lock:
+            spec = spec_of(self._free_name(name, command))
             self._find_loop()
             self._end_at_exit()
-            job = Job(spec, self)
+            job = kind(spec, self)
             self._jobs.pop(spec.name, None)
             self._jobs[spec.name] = job
         for outlook in tuple(self._outlooks):
