@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["error", "info", "warning"]
+__all__ = ["error", "info", "silence", "warning"]
+
+_silent = False
+
+
+def silence() -> None:
+    """Has only errors logged from now on; for a program that shows what happens by other means."""
+    global _silent
+    _silent = True
 
 
 def info(text: str, *args: object) -> None:
     """Logs what goes well."""
     # Whoever wants to read this has asked `logging` for it.
-    if "logging" in sys.modules:
+    if "logging" in sys.modules and not _silent:
         from tornado.log import gen_log
 
         gen_log.info(text, *args)
@@ -21,6 +29,8 @@ def info(text: str, *args: object) -> None:
 
 def warning(text: str, *args: object) -> None:
     """Logs what somebody should look at."""
+    if _silent:
+        return
     from tornado.log import gen_log
 
     gen_log.warning(text, *args)

@@ -240,7 +240,9 @@ class Supervisor:
         for fd in ready:
             if fd in self._readers:
                 self._tell_news()
-                self._readers[fd]()
+                # The observer may have removed it just now.
+                if (read := self._readers.get(fd)) is not None:
+                    read()
         exits = []
         for worker in list(self._workers.values()):
             if worker.pidfd is None or worker.pidfd in ready:
