@@ -18,6 +18,8 @@ __all__ = [
     "NotReadyError",
     "ReadyTimeout",
     "UnknownJobError",
+    "WireError",
+    "WorkerCodeError",
     "signal_name",
 ]
 
@@ -56,6 +58,14 @@ class NotReadyError(IpyprocError, RuntimeError):
 
 class ReadyTimeout(IpyprocError, TimeoutError):
     """The job was not ready in time."""
+
+
+class WireError(IpyprocError, ValueError):
+    """What came over the pipe between a kernel and its helper is not what was agreed on."""
+
+
+class WorkerCodeError(IpyprocError, ValueError):
+    """The code for workers, or a variable that is to be sent to them, cannot be."""
 
 
 class JobFailed(IpyprocError, subprocess.CalledProcessError):

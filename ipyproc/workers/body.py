@@ -1,0 +1,108 @@
+"""The code for workers: what runs once before the fork, and what runs in each worker after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import CodeType, ModuleType
+
+__all__ = ["Body", "Stopped", "die_by"]
+
+_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, without the import
+_COROUTINE = 0x80  # inspect.CO_COROUTINE
+_FUTURES = 0x1FE0000  # every flag of __future__
+
+
+class Stopped(SystemExit):
+    """Raised by a signal that is to end this process; most code lets it through."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+
+class Body:
+    """A cell's code, as a module ``__main__`` of its own.
+
+    Args:
+        source: the code.
+        filename: what tracebacks call it.
+        first_line: the number of its first line in the cell, from 1.
+        fork_line: the line of ``source``, from 0, before which the workers are forked.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
+
+    def __init__(self, source: str, filename: str, first_line: int, fork_line: int) -> None:
+        self._filename = filename
+        # Blank lines stand for what is left out, so that every line keeps its number.
+        lines = [""] * (first_line - 1) + source.split("\n")
+        fork_at = fork_line + first_line - 1
+        self._source = "\n".join(lines)
+        self._setup = self._compiled("\n".join(lines[:fork_at]), 0)
+        flags = self._setup.co_flags & _FUTURES | _TOP_LEVEL_AWAIT
+        self._work = self._compiled("\n" * fork_at + "\n".join(lines[fork_at:]), flags)
+        self._module = ModuleType("__main__")
+        # Through the loader, tracebacks and `inspect` find the lines; nobody pays who does not ask.
+        self._module.__loader__ = self  # type: ignore[assignment]
+
+    def get_source(self, _name: str) -> str:
+        """The code, for `linecache`."""
+        return self._source
+
+    def enter(self, names: dict[str, object]) -> None:
+        """Makes the module the program's own, with some names in it."""
+        self._module.__dict__.update(names)
+        sys.modules["__main__"] = self._module
+
+    def set_up(self) -> int:
+        """Runs what stands before the fork; returns an exit status, 0 to go on."""
+        return self._run(self._setup)
+
+    def work(self) -> int:
+        """Runs the rest, in a worker; returns its exit status."""
+        return self._run(self._work)
+
+    def _compiled(self, source: str, flags: int) -> CodeType:
+        code: CodeType = compile(source, self._filename, "exec", flags, dont_inherit=True)
+        return code
+
+    def _run(self, code: CodeType) -> int:
+        try:
+            coroutine = eval(code, self._module.__dict__)
+            if code.co_flags & _COROUTINE:
+                import asyncio
+
+                asyncio.run(coroutine)
+        except KeyboardInterrupt:
+            raise Stopped(signal.SIGINT) from None
+        except SystemExit:
+            raise
+        except BaseException as error:
+            self._show(error)
+            return 1
+        return 0
+
+    def _show(self, error: BaseException) -> None:
+        """Prints a traceback that begins in the cell."""
+        trace = error.__traceback__
+        while trace and trace.tb_next and trace.tb_frame.f_code.co_filename != self._filename:
+            trace = trace.tb_next
+        hook = sys.excepthook
+        if hook is sys.__excepthook__:
+            # Python's own, before 3.13, looks for the lines in a file.
+            from traceback import print_exception as hook
+        hook(type(error), error, trace)
+
+
+def die_by(signum: int) -> None:
+    """Ends this process by a signal, so that whoever waits for it sees that."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)

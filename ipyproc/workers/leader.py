@@ -1,0 +1,93 @@
+"""Taking a helper out of the kernel's family, and a leader that stands in for it there.
+
+Whoever sweeps the kernel's descendants, as ipykernel does when it shuts down, or counts them, finds
+no worker: their ancestors are the helper and ``init``. The kernel's child is the leader of the
+session, which does nothing but wait: it passes SIGINT and SIGTERM on to the helper, and exits as the
+helper does.
+"""
+
+from __future__ import annotations
+
+# The functions of C: the module `signal` makes enums first, and this is to be quick.
+import _signal  # type: ignore[import-not-found]
+import os
+
+__all__ = ["Detached", "detach"]
+
+_KILLED = -9
+
+
+class Detached:
+    """What a helper has of its leader.
+
+    Attributes:
+        fd: at its end when the leader is gone.
+    """
+
+    def __init__(self, fd: int, report: int) -> None:
+        self.fd = fd
+        self._report = report
+
+    def tell(self, status: int) -> None:
+        """Has the leader exit as the helper is about to: with a status, or by a signal (negative)."""
+        try:
+            os.write(self._report, status.to_bytes(4, "big", signed=True))
+        except OSError:
+            pass  # It is gone; so shall we be.
+
+    def close(self) -> None:
+        """Lets go of the leader, in a worker."""
+        os.close(self.fd)
+        os.close(self._report)
+
+
+def detach(*fds: int) -> Detached:
+    """Returns in the helper: a grandchild of this process, which stays behind as its leader.
+
+    Args:
+        fds: what the helper alone is to hold.
+    """
+    report, report_end = os.pipe()
+    alive, alive_end = os.pipe()
+    middle = os.fork()
+    if middle:
+        for fd in (report_end, alive, *fds):
+            os.close(fd)
+        os.waitpid(middle, 0)
+        _lead(report)
+    os.close(report)
+    os.close(alive_end)
+    if os.fork():
+        os._exit(0)
+    os.write(report_end, os.getpid().to_bytes(4, "big"))
+    return Detached(alive, report_end)
+
+
+def _lead(report: int) -> None:
+    helper = int.from_bytes(_read(report), "big")
+
+    def pass_on(signum: int, _frame: object) -> None:
+        try:
+            os.kill(helper, signum)
+        except ProcessLookupError:
+            pass
+
+    if helper:
+        for signum in (_signal.SIGINT, _signal.SIGTERM):
+            _signal.signal(signum, pass_on)
+    told = _read(report)
+    os.read(report, 1)  # Its end: the helper is gone.
+    status = int.from_bytes(told, "big", signed=True) if told else _KILLED
+    if status >= 0:
+        os._exit(status)
+    if not told:
+        # Nobody else ends what its workers have started.
+        os.killpg(0, _signal.SIGKILL)
+    _signal.signal(-status, _signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+
+
+def _read(fd: int) -> bytes:
+    """Four bytes; none when the writer is gone."""
+    data = os.read(fd, 4)
+    return data if len(data) == 4 else b""
