@@ -28,6 +28,8 @@ CalledProcessError = subprocess.CalledProcessError
 _POPEN_CODE = subprocess.Popen.__init__.__code__
 _POPEN_PARAMETERS = _POPEN_CODE.co_varnames[1 : _POPEN_CODE.co_argcount]
 
+_popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
+
 
 class Subprocess:
     """Wraps `subprocess.Popen` with IOStream support.
@@ -66,6 +68,10 @@ class Subprocess:
 
     STREAM: ClassVar[int] = cast(int, object())
 
+    stdin: PipeIOStream | IO[bytes] | IO[str] | None
+    stdout: PipeIOStream | IO[bytes] | IO[str] | None
+    stderr: PipeIOStream | IO[bytes] | IO[str] | None
+
     def __init__(self, *args: object, io_loop: IOLoop | None = None, **kwargs: object) -> None:
         if io_loop is not None:
             warnings.warn(
@@ -91,31 +97,35 @@ class Subprocess:
         if len(args) > 1:
             args, kwargs = args[:1], _merged(args, kwargs)
         self.io_loop = io_loop
-        self.stdin: PipeIOStream | IO[bytes] | IO[str] | None = None
-        self.stdout: PipeIOStream | IO[bytes] | IO[str] | None = None
-        self.stderr: PipeIOStream | IO[bytes] | IO[str] | None = None
         self.returncode: int | None = None
         self._callbacks: list[Callable[[int], object]] = []
         self._watched = False
+        if Subprocess.STREAM in kwargs.values():
+            ours = self._start_with_pipes(args, kwargs)
+        else:
+            self.proc, ours = _popen(*args, **kwargs), {}
+        self.pid = self.proc.pid
+        # Only now: a stream made before a failed start would close its fd once more when collected,
+        # and by then the number may be somebody else's.
+        self.stdin = _stream(io_loop, ours["stdin"]) if "stdin" in ours else self.proc.stdin
+        self.stdout = _stream(io_loop, ours["stdout"]) if "stdout" in ours else self.proc.stdout
+        self.stderr = _stream(io_loop, ours["stderr"]) if "stderr" in ours else self.proc.stderr
+
+    def _start_with_pipes(self, args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, int]:
+        """Starts the process; gives our ends of the pipes that stand for ``STREAM``."""
+        _need_unix("Subprocess.STREAM")
         ours: dict[str, int] = {}
         with ExitStack() as childs_ends, ExitStack() as our_ends:
             for name in ("stdin", "stdout", "stderr"):
                 if kwargs.get(name) is Subprocess.STREAM:
-                    _need_unix("Subprocess.STREAM")
                     read_end, write_end = os.pipe()
                     child_end, our_end = (read_end, write_end) if name == "stdin" else (write_end, read_end)
                     childs_ends.callback(os.close, child_end)
                     our_ends.callback(os.close, our_end)
                     kwargs[name], ours[name] = child_end, our_end
-            popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
-            self.proc = popen(*args, **kwargs)
+            self.proc = _popen(*args, **kwargs)
             our_ends.pop_all()
-        self.pid = self.proc.pid
-        # Only now: a stream made before a failed start would close its fd once more when collected,
-        # and by then the number may be somebody else's.
-        for name in ("stdin", "stdout", "stderr"):
-            stream = _stream(io_loop, ours[name]) if name in ours else getattr(self.proc, name)
-            setattr(self, name, stream)
+        return ours
 
     def __repr__(self) -> str:
         status = self.returncode
