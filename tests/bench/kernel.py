@@ -110,7 +110,7 @@ class Kernel:
         Raises:
             TimeoutError: they have not, in ``timeout`` seconds.
         """
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True}
         content |= {"stop_on_error": False, "user_expressions": expressions}
         request = self._session.msg("execute_request", content)
         cell = Cell(request["header"]["msg_id"], time.perf_counter())
