@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tests.notebook.kernels import Cell, Kernel, Message
+
+MEGABYTE = 1_000_000
+
+
+def wait_for_end(kernel: Kernel, *cells: Cell, timeout: float = 30) -> None:
+    kernel.until(lambda: all(any(s in c.shown for s in ("exit ", "SIG")) for c in cells), timeout)
+
+
+def shows(kernel: Kernel, cell: Cell, stdout: str, stderr: str = "") -> None:
+    """Asserts that a cell comes to show exactly this, and that its job ends."""
+    wait_for_end(kernel, cell)
+    # Where the page has had its share for now, a status is there before the output.
+    kernel.until(lambda: len(cell.stdout) >= len(stdout) and len(cell.stderr) >= len(stderr))
+    assert (cell.stdout, cell.stderr) == (stdout, stderr)
+
+
+def python(code: str, name: str = "py") -> str:
+    """A cell that runs a Python program as a job."""
+    return f"%%spawn -n {name} {sys.executable} -\n{code}"
+
+
+def output_of(cell: Cell) -> list[Message]:
+    return [m for m in cell.messages if m.kind in ("stream", "display_data", "update_display_data")]
+
+
+def busiest(messages: list[Message], seconds: float) -> tuple[int, int]:
+    """The most messages, and the most bytes, in any stretch of so many seconds."""
+    ordered = sorted(messages, key=lambda message: message.sent)
+    counts, sizes, first, size = 0, 0, 0, 0
+    for number, message in enumerate(ordered):
+        size += message.size
+        while ordered[first].sent < message.sent - seconds:
+            size -= ordered[first].size
+            first += 1
+        counts, sizes = max(counts, number - first + 1), max(sizes, size)
+    return counts, sizes
+
+
+# Whose it is
+
+
+def test_output_belongs_to_the_cell_that_started_the_job_after_later_cells_have_run(kernel: Kernel) -> None:
+    first = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    later = [kernel.run(f"print({number})") for number in range(3)]
+    sent = kernel.run("%send held news")
+    shows(kernel, first, "early\nlate news\n")
+    assert [cell.stdout for cell in later] == ["0\n", "1\n", "2\n"]
+    assert sent.stdout == ""
+
+
+def test_two_jobs_and_an_ordinary_cell_run_at_once_and_each_has_its_own_lines(kernel: Kernel) -> None:
+    lines = "for i in 1 2 3 4 5; do echo {0} $i; sleep 0.02; done"
+    one = kernel.run(f"%%spawn -n one\n{lines.format('one')}")
+    two = kernel.run(f"%%spawn -n two\n{lines.format('two')}")
+    own = kernel.run("import time\nfor i in range(5):\n    print('own', i, flush=True)\n    time.sleep(0.02)")
+    shows(kernel, one, "".join(f"one {i}\n" for i in range(1, 6)))
+    shows(kernel, two, "".join(f"two {i}\n" for i in range(1, 6)))
+    assert own.stdout == "".join(f"own {i}\n" for i in range(5))
+
+
+def test_a_cell_that_is_run_again_has_the_new_jobs_output_only(kernel: Kernel) -> None:
+    first = kernel.run("%%spawn echo again")
+    shows(kernel, first, "again\n")
+    second = kernel.run("%%spawn echo again")
+    shows(kernel, second, "again\n")
+    assert first.stdout == "again\n"
+
+
+def test_stdout_and_stderr_are_told_apart(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -n both\necho out; echo err >&2; sleep 0.1; echo out")
+    shows(kernel, cell, "out\nout\n", "err\n")
+
+
+# What it is
+
+
+def test_colours_are_kept(kernel: Kernel) -> None:
+    cell = kernel.run(r"%%spawn printf '\033[31mred\033[0m\n'")
+    shows(kernel, cell, "\x1b[31mred\x1b[0m\n")
+
+
+def test_lines_come_in_order_and_each_once(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -n counting\ni=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done")
+    shows(kernel, cell, "".join(f"{i}\n" for i in range(3000)))
+
+
+def test_a_character_that_comes_in_two_halves_is_one(kernel: Kernel) -> None:
+    halves = "import os, time\nfor b in 'äß€😀'.encode():\n    os.write(1, bytes([b])); time.sleep(0.06)\n"
+    cell = kernel.run(python(halves))
+    shows(kernel, cell, "äß€😀")
+
+
+def test_halves_of_characters_on_both_streams_do_not_mix(kernel: Kernel) -> None:
+    code = (
+        "import os, time\n"
+        "for out, err in zip('äöü'.encode(), '€é'.encode() + b'!'):\n"
+        "    os.write(1, bytes([out])); os.write(2, bytes([err])); time.sleep(0.06)\n"
+    )
+    cell = kernel.run(python(code))
+    shows(kernel, cell, "äöü", "€é!")
+
+
+def test_invalid_utf8_and_nul_bytes_are_shown_with_replacement(kernel: Kernel) -> None:
+    cell = kernel.run(python(r"import os; os.write(1, b'a\xff\xfeb\0c\xe2\x82')"))
+    shows(kernel, cell, "a\ufffd\ufffdb\0c\ufffd")
+    assert kernel.ask("ipyproc.jobs['py'].read()") == b"a\xff\xfeb\0c\xe2\x82"
+
+
+def test_a_progress_bar_keeps_its_carriage_returns(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -n bar\nfor i in 1 2 3; do printf '\\r%d %%' $i; sleep 0.1; done")
+    shows(kernel, cell, "\r1 %\r2 %\r3 %")
+
+
+# How much of it
+
+
+def test_slow_output_comes_at_once(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -n slow\nfor i in 1 2 3 4 5; do date +%s.%N; sleep 0.3; done")
+    wait_for_end(kernel, cell)
+    delays = [message.sent - float(line) for message in cell.streams for line in message.text.split()]
+    assert len(delays) == 5
+    assert len(cell.streams) == 5
+    assert sorted(delays)[2] < 0.2, delays
+
+
+def test_a_flood_stays_in_its_budget_and_is_kept_whole(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn seq 1 3000000")
+    wait_for_end(kernel, cell)
+    kernel.until(lambda: cell.displays[-1].text.endswith("\n2999999\n3000000"))
+    messages = output_of(cell)
+    assert len(messages) <= 100
+    assert sum(message.size for message in messages) <= MEGABYTE
+    tail = cell.displays[-1].text
+    hidden = 22_888_896 - len(cell.stdout)
+    assert f"{hidden / 1e6:.1f} MB not shown; ipyproc.jobs['seq'].output has all of it" in tail
+    assert 190_000 <= len(cell.stdout) <= 200_000
+    assert cell.stdout == "".join(f"{i}\n" for i in range(1, cell.stdout.count("\n") + 1))
+    check = "ipyproc.jobs['seq'].read() == b''.join(b'%d\\n' % i for i in range(1, 3000001))"
+    assert kernel.ask(check) is True
+
+
+def test_the_tail_is_one_display_that_is_updated_and_ends_with_the_last_line(kernel: Kernel) -> None:
+    kernel.run("%config IPyProc.cell_bytes = 1000")
+    cell = kernel.run(
+        "%%spawn -n long\ni=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.002; done"
+    )
+    wait_for_end(kernel, cell)
+    kernel.until(lambda: cell.displays[-1].text.endswith("line 399"))
+    kernel.run("%config IPyProc.cell_bytes = 200000")
+    assert len(cell.displays) == 2
+    assert cell.displays[1].updates >= 2
+
+
+def test_a_long_line_without_an_end_stays_in_the_budget(kernel: Kernel) -> None:
+    cell = kernel.run(python("import os\nfor _ in range(20): os.write(1, b'x' * 1_000_000)"))
+    wait_for_end(kernel, cell)
+    assert sum(message.size for message in output_of(cell)) <= MEGABYTE
+    assert kernel.ask("len(ipyproc.jobs['py'].read())") == 20_000_000
+
+
+def test_a_chatty_job_sends_at_most_20_messages_a_second(kernel: Kernel) -> None:
+    code = (
+        "import time\nend = time.monotonic() + 1.5\nn = 0\n"
+        "while time.monotonic() < end:\n    print(n); n += 1; time.sleep(0.002)\n"
+    )
+    cell = kernel.run(python(code))
+    wait_for_end(kernel, cell)
+    most, _ = busiest(cell.streams, 1.0)
+    assert 5 <= most <= 22
+    assert cell.stdout == "".join(f"{i}\n" for i in range(cell.stdout.count("\n")))
+
+
+def test_a_storm_that_alternates_between_the_streams_stays_in_the_budget(kernel: Kernel) -> None:
+    code = "import os\nfor i in range(40000):\n    os.write(1 + i % 2, b'%d\\n' % i)\n"
+    cell = kernel.run(python(code))
+    wait_for_end(kernel, cell)
+    kernel.until(lambda: len(cell.displays) == 2 and "3999" in cell.displays[1].text)
+    messages = output_of(cell)
+    count, size = busiest(messages, 1.0)
+    assert count <= 60
+    assert size <= MEGABYTE
+    assert len(cell.stdout) + len(cell.stderr) <= 200_000
+    for text, odd in ((cell.stdout, 0), (cell.stderr, 1)):
+        assert "".join(f"{i}\n" for i in range(odd, 40000, 2)).startswith(text)
+    assert kernel.ask("len(ipyproc.jobs['py'].stderr.split())") == 20000
+
+
+def test_three_flooding_jobs_stay_below_the_servers_limits(kernel: Kernel) -> None:
+    kernel.run("%config IPyProc.cell_bytes = 100_000_000")
+    started = len(kernel.messages)
+    cells = [kernel.run(f"%%spawn -n flood-{n} yes {'y' * 60}") for n in range(3)]
+    last = lambda: kernel.messages[-1].sent - kernel.messages[started].sent  # noqa: E731
+    kernel.until(lambda: last() > 3.5, timeout=20)
+    kernel.run("%stop flood-0 flood-1 flood-2")
+    kernel.run("%config IPyProc.cell_bytes = 200000")
+    wait_for_end(kernel, *cells)
+    count, size = busiest(kernel.messages[started:], 3.0)
+    assert size < 3 * MEGABYTE
+    assert count < 3 * 1000
+    assert all(len(cell.stdout) > 100_000 for cell in cells)
+
+
+def test_another_cell_runs_while_jobs_flood(kernel: Kernel) -> None:
+    cells = [kernel.run(f"%%spawn -n flood-{n} yes") for n in range(3)]
+    for number in range(10):
+        assert kernel.run(f"print({number})", timeout=5).stdout == f"{number}\n"
+    kernel.run("%stop flood-0 flood-1 flood-2")
+    wait_for_end(kernel, *cells)
+
+
+def test_a_hundred_quick_jobs_of_one_cell_are_all_shown(kernel: Kernel) -> None:
+    cell = kernel.run("for n in range(100):\n    ipyproc.spawn(f'echo {n}')")
+    kernel.until(lambda: cell.shown.count("exit 0") == len(cell.streams) == 100, timeout=30)
+    assert sorted(map(int, cell.stdout.split())) == list(range(100))
+
+
+@pytest.mark.parametrize("name", ["with 'quotes'", "<b>bold</b>", "a{b}$c`d`", "näme"])
+def test_a_name_with_metacharacters_is_shown_as_it_is(kernel: Kernel, name: str) -> None:
+    cell = kernel.run(f"job = ipyproc.spawn('true', name={json.dumps(name)})")
+    wait_for_end(kernel, cell)
+    assert f"{name}: true" in cell.shown
+    assert "<b>" not in cell.displays[0].data["text/html"]
