@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ipyproc.jobs.job import Job
     from ipyproc.jobs.model import Result
     from ipyproc.jobs.table import JobTable, jobs, spawn
+    from ipyproc.workers.group import WorkerGroup, fork
 
 __all__ = [
     "IpyprocError",
@@ -23,6 +24,8 @@ __all__ = [
     "JobFailed",
     "JobTable",
     "Result",
+    "WorkerGroup",
+    "fork",
     "jobs",
     "load_ipython_extension",
     "spawn",
@@ -37,6 +40,8 @@ _HOMES = {
     "JobFailed": "ipyproc.errors",
     "JobTable": "ipyproc.jobs.table",
     "Result": "ipyproc.jobs.model",
+    "WorkerGroup": "ipyproc.workers.group",
+    "fork": "ipyproc.workers.group",
     "jobs": "ipyproc.jobs.table",
     "spawn": "ipyproc.jobs.table",
 }

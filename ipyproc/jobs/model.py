@@ -61,6 +61,7 @@ class EventKind(str, enum.Enum):
     GAVE_UP = "gave up"
     STOPPING = "stopping"
     AWAITED = "awaited"
+    MEASURED = "measured"
     DONE = "done"
 
 

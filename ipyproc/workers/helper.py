@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"ipyproc helper: {complaint}", file=sys.stderr)
         sys.exit(_MISUSED)
     kernel, events = map(int, given)
+    del sys.argv[1:]
     os.set_inheritable(events, False)
     # A worker that reads its standard input is not to eat the kernel's commands.
     commands = os.dup(0)

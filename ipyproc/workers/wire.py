@@ -95,7 +95,7 @@ class Message:
         return float(self.fields[name])
 
 
-def encode(kind: str, body: bytes = b"", **fields: Value) -> bytes:
+def encode(kind: str, body: bytes = b"", /, **fields: Value) -> bytes:
     """A message as it goes over the wire.
 
     Raises:
