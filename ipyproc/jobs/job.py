@@ -6,12 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Generator
-from signal import SIGKILL
+from signal import SIGKILL, valid_signals
 from typing import Protocol, cast
 
-from ipyproc.errors import JobFailed, JobStateError, NotReadyError, ReadyTimeout, signal_name
+from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.jobs.life import LADDER, Life
-from ipyproc.jobs.model import Event, EventKind, JobSpec, JobState, Result, Snapshot, describe_status
+from ipyproc.jobs.model import (
+    Event,
+    EventKind,
+    JobSpec,
+    JobState,
+    Result,
+    Snapshot,
+    describe_status,
+    input_bytes,
+    need_seconds,
+)
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
@@ -187,9 +197,15 @@ class Job:
             ReadyTimeout: it was not ready in time (a `TimeoutError`); the job goes on.
         """
         __tracebackhide__ = True
-        arrived = self._until(lambda: self._readiness.ready or self._result is not None)
+        need_seconds("timeout", timeout)
+
+        def settled() -> bool:
+            return self._readiness.ready or self._result is not None
+
         try:
-            await asyncio.wait_for(arrived, timeout)
+            # Python 3.11's wait_for gives nobody a chance who has no time.
+            if not settled():
+                await asyncio.wait_for(self._until(settled), timeout)
         except asyncio.TimeoutError:
             late = f"was not ready within {timeout:g} s; it goes on running"
             raise ReadyTimeout(f"Job {self.name!r} {late}{self._tail_of_error()}") from None
@@ -209,6 +225,7 @@ class Job:
         Args:
             grace: seconds between the signals.
         """
+        need_seconds("grace", grace)
 
         def begin() -> None:
             self._again = False
@@ -225,6 +242,7 @@ class Job:
         Args:
             grace: seconds between the signals.
         """
+        need_seconds("grace", grace)
         lives = self._lives
 
         def begin() -> None:
@@ -243,7 +261,12 @@ class Job:
 
         Raises:
             JobStateError: it has ended.
+            JobSpecError: there is no such signal (a `ValueError`).
         """
+        if not isinstance(signum, int) or signum not in valid_signals():
+            raise JobSpecError(
+                f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number."
+            )
         if self.done or not self._run.signal(signum):
             raise JobStateError(
                 f"Job {self.name!r} has no process now ({self.state.value}), so {signal_name(signum)} "
@@ -277,7 +300,7 @@ class Job:
         if self.done or not run.takes_input:
             what = "has ended" if self.done else "has its standard input closed"
             raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
-        data = text.encode() if isinstance(text, str) else bytes(text)
+        data = input_bytes(text)
         on_loop(self._table.io_loop, lambda: run.write(data, close=False))
 
     def close_stdin(self) -> None:

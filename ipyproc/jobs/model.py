@@ -28,6 +28,9 @@ __all__ = [
     "Snapshot",
     "command_of",
     "describe_status",
+    "input_bytes",
+    "need_encodable",
+    "need_seconds",
     "parse_ready",
 ]
 
@@ -139,23 +142,33 @@ class JobSpec:
     def __post_init__(self) -> None:
         if not self.command or (isinstance(self.command, str) and not self.command.strip()):
             raise JobSpecError("The command is empty; give a program to run, such as 'ls -la'.")
-        if self.timeout is not None and not self.timeout > 0:
+        for word in (self.command,) if isinstance(self.command, str) else self.command:
+            need_encodable("The command", word)
+        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
             raise JobSpecError(
-                f"The timeout {self.timeout:g} is not a positive number of seconds; "
+                f"The timeout {self.timeout!r} is not a positive number of seconds; "
                 "give one such as 30, or leave it out for none."
             )
         if self.restart not in ("no", "on-failure", "always"):
             raise JobSpecError(
                 f"The restart policy {self.restart!r} is unknown; give 'no', 'on-failure' or 'always'."
             )
-        if self.max_restarts < 0:
-            raise JobSpecError(f"max_restarts is {self.max_restarts}; give 0 or more.")
-        if self.max_output < 1:
-            raise JobSpecError(f"max_output is {self.max_output}; give a positive number of bytes.")
-        if self.cwd is not None and not os.path.isdir(self.cwd):
+        if not isinstance(self.max_restarts, int) or self.max_restarts < 0:
             raise JobSpecError(
-                f"The working directory {self.cwd!r} does not exist; create it, or give another."
+                f"max_restarts is {self.max_restarts!r}, which is no number of restarts; give 0 or more."
             )
+        if not isinstance(self.max_output, int) or self.max_output < 1:
+            raise JobSpecError(
+                f"max_output is {self.max_output!r}, which is no number of bytes; give one such as 10**9."
+            )
+        if self.ready is not None and not _is_sign(self.ready):
+            raise JobSpecError(
+                f"The readiness {self.ready!r} is neither a text nor a pattern of text; "
+                "give a regular expression, or a host:port that is to accept connections."
+            )
+        if self.cwd is not None and not os.path.isdir(self.cwd):
+            why = "is not a directory" if os.path.exists(self.cwd) else "does not exist"
+            raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
 
     @property
     def shown_command(self) -> str:
@@ -258,13 +271,26 @@ def parse_ready(ready: str) -> re.Pattern[str] | Endpoint:
     Raises:
         JobSpecError: it is neither.
     """
+    if not ready:
+        raise JobSpecError(
+            "The readiness is empty; give a regular expression, or a host:port that is to accept connections."
+        )
     if match := re.fullmatch(r"([\w.-]*|\[[0-9a-fA-F:]+\]):(\d{1,5})", ready):
-        port = int(match[2])
+        host, port = match[1].strip("[]") or "127.0.0.1", int(match[2])
         if not 0 < port < 65536:
-            raise JobSpecError(f"The port {port} in {ready!r} is not between 1 and 65535.")
-        return Endpoint(match[1].strip("[]") or "127.0.0.1", port)
+            raise JobSpecError(
+                f"The port {port} in {ready!r} cannot be; give one between 1 and 65535, as in localhost:8000."
+            )
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise JobSpecError(
+                f"The host {host!r} in {ready!r} is no host's name; give one as in localhost:8000."
+            ) from None
+        return Endpoint(host, port)
     try:
-        return re.compile(ready)
+        # Output is lines: ^ and $ are to stand for the ends of each, not of all that was written.
+        return re.compile(ready, re.MULTILINE)
     except re.error as error:
         raise JobSpecError(
             f"The readiness {ready!r} is not a regular expression ({error}); "
@@ -281,8 +307,59 @@ def command_of(command: str | Sequence[str]) -> str | tuple[str, ...]:
     if isinstance(command, str):
         return command
     try:
-        return tuple(os.fspath(part) for part in command)
+        return tuple(os.fsdecode(part) for part in command)
     except TypeError:
         raise JobSpecError(
             f"The command {command!r} is not a string or a list of strings; give 'ls -la' or ['ls', '-la']."
         ) from None
+
+
+def input_bytes(text: str | bytes) -> bytes:
+    """What is written to a job's standard input for ``text``.
+
+    Raises:
+        JobSpecError: it is neither text nor bytes.
+    """
+    if isinstance(text, str):
+        # As the command itself is encoded: names of files that are no UTF-8 get through.
+        need_encodable("The input", text.replace("\0", ""))
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        return bytes(text)
+    raise JobSpecError(f"The input {text!r} is neither text nor bytes; give one such as 'yes\\n'.")
+
+
+def need_encodable(what: str, text: str) -> None:
+    """Sees to it that the system can be given a text.
+
+    Raises:
+        JobSpecError: it has a NUL, or half of a surrogate pair.
+    """
+    try:
+        fit = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        fit = False
+    if not fit:
+        raise JobSpecError(
+            f"{what} {text!r} has a NUL or half a surrogate pair, which the system refuses; leave it out."
+        )
+
+
+def need_seconds(what: str, value: float | None) -> None:
+    """Sees to it that ``value`` is a time.
+
+    Raises:
+        JobSpecError: it is not a number of seconds, of 0 or more.
+    """
+    if value is not None and not (_is_number(value) and value >= 0):
+        raise JobSpecError(f"The {what} {value!r} is not a number of seconds; give one such as 2.5.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_sign(ready: object) -> bool:
+    if isinstance(ready, re.Pattern):
+        return isinstance(ready.pattern, str)
+    return isinstance(ready, Endpoint)

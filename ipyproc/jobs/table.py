@@ -21,6 +21,8 @@ from ipyproc.jobs.model import (
     EventKind,
     JobSpec,
     command_of,
+    input_bytes,
+    need_encodable,
     parse_ready,
 )
 from ipyproc.jobs.pump import Pipes
@@ -92,7 +94,8 @@ class JobTable:
         if isinstance(key, str) and key in self._jobs:
             return self._jobs[key]
         pid = int(key) if isinstance(key, str) and key.isdecimal() else key
-        for job in self:
+        # The number of a process that has ended may be another one's by now.
+        for job in sorted(self, key=lambda job: job.done):
             if job.pid == pid:
                 return job
         names = ", ".join(self._jobs) or "none"
@@ -153,9 +156,9 @@ class JobTable:
             return JobSpec(
                 command=given,
                 name=name,
-                cwd=None if cwd is None else os.path.expanduser(os.fspath(cwd)),
+                cwd=_checked_cwd(cwd),
                 env=_checked_env(env),
-                stdin=stdin.encode() if isinstance(stdin, str) else stdin,
+                stdin=None if stdin is None else input_bytes(stdin),
                 timeout=timeout,
                 restart=restart,
                 max_restarts=max_restarts,
@@ -299,9 +302,9 @@ class JobTable:
 
     def _free_name(self, name: str | None, command: str | tuple[str, ...]) -> str:
         if name is not None:
-            if not name.strip() or "\n" in name:
+            if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
                 raise JobSpecError(
-                    f"The job name {name!r} is empty or has a line break; give one such as 'build'."
+                    f"The job name {name!r} is not a text of one line; give one such as 'build'."
                 )
             taken = self._jobs.get(name)
             if taken is not None and not taken.done:
@@ -327,11 +330,23 @@ def _program(command: str | tuple[str, ...]) -> str:
     return re.sub(r"[^\w.+-]", "", os.path.basename(word)) or "job"
 
 
+def _checked_cwd(cwd: str | os.PathLike[str] | None) -> str | None:
+    try:
+        return None if cwd is None else os.path.expanduser(os.fsdecode(cwd))
+    except TypeError:
+        raise JobSpecError(f"The working directory {cwd!r} is not a path; give one such as '/tmp'.") from None
+
+
 def _checked_env(env: Mapping[str, str] | None) -> dict[str, str]:
+    if env is not None and not isinstance(env, Mapping):
+        raise JobSpecError(f"The environment {env!r} is not a dict; give one such as {{'MODE': 'fast'}}.")
     checked = {} if env is None else {str(key): str(value) for key, value in env.items()}
     for key, value in checked.items():
-        if not key or "=" in key or "\0" in key + value:
-            raise JobSpecError(f"The environment variable {key!r} has a name or value that cannot be.")
+        if not key or "=" in key:
+            raise JobSpecError(
+                f"The environment variable {key!r} has no name, or a '=' in it; give one such as 'MODE'."
+            )
+        need_encodable("The environment variable", f"{key}={value}")
     return checked
 
 
