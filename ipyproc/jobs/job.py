@@ -473,4 +473,8 @@ class Job:
         event = Event(kind, time.time(), detail)
         self._table.tell(self, event)
         for listener in tuple(self._listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                # It is told in the midst of a job's life, which goes on.
+                log.exception("Listener %r of job %r failed at %s.", listener, self.name, kind.name)

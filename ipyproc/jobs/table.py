@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import re
 import threading
@@ -31,6 +32,8 @@ from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.watch import asyncio_loop
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
+
+log = logging.getLogger("ipyproc")
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 AnySpec = TypeVar("AnySpec", bound=JobSpec)
@@ -197,7 +200,10 @@ class JobTable:
             self._jobs.pop(spec.name, None)
             self._jobs[spec.name] = job
         for outlook in tuple(self._outlooks):
-            outlook.spawned(job)
+            try:
+                outlook.spawned(job)
+            except Exception:
+                log.exception("%r failed at the start of job %r.", outlook, job.name)
         return job
 
     # Being somebody's
@@ -232,7 +238,11 @@ class JobTable:
         if event.kind in (EventKind.EXITED, EventKind.DONE):
             self._let_go(job.pid)
         for outlook in tuple(self._outlooks):
-            outlook.happened(job, event)
+            try:
+                outlook.happened(job, event)
+            except Exception:
+                # It is told in the midst of a job's life, which goes on.
+                log.exception("%r failed at %s of job %r.", outlook, event.kind.name, job.name)
 
     # Ending
 
