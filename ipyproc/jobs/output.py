@@ -43,8 +43,8 @@ class _Segment:
         self.memory = bytearray()
         self.file = file
 
-    def write(self, data: memoryview) -> int:
-        """Appends what it can; fewer bytes than given when the disk is full."""
+    def write(self, data: memoryview, *, whole: bool = False) -> int:
+        """Appends what it can: fewer bytes than given, or with ``whole`` none, when the disk is full."""
         if self.file is None:
             self.memory += data
             self.size += len(data)
@@ -54,7 +54,8 @@ class _Segment:
             while done < len(data):
                 done += os.pwrite(self.file.fileno(), data[done:], self.size + done)
         except OSError:
-            pass
+            if whole:
+                return 0
         self.size += done
         return done
 
@@ -90,6 +91,15 @@ class ByteLog:
         self._max_bytes = max_bytes
         self._segment_size = max(_MIN_SEGMENT, max_bytes // _SEGMENTS)
         self._segments = [_Segment(0)]
+
+    def append_whole(self, data: bytes) -> bool:
+        """Appends ``data``, which is small, or none of it; returns whether it could be kept."""
+        segment = self._room()
+        if segment is None or segment.write(memoryview(data), whole=True) < len(data):
+            return False
+        self.end += len(data)
+        self.drop_before(self.end - self._max_bytes)
+        return True
 
     def append(self, data: bytes) -> int:
         """Appends ``data``; returns how many bytes of it could be kept."""
@@ -219,11 +229,10 @@ class Output:
         """Keeps ``data``, which came on ``stream`` at the time ``at``."""
         code = _CODES[stream]
         with self.lock:
-            start = self._log.end
-            kept = self._log.append(data)
+            # Bytes of which nobody knows the stream could be shown on the wrong one: on a full disk
+            # the note must have its place first.
+            kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
-            if kept:
-                self._note(code, start, at)
             if stream == "stderr":
                 self._stderr_tail = (self._stderr_tail + data)[-_STDERR_TAIL:]
 
@@ -324,15 +333,20 @@ class Output:
             self._log.close()
             self._index.close()
 
-    def _note(self, code: int, start: int, at: float) -> None:
-        if code != self._last_code or at - self._last_at >= _SAME_MOMENT:
-            dropped = self._index.start
-            self._index.append(_RECORD.pack(start, at, code))
-            self._last_code, self._last_at = code, at
-            self._seen |= code
-            if self._index.start != dropped:
-                # Bytes that no record describes any more have no stream: they go too.
-                self._log.drop_before(self._offset_of(self._first_record()))
+    def _note(self, code: int, start: int, at: float) -> bool:
+        """Begins a new piece, where it is one; returns whether there was room for that."""
+        if code == self._last_code and at - self._last_at < _SAME_MOMENT:
+            return True
+        dropped = self._index.start
+        if not self._index.append_whole(_RECORD.pack(start, at, code)):
+            # Later it may be a piece of its own; as part of the one before it has the wrong time.
+            return code == self._last_code
+        self._last_code, self._last_at = code, at
+        self._seen |= code
+        if self._index.start != dropped:
+            # Bytes that no record describes any more have no stream: they go too.
+            self._log.drop_before(self._offset_of(self._first_record()))
+        return True
 
     def _stretches(self, start: int, stop: int | None) -> Iterator[tuple[StreamName, int, int]]:
         if self._seen in _NAMES:
