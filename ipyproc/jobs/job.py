@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Generator
 from signal import SIGKILL, valid_signals
 from typing import Protocol, cast
 
+from tornado.ioloop import IOLoop
+
 from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.jobs.life import LADDER, Life
 from ipyproc.jobs.model import (
@@ -26,7 +28,7 @@ from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
 from ipyproc.jobs.waiters import Waiters
-from ipyproc.process.watch import on_loop
+from ipyproc.process.watch import asyncio_loop, on_loop
 
 __all__ = ["Job", "Table"]
 
@@ -38,6 +40,9 @@ _DETAIL_BYTES = 8192
 
 class Table(Home, Protocol):
     """What a job needs of the table in which it stands."""
+
+    def find_loop(self) -> IOLoop:
+        """The loop on which jobs that are started now live, where the one before may be closed."""
 
     def tell(self, job: Job, event: Event) -> None:
         """Hands on what happened to a job; in any thread for ``WROTE`` and ``AWAITED``."""
@@ -64,15 +69,15 @@ class Job:
         self._output = Output(spec.max_output)
         self._changes = Waiters()
         self._reads = Waiters()
-        self._readiness = Readiness(spec.ready, table.io_loop, self._output, self._became_ready)
+        self._readiness = Readiness(spec.ready, self._output, self._became_ready)
         self._listeners: list[Callable[[Event], None]] = []
         self._again = False
         self._last_run: Run | None = None
         self._result: Result | None = None
+        self._last_result: Result | None = None
         self._lives = 0
         self._life = self._new_life()
         self._life.start()
-        on_loop(table.io_loop, self._life.begin)
 
     # What it is
 
@@ -125,8 +130,8 @@ class Job:
         """An immutable picture of this moment, for a view."""
         life, run, output = self._life, self._run, self._output
         notes = life.notes
-        if output.start:
-            notes += (f"the oldest {output.start:,} bytes of output were dropped (max_output)",)
+        if output.dropped:
+            notes += (f"the oldest {output.dropped:,} bytes of output were dropped (max_output)",)
         if output.lost:
             notes += (f"{output.lost:,} bytes of output could not be kept (no room on disk)",)
         return Snapshot(
@@ -142,7 +147,7 @@ class Job:
             max_restarts=None if self._spec.restart == "no" else self._spec.max_restarts,
             ready=self._readiness.ready if self._spec.ready is not None else None,
             size=output.end + output.lost,
-            dropped=output.start,
+            dropped=output.dropped,
             lost=output.lost,
             last_line=output.last_line(),
             notes=notes,
@@ -226,13 +231,17 @@ class Job:
             grace: seconds between the signals.
         """
         need_seconds("grace", grace)
+        self._tell(EventKind.AWAITED)
+        lives = self._lives
 
         def begin() -> None:
             self._again = False
             self._life.stop(grace)
 
-        on_loop(self._table.io_loop, begin)
-        return await self.wait(raise_error=False)
+        on_loop(self._life.io_loop, begin)
+        # Somebody else may start it anew before this one comes round.
+        await self._until(lambda: self._result is not None or self._lives > lives)
+        return cast(Result, self._result or self._last_result)
 
     async def restart(self, grace: float = 2.0) -> Job:
         """Stops it, as `stop` does, and starts it anew; when it has ended, just that.
@@ -241,19 +250,31 @@ class Job:
 
         Args:
             grace: seconds between the signals.
+
+        Raises:
+            OSError: it cannot be started again.
+            JobStateError: it was stopped, by somebody else, before it was started again.
         """
         need_seconds("grace", grace)
         lives = self._lives
 
         def begin() -> None:
-            self._again = True
-            if self.done:
+            if self.done and self._again:
                 self._live_again()
-            else:
+            elif not self.done:
                 self._life.stop(grace)
 
-        on_loop(self._table.io_loop, begin)
-        await self._until(lambda: self._lives > lives)
+        io_loop = self._table.find_loop() if self.done else self._life.io_loop
+        # At once: whoever wants to end it from now on takes it back.
+        self._again = True
+        on_loop(io_loop, begin)
+        await self._until(lambda: self._lives > lives or not self._again)
+        if self._lives == lives:
+            raise JobStateError(
+                f"Job {self.name!r} was stopped before it was started again; restart it once more."
+            )
+        if self._life.error is not None and self.done:
+            raise self._life.error
         return self
 
     def signal(self, signum: int) -> None:
@@ -275,9 +296,14 @@ class Job:
 
     def kill(self) -> None:
         """Ends it at once with SIGKILL; it is not restarted. Harmless when it has ended."""
+
+        def begin() -> None:
+            self._again = False
+            self._life.stop(0.0, ladder=LADDER[-1:])
+
         if not self.done:
             self._run.signal(SIGKILL)
-            on_loop(self._table.io_loop, lambda: self._life.stop(0.0, ladder=LADDER[-1:]))
+            on_loop(self._life.io_loop, begin)
 
     def interrupt(self, times: int) -> None:
         """What an interrupt does to a job in the foreground: SIGINT, then SIGTERM, then SIGKILL.
@@ -286,7 +312,7 @@ class Job:
             times: which interrupt this is, from 1.
         """
         signum = LADDER[min(times, len(LADDER)) - 1]
-        on_loop(self._table.io_loop, lambda: self._life.stop(None, ladder=(signum,)))
+        on_loop(self._life.io_loop, lambda: self._life.stop(None, ladder=(signum,)))
 
     # Its input
 
@@ -301,12 +327,14 @@ class Job:
             what = "has ended" if self.done else "has its standard input closed"
             raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
         data = input_bytes(text)
-        on_loop(self._table.io_loop, lambda: run.write(data, close=False))
+        on_loop(self._life.io_loop, lambda: run.write(data, close=False))
 
     def close_stdin(self) -> None:
         """Closes its standard input, after what was sent has been written. Harmless when closed."""
         run = self._run
-        on_loop(self._table.io_loop, lambda: run.write(b"", close=True))
+        if run.takes_input:
+            run.end_input()
+            on_loop(self._life.io_loop, lambda: run.write(b"", close=True))
 
     # Its output
 
@@ -365,6 +393,8 @@ class Job:
                 self._reads.forget(future)
             for line in lines:
                 yield line
+            # Where lines come faster than they are taken, the loop has other things to do too.
+            await asyncio.sleep(0)
         for line in reader.rest():
             yield line
 
@@ -391,10 +421,10 @@ class Job:
             if self._reads:
                 self._reads.wake()
             if self._readiness.wants_output:
-                on_loop(self._table.io_loop, self._readiness.look)
+                on_loop(self._life.io_loop, self._readiness.look)
             return
         if kind is EventKind.STARTED:
-            self._readiness.begin(self._run.offset)
+            self._readiness.begin(self._life.io_loop, self._run.offset)
         elif kind is EventKind.EXITED:
             self._readiness.end()
         elif kind in (EventKind.DONE, EventKind.GAVE_UP):
@@ -402,8 +432,10 @@ class Job:
         self._tell(kind, detail)
         if kind is EventKind.GAVE_UP:
             self._tell(EventKind.DONE)
-        if self.done and self._again:
+        if self.done and self._again and not asyncio_loop(self._life.io_loop).is_closed():
             self._live_again()
+        elif self.done:
+            self._again = False
         self._reads.wake()
         self._changes.wake()
 
@@ -424,15 +456,13 @@ class Job:
 
     def _live_again(self) -> None:
         self._again = False
-        self._last_run = self._run
+        self._last_run, self._last_result = self._run, self._result
         self._result = None
         self._life = self._new_life()
         try:
             self._life.start()
         except OSError as error:
             self._life.fail(error)
-        else:
-            self._life.begin()
 
     def _end(self) -> None:
         ending = self._life.ending

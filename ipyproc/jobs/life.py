@@ -5,16 +5,23 @@ What is decided about restarts is decided in `ipyproc.jobs.restart`; this carrie
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from signal import SIGCONT, SIGINT, SIGKILL, SIGTERM, Signals
 from typing import Protocol, cast
+
+from tornado.ioloop import IOLoop
 
 from ipyproc.jobs import restart
 from ipyproc.jobs.model import EventKind, Exit, JobSpec, JobState, describe_status
 from ipyproc.jobs.run import Home, Run, Watcher
+from ipyproc.process.watch import asyncio_loop, on_loop
 
 __all__ = ["LADDER", "Ending", "Life", "Listener"]
 
@@ -27,7 +34,10 @@ _HELD_OPEN_SECONDS = 1.0
 _GROUP_POLL_SECONDS = 0.02
 _TIMEOUT_GRACE = 2.0
 _KEPT_EXITS = 10
+_KILL_SECONDS = 2.0
 _CANNOT_RUN = 127
+_NOT_EXECUTABLE = 126
+_NEVER = 1e9
 
 
 @dataclass(frozen=True)
@@ -56,10 +66,57 @@ class Listener(Protocol):
         """Something happened; in any thread for ``WROTE``, else on the loop."""
 
 
+class _Tie:
+    """Tells when the loop is closed, or forgotten, on which something lives.
+
+    Args:
+        on_cut: called then, in whichever thread closes the loop.
+    """
+
+    class _Knot:
+        """What the loop alone holds: its end is the loop's."""
+
+        def __init__(self, on_cut: Callable[[], None]) -> None:
+            self.on_cut: Callable[[], None] | None = on_cut
+
+        def __call__(self) -> None:
+            """Does nothing: for the loop it is a timer that is never due."""
+
+        def __del__(self) -> None:
+            if self.on_cut is not None:
+                self.on_cut()
+
+    def __init__(self, on_cut: Callable[[], None]) -> None:
+        self._on_cut = on_cut
+        self._knot: weakref.ref[_Tie._Knot] | None = None
+        self._timer: weakref.ref[asyncio.TimerHandle] | None = None
+
+    def tie(self, io_loop: IOLoop, then: Callable[[], None]) -> None:
+        """Ties it to a loop, and has ``then`` called there; from any thread."""
+        knot = self._Knot(self._on_cut)
+        self._knot = weakref.ref(knot)
+        on_loop(io_loop, partial(self._hang, io_loop, knot, then))
+
+    def untie(self) -> None:
+        """Takes it off; on the loop, or when the loop is closed."""
+        if self._knot is not None and (knot := self._knot()) is not None:
+            knot.on_cut = None
+        if self._timer is not None and (timer := self._timer()) is not None:
+            timer.cancel()
+
+    def _hang(self, io_loop: IOLoop, knot: _Knot, then: Callable[[], None]) -> None:
+        self._timer = weakref.ref(asyncio_loop(io_loop).call_later(_NEVER, knot))
+        then()
+
+
 class Life:
     """One life of a job: as many processes as its restart policy allows, one after another.
 
     It is begun by `start`, in any thread; everything after that happens on the loop.
+
+    Attributes:
+        io_loop: the loop on which it is spent.
+        error: why the last process could not be started.
     """
 
     def __init__(
@@ -72,9 +129,13 @@ class Life:
         policy = restart.RestartPolicy(restart.RestartMode(spec.restart), spec.max_restarts)
         self._supervision = restart.Supervision(policy)
         self._timers: dict[str, object] = {}
+        self._tie = _Tie(self.abandoned)
         self._ladder: list[Signals] = []
         self._ended_by: str | None = None
         self._timed_out = False
+        self._killed_at = math.inf
+        self.io_loop = home.io_loop
+        self.error: OSError | None = None
         self.run: Run | None = None
         self.state = JobState.RUNNING
         self.born = time.time()
@@ -93,29 +154,17 @@ class Life:
         return self.ending.elapsed if self.ending else time.time() - self.born
 
     def start(self) -> None:
-        """Starts the first process; in any thread. `begin` is to follow on the loop.
+        """Starts the first process, in any thread, and has it looked after on the loop.
 
         Raises:
             OSError: it cannot be started.
         """
         self.run = self._new_run(self)
-
-    def begin(self) -> None:
-        """Has the process that `start` started looked after; on the loop."""
-        run = cast(Run, self.run)
-        self._supervision, _ = restart.decide(self._supervision, restart.Started(), run.started)
-        self.state = JobState.RUNNING
-        run.begin()
-        if self._spec.timeout is not None and "timeout" not in self._timers:
-            self._timer("timeout", self._spec.timeout, self._time_out)
-        self._listener.happened(EventKind.STARTED, f"pid {run.pid}")
-        self._look(run)
+        self._tie.tie(self.io_loop, self._begin_first)
 
     def fail(self, error: OSError) -> None:
-        """Ends before there was a process, since none could be started again."""
-        self.note(f"it could not be started again: {error}")
-        if self.run is None:
-            self.exits = (Exit(0, _CANNOT_RUN, self.born, self.born),)
+        """Ends before there was a process, since none could be started."""
+        self._not_started(error)
         self._finish(gave_up=False)
 
     def stop(self, grace: float | None, *, ladder: tuple[Signals, ...] = LADDER, note: str = "") -> None:
@@ -131,6 +180,12 @@ class Life:
         if note:
             self.note(note)
         climbing = self.state is JobState.STOPPING
+        if climbing and grace is None and "ladder" in self._timers:
+            # An interrupt beside a stop hurries it on, and takes none of its signals away.
+            self._send(ladder[0])
+            return
+        if climbing and grace is not None and self._was_killed:
+            return
         if climbing and grace is not None and len(ladder) >= len(self._ladder) > 0:
             return
         if not climbing:
@@ -159,22 +214,39 @@ class Life:
         """A pipe of a process is at its end."""
         self._look(run)
 
-    def abandoned(self, run: Run) -> None:
+    def abandoned(self) -> None:
         """The loop was closed: nobody can look after the job any more, so it ends here."""
         if self.state.done:
             return
-        run.signal(SIGKILL)
-        status = run.reap(1.0)
-        self._home.warden.release(run.pid)
-        self._record(run, -SIGKILL if status is None else status)
+        run = cast(Run, self.run)
+        seen = run.status is not None
+        status = run.abandon()
+        if not seen:
+            self._record(run, -SIGKILL if status is None else status)
         self._timers.clear()
         self.note("its event loop was closed while it ran")
         self._finish(gave_up=False)
 
     # How it goes on
 
+    def _begin_first(self) -> None:
+        if self._spec.timeout is not None:
+            self._timer("timeout", self._spec.timeout, self._time_out)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Has the process that was started looked after."""
+        run = cast(Run, self.run)
+        self._supervision, _ = restart.decide(self._supervision, restart.Started(), run.started)
+        self.state = JobState.RUNNING
+        self._listener.happened(EventKind.STARTED, f"pid {run.pid}")
+        run.begin()
+        self._look(run)
+
     def _record(self, run: Run, status: int) -> None:
-        last = Exit(run.pid, status, run.started, time.time())
+        self._add_exit(Exit(run.pid, status, run.started, time.time()))
+
+    def _add_exit(self, last: Exit) -> None:
         self.exits = (*self.exits[1 - _KEPT_EXITS :], last)
 
     def _cut(self, run: Run) -> None:
@@ -189,7 +261,7 @@ class Life:
         if not run.over or run is not self.run or self.state.done:
             return
         self._cancel("pipes")
-        if self.state is JobState.STOPPING and run.has_members():
+        if self.state is JobState.STOPPING and run.has_members() and not self._is_in_vain():
             # The leader is gone; the rest of its session has the same grace, and nobody announces
             # its end.
             self._timer("group", _GROUP_POLL_SECONDS, lambda: self._look(run))
@@ -212,15 +284,25 @@ class Life:
 
     def _start_again(self) -> None:
         try:
-            self.start()
+            self.run = self._new_run(self)
         except OSError as error:
-            self.fail(error)
+            # For want of fds or memory perhaps: the policy decides whether it is tried once more.
+            self._not_started(error)
+            self._decide(restart.Exited(self.exits[-1].status))
         else:
-            self.begin()
+            self._begin()
+
+    def _not_started(self, error: OSError) -> None:
+        self.error = error
+        self.note(f"it could not be started again: {error}")
+        now = time.time()
+        status = _NOT_EXECUTABLE if isinstance(error, PermissionError) else _CANNOT_RUN
+        self._add_exit(Exit(0, status, now, now))
 
     def _finish(self, gave_up: bool) -> None:
         for name in list(self._timers):
             self._cancel(name)
+        self._tie.untie()
         statuses = [exit.status for exit in self.exits]
         if gave_up:
             self.note(f"crash loop: {restart.describe_crash_loop(statuses)}")
@@ -235,15 +317,33 @@ class Life:
         run = self.run
         if self.state is not JobState.STOPPING or not self._ladder or run is None:
             return
-        signum = self._ladder.pop(0)
-        if signum is SIGKILL:
-            log.warning("Job %r did not end by itself: its process group gets SIGKILL.", self._spec.name)
-        self._ended_by = signum.name
-        run.signal(signum)
-        run.signal(SIGCONT)
-        self._listener.happened(EventKind.STOPPING, signum.name)
+        self._send(self._ladder.pop(0))
         if grace is not None:
             self._timer("ladder", grace, lambda: self._climb(grace))
+
+    def _send(self, signum: Signals) -> None:
+        run = cast(Run, self.run)
+        if signum is SIGKILL:
+            if self._ended_by is not None and not self._was_killed:
+                log.warning("Job %r did not end by itself: its process group gets SIGKILL.", self._spec.name)
+            self._killed_at = min(self._killed_at, time.monotonic())
+        if self._ended_by is None or LADDER.index(signum) > LADDER.index(Signals[self._ended_by]):
+            self._ended_by = signum.name
+        run.signal(signum)
+        # What is stopped takes its signal only when it goes on.
+        run.signal(SIGCONT)
+        self._listener.happened(EventKind.STOPPING, signum.name)
+
+    @property
+    def _was_killed(self) -> bool:
+        return self._killed_at < math.inf
+
+    def _is_in_vain(self) -> bool:
+        """Whether a part of the job outlives its SIGKILL: somebody else's, or in a group of its own."""
+        if time.monotonic() - self._killed_at < _KILL_SECONDS:
+            return False
+        self.note("a process that it started could not be ended, and lives on")
+        return True
 
     def _time_out(self) -> None:
         self._timed_out = True
@@ -251,7 +351,9 @@ class Life:
 
     def note(self, note: str) -> None:
         """Notes something that there is to say of it; on the loop."""
-        self.notes = (*self.notes, note)
+        # The same thing may happen to each of a thousand processes of a job that is restarted.
+        if note not in self.notes:
+            self.notes = (*self.notes, note)
 
     def _timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
         self._cancel(name)
@@ -260,9 +362,9 @@ class Life:
             self._timers.pop(name, None)
             callback()
 
-        self._timers[name] = self._home.io_loop.call_later(seconds, fire)
+        self._timers[name] = self.io_loop.call_later(seconds, fire)
 
     def _cancel(self, name: str) -> None:
         handle = self._timers.pop(name, None)
         if handle is not None:
-            self._home.io_loop.remove_timeout(handle)
+            self.io_loop.remove_timeout(handle)

@@ -214,11 +214,17 @@ class Output:
         self._last_code = 0
         self._last_at = 0.0
         self._stderr_tail = b""
+        self._given_back = 0
 
     @property
     def start(self) -> int:
-        """The offset of the oldest byte that is kept: how many have been dropped."""
+        """The offset of the oldest byte that is kept."""
         return self._log.start
+
+    @property
+    def dropped(self) -> int:
+        """How many bytes went because of ``max_bytes``."""
+        return self._log.start - self._given_back
 
     @property
     def end(self) -> int:
@@ -330,6 +336,7 @@ class Output:
     def close(self) -> None:
         """Gives back memory and files; nothing can be read after it."""
         with self.lock:
+            self._given_back += self._log.end - self._log.start
             self._log.close()
             self._index.close()
 

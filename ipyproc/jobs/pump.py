@@ -42,7 +42,7 @@ class Pump:
     """The reading end of one pipe of a job.
 
     The loop's selector holds the only lasting reference: when the loop is closed under the job, the
-    fd goes with it, and ``on_abandoned`` is called.
+    fd goes with it.
 
     Args:
         fd: a pipe's reading end, non-blocking; the pump closes it.
@@ -52,7 +52,6 @@ class Pump:
         pipes: where the pump is entered, for whoever stands in for the loop.
         on_read: called after each read, in the thread that read.
         on_end: called on the loop when the pipe is at its end.
-        on_abandoned: called when the loop was closed before that.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Pump:
         pipes: Pipes,
         on_read: Callable[[], None],
         on_end: Callable[[], None],
-        on_abandoned: Callable[[], None],
     ) -> None:
         self.fd: int | None = fd
         self.reads = 0
@@ -73,7 +71,6 @@ class Pump:
         self._io_loop = io_loop
         self._on_read = on_read
         self._on_end = on_end
-        self._on_abandoned = on_abandoned
         self._size = _DEFAULT_PIPE
         self._at_end = False
         self._pipes = pipes
@@ -107,10 +104,14 @@ class Pump:
 
     def cut(self) -> None:
         """Takes what is there and closes, though a writer may live on; to be called on the loop."""
+        self.drain()
+        self._end()
+
+    def drain(self) -> None:
+        """Takes what is there, though not for ever where a writer lives on."""
         for _ in range(_CUT_READS):
             if not self.read() or self._at_end:
                 break
-        self._end()
 
     def _readable(self) -> None:
         self.read()
@@ -142,7 +143,6 @@ class Pump:
         fd, self.fd = self.fd, None
         if fd is not None:
             self._close(fd)
-            self._on_abandoned()
 
 
 class Pipes:
@@ -165,6 +165,18 @@ class Pipes:
         alarm, bell = os.pipe()
         os.set_blocking(alarm, False)
         return alarm, bell
+
+    def open(self) -> None:
+        """Takes the fds that it needs itself.
+
+        Raises:
+            OSError: no more may be opened.
+        """
+        _ = self._epoll, self._alarm
+
+    def __del__(self) -> None:
+        for fd in self.__dict__.pop("_alarm", ()):
+            os.close(fd)
 
     def add(self, pump: Pump) -> None:
         """Takes in a pump that can be read from now on."""

@@ -26,7 +26,6 @@ class Readiness:
 
     Args:
         sign: a pattern in the output, an endpoint that accepts connections, or None for at once.
-        io_loop: the job's loop.
         output: the job's output.
         on_ready: called on the loop when the sign is there.
     """
@@ -34,13 +33,11 @@ class Readiness:
     def __init__(
         self,
         sign: re.Pattern[str] | Endpoint | None,
-        io_loop: IOLoop,
         output: Output,
         on_ready: Callable[[], None],
     ) -> None:
         self.ready = sign is None
         self._sign = sign
-        self._io_loop = io_loop
         self._on_ready = on_ready
         self._output = output
         self._position = 0
@@ -53,25 +50,27 @@ class Readiness:
         """Whether new output should be looked at."""
         return not self.ready and isinstance(self._sign, re.Pattern)
 
-    def begin(self, offset: int) -> None:
+    def begin(self, io_loop: IOLoop, offset: int) -> None:
         """A process has been started: looks out for its sign, in what it writes.
 
         Args:
+            io_loop: the loop on which it is looked after.
             offset: where its output begins; some of it may have been read by now.
         """
         self.ready = self._sign is None
         self._position = offset
         self._text = ""
+        self._decoder.reset()
         if isinstance(self._sign, Endpoint):
-            self._task = asyncio_loop(self._io_loop).create_task(self._connect(self._sign))
+            self._task = asyncio_loop(io_loop).create_task(self._connect(self._sign))
         elif self._output.end > offset:
-            self._io_loop.add_callback(self.look)
+            io_loop.add_callback(self.look)
 
     def end(self) -> None:
         """The process has ended."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None and not task.get_loop().is_closed():
+            task.cancel()
 
     def look(self) -> None:
         """Looks at the output that came since the last look."""
@@ -84,8 +83,11 @@ class Readiness:
             assert isinstance(self._sign, re.Pattern)
             if self._sign.search(self._text):
                 self._found()
-            # The sign may stand half in this piece and half in the next.
-            self._text = self._text[-_CARRY:]
+            # The sign may stand half in this piece and half in the next. What is carried begins with
+            # a line, where there is one: a ^ in the sign would match wherever it is cut.
+            if len(self._text) > _CARRY:
+                carried = self._text[-_CARRY:]
+                self._text = carried[carried.find("\n") + 1 :]
 
     def _found(self) -> None:
         self.ready = True

@@ -41,11 +41,13 @@ class Home(Protocol):
 
     @property
     def io_loop(self) -> IOLoop:
-        """The loop on which the jobs live."""
+        """The loop on which jobs that are started now live."""
 
 
 class Watcher(Protocol):
     """Who is told what becomes of a process."""
+
+    io_loop: IOLoop
 
     def wrote(self) -> None:
         """It wrote something; in whichever thread read it."""
@@ -55,9 +57,6 @@ class Watcher(Protocol):
 
     def piped_out(self, run: Run) -> None:
         """One of its pipes is at its end; on the loop."""
-
-    def abandoned(self, run: Run) -> None:
-        """The loop was closed under it."""
 
 
 class Side(Sink, Protocol):
@@ -93,6 +92,7 @@ class Run:
         self, spec: JobSpec, home: Home, output: Output, watcher: Watcher, side: Side | None = None
     ) -> None:
         self._home = home
+        self._io_loop = watcher.io_loop
         self._output = output
         self._watcher = watcher
         self._spec = spec
@@ -101,7 +101,9 @@ class Run:
         self._unread: list[Pump] = []
         self._side = side
         self._open = len(_STREAMS) + (side is not None)
+        self._gone = False
         self._begun = False
+        self._takes_input = spec.stdin is None
         self.status: int | None = None
         self.offset = output.end
         self._start({**os.environ, "PYTHONUNBUFFERED": "1", **spec.env})
@@ -124,8 +126,8 @@ class Run:
 
     @property
     def takes_input(self) -> bool:
-        """Whether its standard input is open."""
-        return not self._stdin.closed()
+        """Whether there may be more for its standard input."""
+        return self._takes_input and not self._stdin.closed()
 
     def begin(self) -> None:
         """Has its pipes read and its input written; to be called on the loop."""
@@ -134,6 +136,10 @@ class Run:
             self._unread.pop(0).start()
         if self._spec.stdin is not None:
             self.write(self._spec.stdin, close=True)
+
+    def end_input(self) -> None:
+        """Takes no more for its standard input; what was taken is still written. In any thread."""
+        self._takes_input = False
 
     def write(self, data: bytes, *, close: bool) -> None:
         """Writes to its standard input, and closes it after that; to be called on the loop."""
@@ -157,9 +163,13 @@ class Run:
 
     def signal(self, signum: int) -> bool:
         """Signals its process group; whether there was one."""
+        if self._gone:
+            return False
         try:
             os.killpg(self.pid, signum)
         except ProcessLookupError:
+            # Once it has been reaped too, the next to have its number is a stranger.
+            self._gone = self.status is not None
             return False
         except PermissionError:
             # All that is left of the group are processes of somebody else (setuid).
@@ -168,12 +178,28 @@ class Run:
 
     def has_members(self) -> bool:
         """Whether any process of its session still runs."""
-        return has_group(self.pid) and bool(session_members(self.pid))
+        return self.signal(0) and bool(session_members(self.pid))
 
     def cut(self) -> None:
         """Closes its pipes, though another process may still hold them; to be called on the loop."""
         for pump in list(self._pumps):
             pump.cut()
+
+    def abandon(self) -> int | None:
+        """Ends it with SIGKILL, and takes what it wrote, now that its loop has been closed.
+
+        Returns:
+            The exit status; None when it is not to be had.
+        """
+        self.signal(SIGKILL)
+        status = self.reap(1.0) if self.status is None else self.status
+        # Not close(): that would wake writers, on a loop that is no more.
+        self._takes_input = False
+        self._stdin.close_fd()
+        for pump in [*self._pumps]:
+            pump.drain()
+        self._unread.clear()
+        return status
 
     def reap(self, seconds: float) -> int | None:
         """Waits for its exit without the loop, for a moment; for when there is no loop any more."""
@@ -202,7 +228,7 @@ class Run:
             if self._side is not None:
                 command = (*command, str(write_ends[-1]))
             self._process = Subprocess.on(
-                home.io_loop,
+                self._io_loop,
                 command,
                 shell=isinstance(command, str),
                 stdin=Subprocess.STREAM,
@@ -237,8 +263,7 @@ class Run:
         self._home.warden.release(self.pid)
 
     def _pump(self, stream: StreamName, fd: int, sink: Sink, on_read: Callable[[], None]) -> Pump:
-        home = self._home
-        return Pump(fd, stream, sink, home.io_loop, home.pipes, on_read, self._ended, self._abandoned)
+        return Pump(fd, stream, sink, self._io_loop, self._home.pipes, on_read, self._ended)
 
     def _ended(self) -> None:
         self._open -= 1
@@ -248,9 +273,6 @@ class Run:
         self.status = status
         self._stdin.close()
         self._watcher.exited(self)
-
-    def _abandoned(self) -> None:
-        self._watcher.abandoned(self)
 
 
 def has_group(pgid: int) -> bool:

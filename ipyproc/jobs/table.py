@@ -194,7 +194,8 @@ class JobTable:
         """
         with self._lock:
             spec = spec_of(self._free_name(name, command))
-            self._find_loop()
+            self.find_loop()
+            self.pipes.open()
             self._end_at_exit()
             job = kind(spec, self)
             self._jobs.pop(spec.name, None)
@@ -218,6 +219,30 @@ class JobTable:
         if self._io_loop is None:
             raise NoLoopError("No job has been started yet, so there is no loop for jobs.")
         return self._io_loop
+
+    def find_loop(self) -> IOLoop:
+        """The loop on which a job that is started now lives: the one that was settled, or that runs.
+
+        Raises:
+            NoLoopError: there is none.
+        """
+        current = self._io_loop
+        if current is not None and asyncio_loop(current).is_closed():
+            current, self._settled = None, False
+        if current is None or not self._settled:
+            try:
+                asyncio.get_running_loop()
+                current = IOLoop.current()
+            except RuntimeError:
+                pass
+        if current is None:
+            raise NoLoopError(
+                "A job was to be started where no event loop runs; do it in a coroutine, or in a notebook."
+            )
+        if current is not self._io_loop:
+            self._io_loop = current
+            self.warden.watch(current)
+        return current
 
     def settle(self, io_loop: IOLoop) -> None:
         """Has all jobs live on ``io_loop``, whatever thread and loop starts them."""
@@ -276,6 +301,8 @@ class JobTable:
             # With the loop at its end nobody else takes the exit status.
             job.reap(_REAP_SECONDS)
         self.warden.close()
+        atexit.unregister(self.end_all)
+        self._at_exit = False
 
     def _let_go(self, pid: int) -> None:
         """Has the warden forget the process groups of which nothing is left."""
@@ -291,24 +318,6 @@ class JobTable:
         if not self._at_exit:
             self._at_exit = True
             atexit.register(self.end_all)
-
-    def _find_loop(self) -> None:
-        current = self._io_loop
-        if current is not None and asyncio_loop(current).is_closed():
-            current, self._settled = None, False
-        if current is None or not self._settled:
-            try:
-                asyncio.get_running_loop()
-                current = IOLoop.current()
-            except RuntimeError:
-                pass
-        if current is None:
-            raise NoLoopError(
-                "spawn was called where no event loop runs; call it in a coroutine, or in a notebook."
-            )
-        if current is not self._io_loop:
-            self._io_loop = current
-            self.warden.watch(current)
 
     def _free_name(self, name: str | None, command: str | tuple[str, ...]) -> str:
         if name is not None:
