@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import time
 import weakref
 from collections.abc import Callable
@@ -78,12 +79,14 @@ class _Tie:
 
         def __init__(self, on_cut: Callable[[], None]) -> None:
             self.on_cut: Callable[[], None] | None = on_cut
+            self._owner = os.getpid()
 
         def __call__(self) -> None:
             """Does nothing: for the loop it is a timer that is never due."""
 
         def __del__(self) -> None:
-            if self.on_cut is not None:
+            # A fork that ends its copy of the loop has no say in what lives on the loop itself.
+            if self.on_cut is not None and os.getpid() == self._owner:
                 self.on_cut()
 
     def __init__(self, on_cut: Callable[[], None]) -> None:

@@ -150,6 +150,7 @@ class Pipes:
 
     def __init__(self) -> None:
         self._pumps: dict[int, weakref.ref[Pump]] = {}
+        self._owner = os.getpid()
         self._lock = threading.Lock()
 
     @cached_property
@@ -191,7 +192,10 @@ class Pipes:
     def discard(self, fd: int) -> None:
         """Forgets a pipe that is about to be closed."""
         with self._lock:
-            if self._pumps.pop(fd, None) is not None and self._epoll is not None:
+            # A fork shares the epoll with the kernel, whose pipe goes on being read.
+            if self._pumps.pop(fd, None) is None or os.getpid() != self._owner:
+                return
+            if self._epoll is not None:
                 self._epoll.unregister(fd)
 
     def wait(self, timeout: float | None) -> list[Pump]:

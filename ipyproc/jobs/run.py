@@ -104,10 +104,11 @@ class Run:
         self._gone = False
         self._begun = False
         self._takes_input = spec.stdin is None
+        self._early_status: int | None = None
         self.status: int | None = None
         self.offset = output.end
-        self._start({**os.environ, "PYTHONUNBUFFERED": "1", **spec.env})
         self.started = time.time()
+        self._start({**os.environ, "PYTHONUNBUFFERED": "1", **spec.env})
 
     @property
     def pid(self) -> int:
@@ -136,6 +137,8 @@ class Run:
             self._unread.pop(0).start()
         if self._spec.stdin is not None:
             self.write(self._spec.stdin, close=True)
+        if self._early_status is not None:
+            self._exited(self._early_status)
 
     def end_input(self) -> None:
         """Takes no more for its standard input; what was taken is still written. In any thread."""
@@ -270,6 +273,10 @@ class Run:
         self._watcher.piped_out(self)
 
     def _exited(self, status: int) -> None:
+        if not self._begun:
+            # Another thread is starting it, and nobody knows of it yet.
+            self._early_status = status
+            return
         self.status = status
         self._stdin.close()
         self._watcher.exited(self)
