@@ -1,0 +1,33 @@
+"""The table of jobs that tests start theirs in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from ipyproc.jobs.table import JobTable
+
+
+@pytest.fixture(scope="session")
+def warm_table() -> Iterator[JobTable]:
+    """A table that holds already what it keeps for good: its warden, its poll."""
+
+    async def warm_up() -> None:
+        await table.spawn("true")
+
+    table = JobTable()
+    asyncio.run(warm_up())
+    yield table
+    table.end_all()
+
+
+@pytest.fixture
+def table(warm_table: JobTable) -> Iterator[JobTable]:
+    """An empty table; what a test has left in it must have ended."""
+    warm_table.clear()
+    yield warm_table
+    running = [job for job in warm_table if not job.done]
+    warm_table.clear()
+    assert not running

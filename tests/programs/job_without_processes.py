@@ -1,0 +1,61 @@
+"""Starts jobs as a user who may have a few processes only; prints what came of it, as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import resource
+import sys
+
+import psutil
+
+from ipyproc.jobs.command import explain_start_error
+from ipyproc.jobs.table import JobTable
+
+NOBODY = 64321
+"""A user of whom nothing runs; root may have as many processes as it likes."""
+
+MOST = 6
+
+
+async def main() -> dict[str, object]:
+    table = JobTable()
+    # The warden is a process too; and what is imported late is to be imported while it can be read.
+    await table.spawn("true")
+    fds = set(os.listdir("/proc/self/fd"))
+    jobs, error = [], None
+    while len(jobs) < 2 * MOST:
+        try:
+            jobs.append(table.spawn(["sleep", "60"]))
+        except OSError as refusal:
+            error = refusal
+            break
+    listed = len(table)
+    for job in jobs:
+        job.kill()
+    for job in jobs:
+        await job.wait(raise_error=False)
+    again = await table.spawn("echo again")
+    output = again.output
+    table.clear()
+    told = {
+        "started": len(jobs),
+        "listed": listed,
+        "errno": errno.errorcode[error.errno or 0] if error else None,
+        "sentence": explain_start_error(error, "sleep") if error else None,
+        "again": output,
+        "fds": sorted(set(os.listdir("/proc/self/fd")) - fds),
+        "children": [child.pid for child in psutil.Process().children() if child.pid != table.warden.pid],
+    }
+    table.end_all()
+    return told
+
+
+if __name__ == "__main__":
+    if os.getuid() == 0:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (MOST, MOST))
+    json.dump(asyncio.run(main()), sys.stdout)
