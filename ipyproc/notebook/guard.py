@@ -11,7 +11,7 @@ from ipyproc.process.watch import asyncio_loop
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.jobs.pump import Pipes
+    from ipyproc.jobs.pump import Pipes, Pump
     from ipyproc.notebook.screen import Screen
 
 __all__ = ["Guard"]
@@ -54,6 +54,7 @@ class Guard:
             pumps = self._pipes.wait(None)
             if self._closing.is_set():
                 break
+            self._begin(pumps)
             began = time.monotonic()
             back = threading.Event()
             self._io_loop.add_callback(back.set)
@@ -63,6 +64,12 @@ class Guard:
             self._closing.wait(max(0.0, _HELD_SECONDS - (time.monotonic() - began)))
             for pump in pumps:
                 self._pipes.rearm(pump)
+
+    def _begin(self, pumps: list[Pump]) -> None:
+        """Shows a job's very first output, which often comes before the cell that started it is over."""
+        first = [pump for pump in pumps if pump.reads == 0 and pump.read()]
+        if first:
+            self._screen.flush_due()
 
     def _stand_in(self, back: threading.Event) -> None:
         """Does the loop's reading and publishing until the loop is back."""
