@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.table import jobs
 from ipyproc.notebook.config import IPyProc
+from ipyproc.notebook.fork_magics import ForkMagics
 from ipyproc.notebook.foreground import with_awaits
 from ipyproc.notebook.guard import Guard
 from ipyproc.notebook.magics import JobMagics
@@ -37,6 +38,7 @@ def load(shell: InteractiveShell) -> None:
     screen = Screen(shell, io_loop, config)
     guard = Guard(io_loop, jobs.pipes, screen)
     magics = JobMagics(shell, jobs, screen, config)
+    forks = ForkMagics(shell, screen)
     with ExitStack() as undo:
         jobs.settle(io_loop)
         undo.callback(guard.close)
@@ -45,11 +47,20 @@ def load(shell: InteractiveShell) -> None:
         jobs.add_outlook(screen)
         undo.callback(jobs.remove_outlook, screen)
         _register(shell, magics, undo)
-        for event, callback in (("pre_run_cell", screen.cell_begins), ("post_run_cell", screen.cell_ends)):
+        _register(shell, forks, undo)
+        for event, callback in (
+            ("pre_run_cell", screen.cell_begins),
+            ("post_run_cell", guard.cell_ends),
+            ("post_run_cell", screen.cell_ends),
+        ):
             shell.events.register(event, callback)
             undo.callback(shell.events.unregister, event, callback)
         _transform(shell.input_transformers_cleanup, _whole_cell, undo)
-        _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, magics.waits), undo)
+
+        def waits(magic: str, arguments: list[str]) -> bool:
+            return magics.waits(magic, arguments) or forks.waits(magic, arguments)
+
+        _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, waits), undo)
         _show_jobs(shell, screen, undo)
         _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
         configurables: list[Any] = shell.configurables
@@ -57,6 +68,7 @@ def load(shell: InteractiveShell) -> None:
         undo.callback(configurables.remove, config)
         # Magics enter themselves.
         undo.callback(configurables.remove, magics)
+        undo.callback(configurables.remove, forks)
         _loaded[id(shell)] = undo.pop_all()
     screen.adopt(_left.pop(id(shell), {}))
 
@@ -105,7 +117,7 @@ def _nothing(_signum: int, _frame: object) -> None:
     pass
 
 
-def _register(shell: InteractiveShell, magics: JobMagics, undo: ExitStack) -> None:
+def _register(shell: InteractiveShell, magics: Magics, undo: ExitStack) -> None:
     registered = shell.magics_manager.magics
     before = {kind: {name: registered[kind].get(name) for name in magics.magics[kind]} for kind in registered}
     shell.register_magics(magics)

@@ -41,6 +41,10 @@ class Guard:
             self._thread = threading.Thread(target=self._watch, name="ipyproc guard", daemon=True)
             self._thread.start()
 
+    def cell_ends(self, _result: object = None) -> None:
+        """Shows the first output of jobs that the cell started, without waiting for the loop."""
+        self._begin(self._pipes.all())
+
     def close(self) -> None:
         """Ends the thread."""
         self._closing.set()
