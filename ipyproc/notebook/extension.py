@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.table import jobs
 from ipyproc.notebook.config import IPyProc
-from ipyproc.notebook.fork_magics import ForkMagics
 from ipyproc.notebook.foreground import with_awaits
+from ipyproc.notebook.fork_magics import ForkMagics
 from ipyproc.notebook.guard import Guard
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.screen import Screen
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.magic import Magics
     from tornado.ioloop import IOLoop
 
     from ipyproc.notebook.view import CellView

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["bundle", "human_bytes", "human_seconds", "jobs_table", "status_line", "tail_block"]
 
 # Legible on white and on near-black, and told apart by their glyphs as well.
-_BLUE, _GREEN, _RED, _AMBER, _GREY = "#2f7fd6", "#2a9d4a", "#d9483b", "#b8860b", "#808080"
+BLUE, GREEN, RED, AMBER, GREY = "#2f7fd6", "#2a9d4a", "#d9483b", "#b8860b", "#808080"
+
+# What rich sets in columns: it is not to be folded by a page.
+_LAID_OUT = (Table, Group)
 
 _GLYPHS = {
-    JobState.RUNNING: ("●", _BLUE),
-    JobState.STOPPING: ("◌", _AMBER),
-    JobState.BACKOFF: ("↻", _AMBER),
-    JobState.GAVE_UP: ("✗", _RED),
+    JobState.RUNNING: ("●", BLUE),
+    JobState.STOPPING: ("◌", AMBER),
+    JobState.BACKOFF: ("↻", AMBER),
+    JobState.GAVE_UP: ("✗", RED),
 }
 
 _PRE = (
@@ -55,16 +58,16 @@ def status_line(snapshot: Snapshot) -> RenderableType:
         )
     if snapshot.ready is not None and not snapshot.state.done:
         parts.append("ready" if snapshot.ready else "not ready yet")
-    line.append("".join(f" · {part}" for part in parts), _GREY)
+    line.append("".join(f" · {part}" for part in parts), GREY)
     for note in snapshot.notes:
-        line.append(f" · {note}", _AMBER)
+        line.append(f" · {note}", AMBER)
     return line
 
 
 def tail_block(tail: str, hidden: int, name: str) -> RenderableType:
     """The end of an output of which the cell shows no more, and how to get all of it."""
     text = Text()
-    text.append(f"… {human_bytes(hidden)} not shown; ipyproc.jobs[{name!r}].output has all of it …\n", _GREY)
+    text.append(f"… {human_bytes(hidden)} not shown; ipyproc.jobs[{name!r}].output has all of it …\n", GREY)
     text.append_text(Text.from_ansi(tail.rstrip("\n")))
     return text
 
@@ -79,7 +82,7 @@ def jobs_table(
         usage: by pid, the CPU in percent of a core (None when it has not been measured yet) and the rest.
         width: of the screen, in characters.
     """
-    table = Table(box=None, pad_edge=False, header_style=f"bold {_GREY}", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style=f"bold {GREY}", padding=(0, 2, 0, 0))
     columns = [name for name, least in _COLUMNS if width >= least]
     rows = [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots]
     for name in columns:
@@ -109,11 +112,11 @@ def bundle(renderable: RenderableType, width: int) -> dict[str, str]:
         legacy_windows=False,
         highlight=False,
     )
-    console.print(renderable, soft_wrap=not isinstance(renderable, Table))
+    console.print(renderable, soft_wrap=not isinstance(renderable, _LAID_OUT))
     ansi = console.export_text(styles=True, clear=False).rstrip("\n")
     plain = "\n".join(line.rstrip() for line in console.export_text(clear=False).rstrip("\n").split("\n"))
     # A line may be folded to the page's width; a table may not.
-    frame = _PRE.replace("{wrap}", "pre" if isinstance(renderable, Table) else "pre-wrap")
+    frame = _PRE.replace("{wrap}", "pre" if isinstance(renderable, _LAID_OUT) else "pre-wrap")
     html = console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=frame, inline_styles=True)
     return {"text/plain": plain, "text/html": html.replace("\n</pre>", "</pre>"), "text/ansi": ansi}
 
@@ -168,21 +171,21 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
         "name": Text(_shortened(snapshot.name, 24), "bold"),
         "pid": Text(str(snapshot.pid)),
         "state": Text(f"{glyph} {state}", colour),
-        "exit": Text("" if last is None else describe_status(last), "" if last == 0 else _RED),
+        "exit": Text("" if last is None else describe_status(last), "" if last == 0 else RED),
         "restarts": Text(budget),
         "uptime": Text(human_seconds(seconds)),
         "CPU": Text(cpu),
         "memory": Text(human_bytes(usage[1].rss) if usage and usage[1].rss else ""),
         "output": Text(human_bytes(snapshot.size)),
-        "last line": Text(Text.from_ansi(_shortened(snapshot.last_line, 80)).plain, _GREY),
+        "last line": Text(Text.from_ansi(_shortened(snapshot.last_line, 80)).plain, GREY),
     }
 
 
 def _mark(snapshot: Snapshot) -> tuple[str, str]:
     if snapshot.state is JobState.EXITED:
         if snapshot.returncode == 0:
-            return "✓", _GREEN
-        return ("■", _AMBER) if snapshot.ended_by else ("✗", _RED)
+            return "✓", GREEN
+        return ("■", AMBER) if snapshot.ended_by else ("✗", RED)
     return _GLYPHS[snapshot.state]
 
 

@@ -14,6 +14,7 @@ from ipyproc.jobs.model import Event, EventKind
 from ipyproc.notebook.cells import Budget, Cell, current_cell, is_batch
 from ipyproc.notebook.table import LiveTable
 from ipyproc.notebook.view import CellView
+from ipyproc.notebook.widget import view_class
 from ipyproc.process.watch import on_loop
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Screen:
             shown_in.add(cell.key)
             self._batch = is_batch(self._shell)
             paced = not self._batch and getattr(self._shell, "kernel", None) is not None
-            view = CellView(job, cell, self._config, paced=paced, output=output, start=start)
+            view = view_class(job)(job, cell, self._config, paced=paced, output=output, start=start)
             self._running = cell
             self._views.setdefault(job, []).append(view)
             view.open(time.monotonic())

@@ -227,10 +227,8 @@ class CellView:
             carrier.update({"text/plain": self._later}, self._later_id)
 
     def _show_status(self, now: float, through: Cell) -> None:
-        from ipyproc.notebook import render
-
         self.status_changed = False
-        bundle = render.bundle(render.status_line(self.job.snapshot()), _WIDTH)
+        bundle = self._picture()
         first = self._status is None
         if first:
             self._opened = now
@@ -242,6 +240,12 @@ class CellView:
                 through.update(bundle, self._status_id)
         self._status = bundle["text/ansi"]
         self._status_due = now + _DISPLAY_PAUSE
+
+    def _picture(self) -> Bundle:
+        """The job's state, as it is to be shown now."""
+        from ipyproc.notebook import render
+
+        return render.bundle(render.status_line(self.job.snapshot()), _WIDTH)
 
 
 def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:

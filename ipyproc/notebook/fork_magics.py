@@ -1,0 +1,134 @@
+"""``%%fork``: forked workers from a cell."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ipyproc.errors import IpyprocError
+from ipyproc.jobs.command import explain_start_error
+from ipyproc.jobs.job import Job
+from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.foreground import Foreground, plainly, wait_for
+from ipyproc.notebook.options import parse
+
+if TYPE_CHECKING:
+    from ipyproc.notebook.screen import Screen
+
+__all__ = ["ForkMagics"]
+
+_BODY_LINE = 2
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no whole number; give one such as 4, or 0 for the number of cores"
+        ) from None
+
+
+@magics_class
+class ForkMagics(Magics):
+    """``%%fork`` and what goes with it."""
+
+    def __init__(self, shell: Any, screen: Screen) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        self._screen = screen
+
+    @magic_arguments()
+    @argument("-n", "--workers", metavar="N", type=_count, help="Workers; 0, as by default, for the cores.")
+    @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts, over all workers (100).")
+    @argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
+    @argument("--name", help="The group's name; by default workers.")
+    @argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
+    @argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
+    @argument("--no-raise-error", action="store_true", help="When it is waited for, a failure is no error.")
+    @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
+    @cell_magic
+    def fork(self, line: str, cell: str) -> object:
+        """Run the cell in forked workers; a worker that fails is replaced.
+
+        The workers are forked by a fresh interpreter, never by the kernel: of the notebook they have
+        what --push sends. In the cell, task_id() is the worker's number, from 0, and measure(n) tells
+        how many operations it has done so far, for the table. What stands above a line
+        fork_processes() runs once, before the fork; all workers inherit what it makes. Without that
+        line, all of the cell runs in each worker. Returns the WorkerGroup, a job like any other.
+
+        Examples::
+
+            %%fork -n 4
+            print("worker", task_id())
+
+            %%fork -n 2 --push model,paths --max-restarts 3 --name scoring
+            for path in paths[task_id()::2]:
+                print(path, model.score(path))
+
+            %%fork -n 4 --name web
+            import asyncio, os, tornado.netutil, tornado.web
+            sockets = tornado.netutil.bind_sockets(8888)
+            fork_processes()
+            class Hello(tornado.web.RequestHandler):
+                def get(self):
+                    self.write(f"worker {task_id()}, pid {os.getpid()}")
+            server = tornado.httpserver.HTTPServer(tornado.web.Application([("/", Hello)]))
+            server.add_sockets(sockets)
+            await asyncio.Event().wait()
+        """
+        options, rest = parse(self.fork, line, "%%")
+        if rest:
+            raise UsageError(
+                f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
+            )
+        # At import, `%load_ext` would wait for it.
+        from ipyproc.workers import group as workers
+
+        names = [name.strip() for names in options.push or () for name in names.split(",") if name.strip()]
+        missing = [name for name in names if name not in self._shell.user_ns]
+        if missing:
+            raise UsageError(
+                f"%%fork: there is no variable {missing[0]!r} to push; assign it in a cell first, "
+                "or check its spelling."
+            )
+        try:
+            group = workers.fork(
+                cell,
+                options.workers,
+                options.max_restarts,
+                variables={name: self._shell.user_ns[name] for name in names},
+                name=options.name,
+                quiet=options.quiet,
+                filename=f"In[{self._shell.execution_count}]",
+                first_line=_BODY_LINE,
+                shown=f"%%fork {line.strip()}".strip(),
+            )
+        except IpyprocError as error:
+            raise UsageError(f"%%fork: {error}") from None
+        except OSError as error:
+            raise UsageError(explain_start_error(error, "the helper")) from None
+        if self.waits("%%fork", [line]):
+            return Foreground(group, lambda: plainly(self._foreground(group, not options.no_raise_error)))
+        return group
+
+    def waits(self, magic: str, arguments: list[str]) -> bool:
+        """Whether a magic with these arguments is to be awaited by its cell."""
+        if magic != "%%fork":
+            return False
+        try:
+            options, _ = parse(self.fork, arguments[0] if arguments else "")
+        except UsageError:
+            return False
+        return options.wait or (not options.bg and is_batch(self._shell))
+
+    async def _foreground(self, group: Job, raise_error: bool) -> Job:
+        try:
+            await wait_for(group, raise_error=raise_error)
+        finally:
+            self._screen.catch_up([group])
+        return group
