@@ -16,6 +16,9 @@ class IPyProc(Configurable):
         min=0,
         help="Bytes of a job's output that its cell shows; then a live tail of the last lines.",
     ).tag(config=True)
+    batch_bytes = Int(
+        50_000_000, min=0, help="The same in a batch run (nbclient, papermill, nbconvert): a file takes more."
+    ).tag(config=True)
     tail_lines = Int(15, min=1, help="Lines of the live tail.").tag(config=True)
     messages_per_second = Float(20.0, min=0.1, help="Messages a second that a job may send to its cell.").tag(
         config=True

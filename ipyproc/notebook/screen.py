@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ipyproc.jobs.model import Event, EventKind
-from ipyproc.notebook.cells import Budget, Cell, current_cell, is_batch
+from ipyproc.notebook.cells import Budget, Cell, current_cell, flush_prints, is_batch
 from ipyproc.notebook.table import LiveTable
 from ipyproc.notebook.view import CellView
 from ipyproc.notebook.widget import view_class
@@ -71,6 +72,7 @@ class Screen:
         if not views:
             return
         if event.kind is EventKind.AWAITED:
+            flush_prints()
             self._bring(views)
             return
         with self._lock:
@@ -89,14 +91,17 @@ class Screen:
         A cell shows a job once: asked for a second time, nothing happens.
         """
         cell = current_cell(self._shell)
+        # What was printed before the job stands before it.
+        flush_prints()
         with self._lock:
             shown_in = self._cells.setdefault(job, set())
             if cell.key in shown_in:
                 return
             shown_in.add(cell.key)
             self._batch = is_batch(self._shell)
-            paced = not self._batch and getattr(self._shell, "kernel", None) is not None
-            view = view_class(job)(job, cell, self._config, paced=paced, output=output, start=start)
+            paced, limit = self._budget_of_cell()
+            show = view_class(job)
+            view = show(job, cell, self._config, paced=paced, limit=limit, output=output, start=start)
             self._running = cell
             self._views.setdefault(job, []).append(view)
             view.open(time.monotonic())
@@ -194,6 +199,14 @@ class Screen:
                     self._io_loop.remove_timeout(handle)
             self._timer = self._ticker = None
             return left
+
+    def _budget_of_cell(self) -> tuple[bool, float]:
+        """Whether output is to be paced, and how many bytes of it a cell shows."""
+        if getattr(self._shell, "kernel", None) is None:
+            return False, math.inf
+        if self._batch:
+            return False, self._config.batch_bytes
+        return True, self._config.cell_bytes
 
     def _carrier(self) -> Cell | None:
         return self._running if self._batch else None

@@ -63,13 +63,22 @@ class CellView:
         cell: where.
         config: the budget.
         paced: whether the cell belongs to a page that must not be flooded; a saved notebook or a
-            terminal takes everything.
+            terminal takes output as fast as it comes.
+        limit: how many bytes of output are shown before the live tail.
         output: whether the output is shown, or the status line alone.
         start: the offset in the output to begin at.
     """
 
     def __init__(
-        self, job: Shown, cell: Cell, config: IPyProc, *, paced: bool, output: bool = True, start: int = 0
+        self,
+        job: Shown,
+        cell: Cell,
+        config: IPyProc,
+        *,
+        paced: bool,
+        limit: float,
+        output: bool = True,
+        start: int = 0,
     ) -> None:
         self.job = job
         self.cell = cell
@@ -77,6 +86,7 @@ class CellView:
         self.status_changed = True
         self.config = config
         self._paced = paced
+        self._limit = limit
         self._output = output
         self._position = start
         self._shown = 0
@@ -87,8 +97,7 @@ class CellView:
         self._tail_end = -1
         self._tail_due = 0.0
         self._output_due = 0.0
-        self._later_id: str | None = None
-        self._later = ""
+        self._leftover: _Leftover | None = None
         self._target = cell
         self._decoders = _decoders()
         self._opened = 0.0
@@ -100,14 +109,13 @@ class CellView:
     def move(self, cell: Cell) -> None:
         """Has the output that is still to come appear in another cell."""
         self._target = cell
-        self._later_id = None
+        self._leftover = None
 
     def postpone(self) -> None:
         """The cell stops listening: output that comes later goes into a display it leaves behind."""
-        if self._output and self._later_id is None and not self.finished:
-            self._later_id = f"ipyproc-{uuid.uuid4()}"
-            self._later = ""
-            self._target.display({"text/plain": ""}, self._later_id)
+        if self._output and self._leftover is None and not self.finished:
+            self._leftover = _Leftover()
+            self._leftover.open(self._target)
 
     def flush(self, now: float, allowance: int, carrier: Cell | None = None, *, force: bool = False) -> int:
         """Shows what is new and due.
@@ -125,18 +133,20 @@ class CellView:
         sent = 0
         if self._output:
             while self._tail_id is None and self._position < self.job.size:
-                step = self._flush_stream(now, allowance, carrier, force)
+                step = self._flush_stream(now, allowance, force)
                 sent += step
                 if not step or not force:
                     break
             if self._tail_id is not None:
-                sent += self._flush_tail(now, force or done)
+                sent += self._flush_tail(now, carrier, force or done)
         caught_up = not self._output or self._position >= self.job.size or self._tail_id is not None
         if self.status_changed and (force or done or now >= self._status_due):
             self._show_status(now, carrier or self.cell)
         if done and caught_up:
-            self._end_stream(carrier)
+            self._end_stream()
             self.finished = True
+        if self._leftover is not None and carrier is not None and (force or done):
+            self._leftover.show(carrier)
         return sent
 
     def due(self, now: float, page_free_at: float) -> float:
@@ -160,26 +170,27 @@ class CellView:
         """Whether the elapsed time should be shown anew; rarer the longer the job runs."""
         return now >= self._status_due + min(60.0, max(0.75, (now - self._opened) / 20))
 
-    def _flush_stream(self, now: float, allowance: int, carrier: Cell | None, force: bool) -> int:
+    def _flush_stream(self, now: float, allowance: int, force: bool) -> int:
         if self._paced and now < self._output_due and not force:
             return 0
         size = self.job.size - self._position
+        room = max(0, self._limit - self._shown)
         if self._paced:
-            room = max(0, self.config.cell_bytes - self._shown)
             step = min(size, _LARGEST_MESSAGE if force else min(allowance, _LARGEST_MESSAGE))
-            if size > room >= 0 and step >= room:
-                step = self._whole_lines(room)
-                self._tail_id = f"ipyproc-{uuid.uuid4()}"
         else:
             step = min(size, _LARGEST_UNPACED)
+        if size > room and step >= room:
+            step = self._whole_lines(int(room))
+            self._tail_id = f"ipyproc-{uuid.uuid4()}"
         if step > 0:
-            self._send(self._position, self._position + step, carrier)
+            self._send(self._position, self._position + step)
             self._position += step
             self._shown += step
         self._output_due = now + 1 / self.config.messages_per_second
         if self._tail_id is not None:
-            self._end_stream(carrier)
-            self._target.display(self._tail_bundle(), self._tail_id)
+            self._end_stream()
+            if self._leftover is None:
+                self._target.display(self._tail_bundle(), self._tail_id)
         return max(0, step)
 
     def _whole_lines(self, room: int) -> int:
@@ -187,13 +198,16 @@ class CellView:
         data = self.job.read(self._position, self._position + room) if room else b""
         return data.rfind(b"\n") + 1 or room
 
-    def _flush_tail(self, now: float, force: bool) -> int:
+    def _flush_tail(self, now: float, carrier: Cell | None, force: bool) -> int:
         size = self.job.size
         if size == self._tail_end or (now < self._tail_due and not force) or self._tail_id is None:
             return 0
         bundle = self._tail_bundle()
         self._tail_end, self._tail_due = size, now + _DISPLAY_PAUSE
-        self._target.update(bundle, self._tail_id)
+        if self._leftover is not None:
+            self._leftover.tail = bundle["text/plain"]
+        else:
+            (carrier or self._target).update(bundle, self._tail_id)
         return sum(map(len, bundle.values()))
 
     def _tail_bundle(self) -> Bundle:
@@ -203,28 +217,25 @@ class CellView:
         hidden = self.job.size - self._position
         return render.bundle(render.tail_block(tail, hidden, self.job.name), _WIDTH)
 
-    def _send(self, start: int, stop: int, carrier: Cell | None) -> None:
+    def _send(self, start: int, stop: int) -> None:
         runs = self.job.runs(start, stop)
         if len(runs) > _MOST_RUNS:
             # Two pipes have no order between them finer than the reading of them.
             names: tuple[StreamName, ...] = ("stdout", "stderr")
             runs = [(name, b"".join(data for other, data in runs if other == name)) for name in names]
         for name, data in runs:
-            self._write(name, self._decoders[name].decode(data), carrier)
+            self._write(name, self._decoders[name].decode(data))
 
-    def _end_stream(self, carrier: Cell | None) -> None:
+    def _end_stream(self) -> None:
         for name, decoder in self._decoders.items():
-            self._write(name, decoder.decode(b"", final=True), carrier)
+            self._write(name, decoder.decode(b"", final=True))
         self._decoders = _decoders()
 
-    def _write(self, name: StreamName, text: str, carrier: Cell | None) -> None:
-        if not text:
-            return
-        if self._later_id is None:
+    def _write(self, name: StreamName, text: str) -> None:
+        if text and self._leftover is not None:
+            self._leftover.text.append(text)
+        elif text:
             self._target.stream(name, text)
-        elif carrier is not None:
-            self._later += text
-            carrier.update({"text/plain": self._later}, self._later_id)
 
     def _show_status(self, now: float, through: Cell) -> None:
         self.status_changed = False
@@ -246,6 +257,28 @@ class CellView:
         from ipyproc.notebook import render
 
         return render.bundle(render.status_line(self.job.snapshot()), _WIDTH)
+
+
+class _Leftover:
+    """A display that a cell of a batch run leaves behind for output that comes after it.
+
+    An update replaces the whole of a display, so it is sent when a cell ends, not for every line.
+    """
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.tail = ""
+        self._display_id = f"ipyproc-{uuid.uuid4()}"
+        self._shown = ""
+
+    def open(self, cell: Cell) -> None:
+        cell.display({"text/plain": ""}, self._display_id)
+
+    def show(self, carrier: Cell) -> None:
+        text = "".join(self.text) + self.tail
+        if text != self._shown:
+            carrier.update({"text/plain": text}, self._display_id)
+            self.text, self._shown = ["".join(self.text)], text
 
 
 def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
