@@ -134,6 +134,7 @@ class Life:
         self._timers: dict[str, object] = {}
         self._tie = _Tie(self.abandoned)
         self._ladder: list[Signals] = []
+        self._ends_all = False
         self._ended_by: str | None = None
         self._timed_out = False
         self._killed_at = math.inf
@@ -183,6 +184,7 @@ class Life:
         if note:
             self.note(note)
         climbing = self.state is JobState.STOPPING
+        self._ends_all |= grace is not None
         if climbing and grace is None and "ladder" in self._timers:
             # An interrupt beside a stop hurries it on, and takes none of its signals away.
             self._send(ladder[0])
@@ -264,9 +266,10 @@ class Life:
         if not run.over or run is not self.run or self.state.done:
             return
         self._cancel("pipes")
-        if self.state is JobState.STOPPING and run.has_members() and not self._is_in_vain():
+        if self._ends_all and run.has_members() and not self._is_in_vain():
             # The leader is gone; the rest of its session has the same grace, and nobody announces
-            # its end.
+            # its end. An interrupt is one signal, which a shell has its children behind & ignore:
+            # whoever waits is not to wait for these.
             self._timer("group", _GROUP_POLL_SECONDS, lambda: self._look(run))
             return
         self._decide(restart.Exited(cast(int, run.status)))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ipyproc.jobs.output import StreamName
 
-__all__ = ["Budget", "Cell", "KernelCell", "TerminalCell", "current_cell", "is_batch"]
+__all__ = ["Budget", "Cell", "KernelCell", "TerminalCell", "current_cell", "flush_prints", "is_batch"]
 
 Bundle = dict[str, str]
 
@@ -97,6 +97,12 @@ def current_cell(shell: InteractiveShell) -> Cell:
     if kernel is None:
         return TerminalCell(shell.execution_count)
     return KernelCell(kernel, kernel.get_parent("shell"))
+
+
+def flush_prints() -> None:
+    """Sends what the running cell has printed; ipykernel gathers that for a while."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
 
 
 def is_batch(shell: InteractiveShell) -> bool:

@@ -1,0 +1,106 @@
+"""Output stays live, and children are not stalled, while a cell holds the kernel's loop."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.notebook.kernels import Cell, Kernel
+
+HOLDING_SECONDS = 2.5
+
+SLEEP = f"import time; time.sleep({HOLDING_SECONDS})"
+COMPUTE = (
+    "import time\n"
+    f"end, n = time.monotonic() + {HOLDING_SECONDS}, 0\n"
+    "while time.monotonic() < end:\n"
+    "    n += sum(i * i for i in range(200))\n"
+)
+
+
+def span(cell: Cell) -> tuple[float, float]:
+    """When the kernel began with a cell and when it was done with it."""
+    states = [message for message in cell.messages if message.kind == "status"]
+    return states[0].sent, states[-1].sent
+
+
+@pytest.mark.parametrize("holding", [SLEEP, COMPUTE], ids=["sleeping", "computing"])
+def test_output_stays_live_while_a_cell_holds_the_loop(kernel: Kernel, holding: str) -> None:
+    ticking = kernel.run("%%spawn -n ticking\nn=0; while :; do n=$((n+1)); echo $n; sleep 0.1; done")
+    kernel.until(lambda: ticking.stdout)
+    first, last = span(kernel.run(holding))
+    kernel.run("%stop ticking")
+    during = [message.sent for message in ticking.streams if first < message.sent < last]
+    gaps = [after - before for before, after in zip([first, *during], [*during, last], strict=True)]
+    assert len(during) >= 5
+    assert max(gaps) < 1.0, gaps
+    assert ticking.stdout == "".join(f"{i}\n" for i in range(1, ticking.stdout.count("\n") + 1))
+
+
+def test_a_child_that_writes_50_megabytes_meanwhile_is_not_stalled(kernel: Kernel) -> None:
+    kernel.run("import os, time, hashlib")
+    program = (
+        "import sys\n"
+        "for i in range(50): sys.stdout.buffer.write((b'%07d\\n' % i) * 125_000)\n"
+        "sys.stdout.close(); open('written', 'w').close()\n"
+    )
+    kernel.run(f"%%spawn -n large {sys.executable} -\n{program}")
+    held = kernel.run(
+        "end = time.monotonic() + 25\n"
+        "while not os.path.exists('written') and time.monotonic() < end: time.sleep(0.01)\n"
+        "finished = os.path.exists('written')",
+        timeout=40,
+    )
+    assert held.status == "ok"
+    assert kernel.ask("finished") is True
+    kernel.ask_until("ipyproc.jobs['large'].done")
+    kernel.run("content = ipyproc.jobs['large'].read()")
+    assert kernel.ask("len(content)") == 50_000_000
+    assert kernel.ask("content == b''.join((b'%07d\\n' % i) * 125_000 for i in range(50))") is True
+
+
+def test_a_cell_that_waits_for_a_child_that_waits_for_the_jobs_pipe_does_not_deadlock(kernel: Kernel) -> None:
+    kernel.run("import subprocess")
+    kernel.run("%%spawn -n flooding\nmkfifo gate; head -c 5000000 /dev/zero; echo done > gate")
+    held = kernel.run("print(subprocess.run('cat gate', shell=True, capture_output=True).stdout)")
+    assert held.stdout == "b'done\\n'\n"
+    kernel.ask_until("ipyproc.jobs['flooding'].done")
+    assert kernel.ask("len(ipyproc.jobs['flooding'].read())") == 5_000_000
+
+
+def test_both_streams_stay_in_order_while_the_loop_is_held_and_freed(kernel: Kernel) -> None:
+    lines = "n=0; while [ $n -lt 60 ]; do n=$((n+1)); echo o$n; echo e$n >&2; sleep 0.02; done"
+    cell = kernel.run(f"%%spawn -n both\n{lines}")
+    for _ in range(6):
+        kernel.run("import time; time.sleep(0.25)")
+    kernel.until(lambda: "exit 0" in cell.shown and cell.stderr.endswith("e60\n"))
+    assert cell.stdout == "".join(f"o{i}\n" for i in range(1, 61))
+    assert cell.stderr == "".join(f"e{i}\n" for i in range(1, 61))
+
+
+def test_what_a_job_of_the_same_cell_writes_is_live_while_the_cell_goes_on(kernel: Kernel) -> None:
+    cell = kernel.run("ipyproc.spawn('echo early', name='same')\nimport time; time.sleep(1)")
+    _, last = span(cell)
+    assert [message.sent < last for message in cell.streams] == [True]
+
+
+def test_a_flood_stays_in_the_budget_while_the_loop_is_held(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -n flood yes")
+    kernel.run("import time; time.sleep(1)")
+    kernel.run("%stop flood")
+    sizes = [message.size for message in cell.messages]
+    assert len(cell.messages) < 100
+    assert sum(sizes) < 1_000_000
+
+
+def test_a_quiet_kernels_guard_sleeps(kernel: Kernel) -> None:
+    kernel.run("%%spawn -n silent sleep 60")
+    counted = (
+        "sum(int(open(f'/proc/self/task/{t.native_id}/status').read().split('voluntary_ctxt_switches:')[1]"
+        ".split()[0]) for t in __import__('threading').enumerate() if t.name == 'ipyproc guard')"
+    )
+    kernel.run("import warnings; warnings.simplefilter('ignore', ResourceWarning)")
+    before = kernel.ask(counted)
+    kernel.run("import time; time.sleep(0.6)")
+    assert kernel.ask(counted) - before < 5
