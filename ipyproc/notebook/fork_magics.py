@@ -104,9 +104,10 @@ class ForkMagics(Magics):
                 variables={name: self._shell.user_ns[name] for name in names},
                 name=options.name,
                 quiet=options.quiet,
-                filename=f"In[{self._shell.execution_count}]",
+                # The count goes up before the cell runs, or after, by the version.
+                filename=f"In[{len(self._shell.user_ns['In']) - 1}]",
                 first_line=_BODY_LINE,
-                shown=f"%%fork {line.strip()}".strip(),
+                shown="%%fork",
             )
         except IpyprocError as error:
             raise UsageError(f"%%fork: {error}") from None

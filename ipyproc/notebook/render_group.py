@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from signal import SIGINT, SIGTERM
+
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -33,7 +35,8 @@ _COLUMNS = (
     ("memory", 70, True),
     ("ops/s", 0, True),
 )
-_ROOMY = 90
+_OF_THE_LIVING = ("uptime", "CPU", "memory")
+_ROOMY = 84
 
 
 def group_status(snapshot: GroupSnapshot, width: int) -> RenderableType:
@@ -43,17 +46,18 @@ def group_status(snapshot: GroupSnapshot, width: int) -> RenderableType:
         snapshot: the group.
         width: of the screen, in characters; a narrow one has fewer columns.
     """
-    return Group(status_line(snapshot), _table(snapshot.workers, width))
+    return Group(status_line(snapshot), _table(snapshot, width))
 
 
-def _table(workers: tuple[WorkerSnapshot, ...], width: int) -> Table:
+def _table(snapshot: GroupSnapshot, width: int) -> Table:
+    workers = snapshot.workers
     pad = 2 if width >= _ROOMY else 1
     table = Table(box=None, pad_edge=False, header_style=f"bold {GREY}", padding=(0, pad, 0, 0))
     rows = [_row(worker) for worker in workers[:_MOST_ROWS]]
-    measured = any(worker.operations is not None for worker in workers)
-    columns = [
-        (name, number) for name, least, number in _COLUMNS if width >= least and (name != "ops/s" or measured)
-    ]
+    absent = set(_OF_THE_LIVING) if snapshot.state.done else set()
+    if all(worker.operations is None for worker in workers):
+        absent.add("ops/s")
+    columns = [(name, number) for name, least, number in _COLUMNS if width >= least and name not in absent]
     for name, number in columns:
         widest = max(cell_len(name), *(row[name].cell_len for row in rows)) if rows else None
         table.add_column(name, justify="right" if number else "left", no_wrap=True, min_width=widest)
@@ -67,7 +71,9 @@ def _table(workers: tuple[WorkerSnapshot, ...], width: int) -> Table:
 def _row(worker: WorkerSnapshot) -> dict[str, Text]:
     last = worker.last_exit
     if worker.state is WorkerState.EXITED:
-        glyph, colour = ("✓", GREEN) if last == 0 else ("✗", RED)
+        # What a stop sends is no failure.
+        stopped = last in (-SIGINT, -SIGTERM)
+        glyph, colour = ("■", AMBER) if stopped else ("✗", RED) if last else ("✓", GREEN)
     else:
         glyph, colour = _MARKS[worker.state]
     return {

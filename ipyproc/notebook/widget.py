@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupView", "view_class"]
 
-_PAGE_WIDTH = 100
+_PAGE_WIDTH = 88
 _LOOK_SECONDS = 1.0
 _CLOCK_SECONDS = 5.0
 

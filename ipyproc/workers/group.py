@@ -48,7 +48,7 @@ def fork(
     max_output: int = DEFAULT_MAX_OUTPUT,
     filename: str = "workers",
     first_line: int = 1,
-    shown: str = "",
+    shown: str = "fork",
 ) -> WorkerGroup:
     """Runs code in forked workers, and returns at once; what ``%%fork`` is in Python.
 
@@ -75,7 +75,7 @@ def fork(
         max_output: bytes of output that are kept, of all and of each worker.
         filename: what tracebacks call the code.
         first_line: the number of its first line there.
-        shown: what stands in views as its command.
+        shown: what it is called in views, before the number of workers.
 
     Raises:
         WorkerCodeError: the code is no Python, or a variable cannot be sent (a `ValueError`).
@@ -102,7 +102,7 @@ def fork(
             max_output=max_output,
             quiet=quiet,
             workers=number,
-            shown=shown or f"fork of {number} workers",
+            shown=f"{shown} -n {number}",
             start=encode(
                 "start",
                 body,
