@@ -15,7 +15,7 @@ from ipyproc.jobs.job import Job, Table
 from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState
 from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.run import Run, Watcher
-from ipyproc.jobs.table import jobs
+from ipyproc.jobs.table import JobTable, jobs
 from ipyproc.process import cpu_count
 from ipyproc.process.watch import on_loop
 from ipyproc.workers.link import Link
@@ -49,6 +49,7 @@ def fork(
     filename: str = "workers",
     first_line: int = 1,
     shown: str = "fork",
+    table: JobTable = jobs,
 ) -> WorkerGroup:
     """Runs code in forked workers, and returns at once; what ``%%fork`` is in Python.
 
@@ -76,6 +77,7 @@ def fork(
         filename: what tracebacks call the code.
         first_line: the number of its first line there.
         shown: what it is called in views, before the number of workers.
+        table: where it is entered.
 
     Raises:
         WorkerCodeError: the code is no Python, or a variable cannot be sent (a `ValueError`).
@@ -117,7 +119,7 @@ def fork(
             ),
         )
 
-    return jobs.enter(name, ("workers",), spec_of, WorkerGroup)
+    return table.enter(name, ("workers",), spec_of, WorkerGroup)
 
 
 class WorkerGroup(Job):
