@@ -12,7 +12,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
 from typing import Literal
 
 __all__ = ["ByteLog", "LineReader", "Output", "Piece", "StreamName"]
@@ -37,22 +36,24 @@ _RECORD = struct.Struct("<QdB")
 class _Segment:
     """A run of bytes in one place: in memory, or in an unlinked temporary file."""
 
-    def __init__(self, base: int, file: FileIO | None = None) -> None:
+    def __init__(self, base: int, fd: int | None = None) -> None:
         self.base = base
         self.size = 0
         self.memory = bytearray()
-        self.file = file
+        # A number, not a file object: in a cycle that is collected, that one would be finalized first,
+        # with a ResourceWarning.
+        self.fd = fd
 
     def write(self, data: memoryview, *, whole: bool = False) -> int:
         """Appends what it can: fewer bytes than given, or with ``whole`` none, when the disk is full."""
-        if self.file is None:
+        if self.fd is None:
             self.memory += data
             self.size += len(data)
             return len(data)
         done = 0
         try:
             while done < len(data):
-                done += os.pwrite(self.file.fileno(), data[done:], self.size + done)
+                done += os.pwrite(self.fd, data[done:], self.size + done)
         except OSError:
             if whole:
                 return 0
@@ -60,14 +61,15 @@ class _Segment:
         return done
 
     def read(self, start: int, stop: int) -> bytes:
-        if self.file is None:
+        if self.fd is None:
             return bytes(self.memory[start:stop])
-        return os.pread(self.file.fileno(), stop - start, start)
+        return os.pread(self.fd, stop - start, start)
 
     def close(self) -> None:
         self.memory = bytearray()
-        if self.file is not None:
-            self.file.close()
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)
 
     __del__ = close
 
@@ -108,7 +110,7 @@ class ByteLog:
             segment = self._room()
             if segment is None:
                 break
-            limit = self._memory if segment.file is None else self._segment_size
+            limit = self._memory if segment.fd is None else self._segment_size
             part = view[kept : kept + max(limit - segment.size, 1)]
             written = segment.write(part)
             kept += written
@@ -148,19 +150,17 @@ class ByteLog:
     def _room(self) -> _Segment | None:
         """The segment to append to; None when there is no place on disk for one."""
         last = self._segments[-1]
-        if last.file is None and last.size < self._memory:
+        if last.size < (self._memory if last.fd is None else self._segment_size):
             return last
-        if last.file is not None and last.size < self._segment_size:
-            return last
-        file = _temporary_file()
-        if file is None:
+        fd = _temporary_file()
+        if fd is None:
             return None
-        fresh = _Segment(self.end, file)
-        if last.file is None:
+        fresh = _Segment(self.end, fd)
+        if last.fd is None:
             # All that was in memory moves along, so that a job which writes much holds no memory.
             fresh.base = last.base
             if fresh.write(memoryview(last.memory)) < last.size:
-                file.close()
+                fresh.close()
                 return None
             self._segments[-1] = fresh
         else:
@@ -168,9 +168,11 @@ class ByteLog:
         return fresh
 
 
-def _temporary_file() -> FileIO | None:
+def _temporary_file() -> int | None:
+    """An fd of a file without a name; None when there is none to be had."""
     try:
-        return tempfile.TemporaryFile(buffering=0, prefix="ipyproc-")
+        with tempfile.TemporaryFile(buffering=0, prefix="ipyproc-") as file:
+            return os.dup(file.fileno())
     except OSError:
         return None
 

@@ -209,6 +209,18 @@ except SystemExit:
         wait_until(lambda: not lives(pid))
 
 
+def test_jobs_that_nobody_keeps_are_collected_without_a_warning() -> None:
+    program = """
+import asyncio, gc, ipyproc
+async def main():
+    for _ in range(3):
+        await ipyproc.spawn("seq 1 200000", name="again")
+        gc.collect()
+asyncio.run(main())
+"""
+    assert run_python("-c", program).stderr == ""
+
+
 def test_a_fork_of_the_kernel_leaves_its_jobs_alone() -> None:
     program = """
 import asyncio, os, sys, ipyproc
