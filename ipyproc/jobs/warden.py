@@ -162,7 +162,8 @@ class Warden:
             self._quick_deaths = self._quick_deaths + 1 if quick else 0
             self._program = None
         try:
-            self._program = program = _Program(self)
+            first = b"".join(b"+%d\n" % pgid for pgid in self._guarded)
+            self._program = program = _Program(self, first)
         except OSError as error:
             _log.warning(
                 "The warden cannot be started (%s); jobs would outlive a kernel that is killed.", error
@@ -170,7 +171,6 @@ class Warden:
             return False
         if before is not None:
             _log.warning("The warden %s; %s replaces it.", before, program)
-        program.send(b"".join(b"+%d\n" % pgid for pgid in self._guarded))
         self._queue_retry(program)
         if self._io_loop is not None:
             program.watch(self._io_loop)
@@ -214,7 +214,7 @@ class _Program:
 
     io_loop: IOLoop
 
-    def __init__(self, client: Warden) -> None:
+    def __init__(self, client: Warden, first: bytes) -> None:
         self.started_at = time.monotonic()
         self.pending = b""
         self.ended = False
@@ -223,6 +223,8 @@ class _Program:
         childs_end, self._fd = os.pipe()
         try:
             os.set_blocking(self._fd, False)
+            # Before it runs: a kernel killed at this very moment leaves it what it has to know.
+            self.send(first)
             self.proc = subprocess.Popen(
                 [sys.executable, "-I", "-S", _FILE, str(os.getpid())],
                 stdin=childs_end,

@@ -329,15 +329,14 @@ def running_kernel(directory: Path, *, extension: bool = True) -> Iterator[Kerne
     # A subscriber at its limit loses messages silently.
     context.setsockopt(zmq.RCVHWM, 0)
     manager = KernelManager(kernel_name="python3", context=context, shutdown_wait_time=5)
-    log = directory / "kernel.log"
-    with log.open("w") as file:
-        manager.start_kernel(
-            cwd=str(directory),
-            env=environment,
-            stdout=file,
-            stderr=file,
-            extra_arguments=["--HistoryManager.enabled=False"],
-        )
+    log = (directory / "kernel.log").open("w+")
+    manager.start_kernel(
+        cwd=str(directory),
+        env=environment,
+        stdout=log,
+        stderr=log,
+        extra_arguments=["--HistoryManager.enabled=False"],
+    )
     kernel = Kernel(manager)
     process = psutil.Process(kernel.pid)
     try:
@@ -352,6 +351,8 @@ def running_kernel(directory: Path, *, extension: bool = True) -> Iterator[Kerne
         manager.cleanup_resources()
         context.destroy(0)
     wait_until(lambda: not process.is_running())
-    written = log.read_text()
+    with log:
+        log.seek(0)
+        written = log.read()
     assert "Traceback" not in written and not any(sign in written for sign in _TROUBLE), written
     assert not (found := kernel.troubles()), "\n".join(found)
