@@ -5,7 +5,6 @@ from __future__ import annotations
 # The functions of C: their wrappers in `signal` turn results into enums, and that writes to a hundred
 # pages, each of which a worker that starts has to copy first.
 import _signal  # type: ignore[import-not-found]
-import contextlib
 import os
 import signal
 import threading
@@ -61,8 +60,10 @@ class SignalQueue:
 
     def drain(self) -> list[signal.Signals]:
         """The signals received since the last call; `fd` is not readable any more."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.read(self.fd, 4096)
+        except BlockingIOError:
+            pass
         new = self.received[self._drained :]
         self._drained += len(new)
         return new
@@ -103,8 +104,10 @@ class SignalQueue:
         self._wake_up()
 
     def _wake_up(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.write(self._wakeup_fd, b"\0")
+        except BlockingIOError:
+            pass
 
 
 class BlockedSignals:

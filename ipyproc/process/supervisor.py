@@ -7,7 +7,6 @@ public front; a program that shows or steers its workers uses `Supervisor` itsel
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import math
 import os
@@ -393,6 +392,7 @@ class Supervisor:
 def _flush_standard_streams() -> None:
     """Writes out what is buffered, lest each worker write its copy of it."""
     for stream in (sys.stdout, sys.stderr):
-        # None under pythonw, closed by a daemon, or with nobody left at the other end.
-        with contextlib.suppress(AttributeError, OSError, ValueError):
+        try:
             stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # None under pythonw, closed by a daemon, or with nobody left at the other end.

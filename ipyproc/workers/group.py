@@ -32,7 +32,7 @@ _HOME = str(Path(__file__).resolve().parents[2])
 # Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie.
 _PROGRAM = (
     f"import sys; sys.path[:] = [*filter(None, sys.path), {_HOME!r}]; "
-    "from ipyproc.workers.helper import main; main()"
+    "from ipyproc.workers.leader import main; main()"
 )
 _EVERY_WORKER = -1
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 import time
 from functools import partial
@@ -20,33 +19,15 @@ from ipyproc.process.supervisor import Supervisor, task_id
 from ipyproc.process.worker import open_pidfd
 from ipyproc.workers.body import Body, Stopped, die_by
 from ipyproc.workers.channel import Channel
-from ipyproc.workers.leader import Detached, detach
+from ipyproc.workers.leader import Detached, main
 from ipyproc.workers.pipes import WorkerPipes
 from ipyproc.workers.wire import START_LIMIT, VERSION, Decoder, Message, Value, check_version, encode
 
-__all__ = ["Helper", "main"]
+__all__ = ["Helper"]
 
 _CHUNK = 64 << 10
 _EVERY_WORKER = -1
 _BROKEN, _MISUSED = 1, 2
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the helper, and in each worker the worker; does not return."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if complaint := _complaint(given):
-        print(f"ipyproc helper: {complaint}", file=sys.stderr)
-        sys.exit(_MISUSED)
-    kernel, events = map(int, given)
-    del sys.argv[1:]
-    os.set_inheritable(events, False)
-    # A worker that reads its standard input is not to eat the kernel's commands.
-    commands = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    helper = Helper(kernel, commands, events, detach(commands, events))
-    sys.exit(helper.run())
 
 
 class Helper:
@@ -292,21 +273,6 @@ def _status_of(error: SystemExit) -> int:
         return (error.code or 0) & 0xFF
     print(error.code, file=sys.stderr)
     return 1
-
-
-def _complaint(arguments: list[str]) -> str:
-    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
-    try:
-        kernel, events = arguments
-        if int(kernel) > 0 and stat.S_ISFIFO(os.fstat(int(events)).st_mode):
-            return ""
-    except (ValueError, OSError):
-        pass
-    given = " ".join(arguments) or "nothing"
-    return (
-        "this program runs the workers of a notebook, and is started by ipyproc with the kernel's pid "
-        f"and a pipe, but {given!r} was given; write %%fork -n 4 in a cell instead."
-    )
 
 
 if __name__ == "__main__":

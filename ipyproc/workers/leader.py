@@ -11,10 +11,33 @@ from __future__ import annotations
 # The functions of C: the module `signal` makes enums first, and this is to be quick.
 import _signal  # type: ignore[import-not-found]
 import os
+import stat
+import sys
 
-__all__ = ["Detached", "detach"]
+__all__ = ["Detached", "main"]
 
 _KILLED = -9
+_MISUSED = 2
+
+
+def main() -> None:
+    """Runs a helper, and in each worker the worker; does not return."""
+    if complaint := _complaint(sys.argv[1:]):
+        print(f"ipyproc helper: {complaint}", file=sys.stderr)
+        sys.exit(_MISUSED)
+    kernel, events = map(int, sys.argv[1:])
+    del sys.argv[1:]
+    os.set_inheritable(events, False)
+    # A worker that reads its standard input is not to eat the kernel's commands.
+    commands = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    leader = _detach(commands, events)
+    # Not before: a process that has imported little is forked faster.
+    from ipyproc.workers.helper import Helper
+
+    sys.exit(Helper(kernel, commands, events, leader).run())
 
 
 class Detached:
@@ -41,7 +64,7 @@ class Detached:
         os.close(self._report)
 
 
-def detach(*fds: int) -> Detached:
+def _detach(*fds: int) -> Detached:
     """Returns in the helper: a grandchild of this process, which stays behind as its leader.
 
     Args:
@@ -91,3 +114,18 @@ def _read(fd: int) -> bytes:
     """Four bytes; none when the writer is gone."""
     data = os.read(fd, 4)
     return data if len(data) == 4 else b""
+
+
+def _complaint(arguments: list[str]) -> str:
+    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
+    try:
+        kernel, events = arguments
+        if int(kernel) > 0 and stat.S_ISFIFO(os.fstat(int(events)).st_mode):
+            return ""
+    except (ValueError, OSError):
+        pass
+    given = " ".join(arguments) or "nothing"
+    return (
+        "this program runs the workers of a notebook, and is started by ipyproc with the kernel's pid "
+        f"and a pipe, but {given!r} was given; write %%fork -n 4 in a cell instead."
+    )

@@ -268,7 +268,7 @@ def steered() -> None:
     heard = 0
 
     def on_event(event: Started | Exited | Restarting | GaveUp) -> None:
-        tell(type(event).__name__, {k: v for k, v in event._asdict().items() if k != "pid"})
+        tell(type(event).__name__, {k: getattr(event, k) for k in event.__slots__ if k != "pid"})
 
     def on_alive() -> None:
         nonlocal heard
