@@ -56,6 +56,9 @@ class GroupView(CellView):
         width = shutil.get_terminal_size().columns if terminal else _PAGE_WIDTH
         snapshot = cast(_ShownGroup, self.job).snapshot()
         self._shown_workers = snapshot.workers
+        if terminal and all(worker.pid is None for worker in snapshot.workers):
+            # What is printed there stays: rows would say nothing yet.
+            return render.bundle(render.status_line(snapshot), width)
         return render.bundle(render_group.group_status(snapshot, width), width)
 
 
