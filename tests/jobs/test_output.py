@@ -316,4 +316,7 @@ def test_on_a_full_disk_the_job_goes_on_and_says_what_could_not_be_kept(limit: s
     assert told["kept is a beginning"]
     assert told["streams are right"]
     assert told["stderr in the error"]
+    assert told["small pieces are right"]
+    if limit == "file size":
+        assert told["it goes on when there is room"]
     assert told["the next job keeps its output"]

@@ -211,12 +211,17 @@ except SystemExit:
 
 def test_jobs_that_nobody_keeps_are_collected_without_a_warning() -> None:
     program = """
-import asyncio, gc, ipyproc
+import asyncio, gc
+from ipyproc.jobs.table import JobTable
 async def main():
-    for _ in range(3):
-        await ipyproc.spawn("seq 1 200000", name="again")
-        gc.collect()
+    table = JobTable()
+    job = table.spawn("seq 1 200000")
+    await job
+    table.end_all()
+    table.itself, job.itself = table, job
+gc.disable()
 asyncio.run(main())
+gc.collect()
 """
     assert run_python("-c", program).stderr == ""
 

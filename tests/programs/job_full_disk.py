@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipyproc.errors import JobFailed
+from ipyproc.jobs.output import Output
 from ipyproc.jobs.table import JobTable
 from tests.jobs.looped import PYTHON
 
@@ -47,6 +48,17 @@ def full(limit: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", directory], check=True)
 
 
+def fill(output: Output, number: int) -> None:
+    """Writes small pieces, of which the notes take up more room than the bytes."""
+    for n in range(number):
+        output.append("stderr" if n % 2 else "stdout", b"%07d\n" % n if n % 2 else b"ooooooo\n", n)
+
+
+def streams_are_right(output: Output) -> bool:
+    out, err = output.text("stdout"), output.text("stderr")
+    return set(out) == {"o", "\n"} and "o" not in err and len(out) + len(err) == output.end
+
+
 async def main(limit: str) -> dict[str, object]:
     table = JobTable()
     with full(limit):
@@ -69,6 +81,15 @@ async def main(limit: str) -> dict[str, object]:
         except JobFailed as error:
             told["stderr in the error"] = "the very last words" in str(error)
         table.clear()
+        small = Output(1 << 30)
+        fill(small, 100_000)
+        told["small pieces are right"] = streams_are_right(small) and small.lost > 0
+    full_at, lost = small.end, small.lost
+    fill(small, 1000)
+    told["it goes on when there is room"] = (
+        streams_are_right(small) and small.lost == lost and small.end == full_at + 8_000
+    )
+    small.close()
     again = table.spawn([*PYTHON, WRITER])
     await again
     told["the next job keeps its output"] = len(again.read()) == WRITTEN and again.snapshot().lost == 0
