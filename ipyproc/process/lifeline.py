@@ -7,12 +7,16 @@ only the parent holds.
 
 from __future__ import annotations
 
-import functools
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
+
+from ipyproc.process.bare import partial, signal
+
+# Known to type checkers by its name: `typing` is slow to import.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Lifeline"]
 
@@ -45,6 +49,8 @@ class Lifeline:
             return
         self._close_write_end()
         if self._read_end is not None:
+            import threading  # not before it is needed: most systems need none
+
             threading.Thread(
                 target=_die_at_end_of, args=(self._read_end,), name="lifeline", daemon=True
             ).start()
@@ -75,7 +81,7 @@ def _load_parent_death_signal() -> Callable[[], object] | None:
     if prctl(_PR_GET_PDEATHSIG, ctypes.byref(present)) != 0:
         return None
     # The kernel reads an unsigned long: converted once, here.
-    return functools.partial(prctl, _PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    return partial(prctl, _PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
 
 
 def _die_at_end_of(fd: int) -> None:

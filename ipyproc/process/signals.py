@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-# The functions of C: their wrappers in `signal` turn results into enums, and that writes to a hundred
-# pages, each of which a worker that starts has to copy first.
-import _signal  # type: ignore[import-not-found]
 import os
-import signal
-import threading
-from collections.abc import Callable
-from types import FrameType
+import sys
 
+# Also since the wrappers in the module `signal` turn results into enums, and that writes to a hundred
+# pages, each of which a worker that starts has to copy first.
+from ipyproc.process.bare import signal
 from ipyproc.process.worker import open_pidfd
 
+# Known to type checkers by its name: `typing` is slow to import.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    _Disposition = Callable[[int, FrameType | None], object] | int
+
 __all__ = ["BlockedSignals", "SignalQueue", "in_foreground"]
-
-
-_Disposition = Callable[[int, FrameType | None], object] | int
 
 
 class SignalQueue:
@@ -33,7 +36,7 @@ class SignalQueue:
     """
 
     def __init__(self) -> None:
-        self.received: list[signal.Signals] = []
+        self.received: list[int] = []
         self.sees_exits = False
         self._drained = 0
         self._previous: list[tuple[int, _Disposition]] = []
@@ -44,7 +47,7 @@ class SignalQueue:
         self.fd, self._wakeup_fd = os.pipe()
         os.set_blocking(self.fd, False)
         os.set_blocking(self._wakeup_fd, False)
-        if threading.current_thread() is threading.main_thread():
+        if _on_main_thread():
             self._handle_stops()
             self._handle_exits()
 
@@ -53,12 +56,12 @@ class SignalQueue:
         if self.fd < 0:
             return
         for signum, previous in self._previous:
-            _signal.signal(signum, previous)
+            signal.signal(signum, previous)
         os.close(self.fd)
         os.close(self._wakeup_fd)
         self.fd = self._wakeup_fd = -1
 
-    def drain(self) -> list[signal.Signals]:
+    def drain(self) -> list[int]:
         """The signals received since the last call; `fd` is not readable any more."""
         try:
             os.read(self.fd, 4096)
@@ -70,7 +73,7 @@ class SignalQueue:
 
     def _handle_stops(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
-            if signal.getsignal(signum) is not signal.SIG_IGN:
+            if signal.getsignal(signum) != signal.SIG_IGN:
                 self._handle(signum, self._queue)
 
     def _handle_exits(self) -> None:
@@ -78,7 +81,7 @@ class SignalQueue:
         pidfd = open_pidfd(os.getpid())
         if pidfd is not None:
             os.close(pidfd)
-            if previous is signal.SIG_IGN:
+            if previous == signal.SIG_IGN:
                 # Ignored, the kernel throws the exit statuses away (wait(2), NOTES).
                 self._handle(signal.SIGCHLD, signal.SIG_DFL)
             return
@@ -100,7 +103,7 @@ class SignalQueue:
         return True
 
     def _queue(self, signum: int, frame: FrameType | None) -> None:
-        self.received.append(signal.Signals(signum))
+        self.received.append(signum)
         self._wake_up()
 
     def _wake_up(self) -> None:
@@ -117,21 +120,27 @@ class BlockedSignals:
     """
 
     def __init__(self) -> None:
-        handled = {int(n) for n in signal.valid_signals() if callable(_signal.getsignal(n))}
+        handled = {int(n) for n in signal.valid_signals() if callable(signal.getsignal(n))}
         self._handled = tuple(handled | {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
         self._mask: set[int] = set()
 
     def __enter__(self) -> None:
         # Such a handler runs inside the blocking call, and the old mask would be lost with its result.
-        self._mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            _signal.pthread_sigmask(signal.SIG_BLOCK, self._handled)
+            signal.pthread_sigmask(signal.SIG_BLOCK, self._handled)
         except BaseException:
             self.__exit__()
             raise
 
     def __exit__(self, *exc_info: object) -> None:
-        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+def _on_main_thread() -> bool:
+    # Whoever has another thread has imported this.
+    threading = sys.modules.get("threading")
+    return threading is None or threading.current_thread() is threading.main_thread()
 
 
 def in_foreground() -> bool:

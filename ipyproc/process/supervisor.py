@@ -11,18 +11,21 @@ import gc
 import math
 import os
 import select
-import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Callable
-from functools import partial
 
 from ipyproc.process import log
+from ipyproc.process.bare import deque, partial, signal, signal_name
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
 from ipyproc.process.lifeline import Lifeline
 from ipyproc.process.signals import BlockedSignals, SignalQueue, in_foreground
 from ipyproc.process.worker import Worker
+
+# Known to type checkers by its name: `typing` is slow to import.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "GRACE_SECONDS",
@@ -91,7 +94,7 @@ class Supervisor:
         self._poll = select.poll()
         # What ends the workers: at each monotonic time a signal; None abandons them. Empty: none is due
         # to end.
-        self._escalation: deque[tuple[float, signal.Signals | None]] = deque()
+        self._escalation: deque[tuple[float, int | None]] = deque()
         self._stopped_abnormally = 0
         self._gave_up = False
         self._in_worker = False
@@ -148,12 +151,12 @@ class Supervisor:
         if self._readers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
-    def send_signal(self, task_id: int, signum: signal.Signals) -> bool:
+    def send_signal(self, task_id: int, signum: int) -> bool:
         """Sends a signal to one worker; False if no worker of this task id lives."""
         worker = self._workers.get(task_id)
         return worker is not None and worker.send_signal(signum)
 
-    def restart(self, task_id: int, signum: signal.Signals = signal.SIGTERM) -> bool:
+    def restart(self, task_id: int, signum: int = signal.SIGTERM) -> bool:
         """Ends one worker by ``signum`` and replaces it, however it exits, at no charge to the budget.
 
         Returns:
@@ -165,7 +168,7 @@ class Supervisor:
         worker.recycled = True
         return worker.send_signal(signum)
 
-    def stop(self, signum: signal.Signals = signal.SIGTERM, *, delay: float = 0.0) -> None:
+    def stop(self, signum: int = signal.SIGTERM, *, delay: float = 0.0) -> None:
         """Ends all workers: after ``delay`` seconds ``signum``, after the grace time SIGKILL.
 
         A further call sends ``signum`` at once; the time of the SIGKILL stands.
@@ -301,7 +304,7 @@ class Supervisor:
         self._signals.close()
         self._lifeline.close()
 
-    def _pass_on(self, signals: list[signal.Signals]) -> None:
+    def _pass_on(self, signals: list[int]) -> None:
         for signum in signals:
             # ^C has reached the workers as it reached us; a second SIGINT would break into their cleanup.
             typed = signum == signal.SIGINT and not self._escalation and in_foreground()
@@ -326,7 +329,7 @@ class Supervisor:
             if signum is not None:
                 self._send_all(signum)
 
-    def _send_all(self, signum: signal.Signals) -> None:
+    def _send_all(self, signum: int) -> None:
         for worker in self._workers.values():
             worker.send_signal(signum)
 
@@ -359,9 +362,9 @@ class Supervisor:
         if self._gave_up:
             raise RuntimeError(f"Too many child restarts, giving up (max_restarts is {self._max_restarts})")
         if self._stopped_abnormally and self._signals.received:
+            name = signal_name(self._signals.received[0])
             raise RuntimeError(
-                f"{self._signals.received[0].name} ended the workers, and {self._stopped_abnormally} of "
-                "them did not exit normally"
+                f"{name} ended the workers, and {self._stopped_abnormally} of them did not exit normally"
             )
 
     def _announce(self, number: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from ipyproc.process import log
+from ipyproc.process.bare import signal, signal_name
 
 __all__ = ["LOST_STATUS", "Worker", "open_pidfd"]
 
@@ -32,7 +32,7 @@ class Worker:
     def __repr__(self) -> str:
         return f"<Worker {self.task_id}, pid {self.pid}>"
 
-    def send_signal(self, signum: signal.Signals) -> bool:
+    def send_signal(self, signum: int) -> bool:
         """Sends a signal; False if it has exited, or, with a logged warning, if it may not be signalled."""
         try:
             if self.pidfd is not None:
@@ -42,7 +42,7 @@ class Worker:
         except ProcessLookupError:
             return False
         except PermissionError:
-            log.warning("child %d (pid %d) may not be sent %s", self.task_id, self.pid, signum.name)
+            log.warning("child %d (pid %d) may not be sent %s", self.task_id, self.pid, signal_name(signum))
             return False
         return True
 

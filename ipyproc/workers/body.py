@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import CodeType, ModuleType
+
+from ipyproc.process.bare import signal
+
+# Known to type checkers by its name: `typing` is slow to import.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+else:
+    ModuleType = type(sys)
 
 __all__ = ["Body", "Stopped", "die_by"]
 

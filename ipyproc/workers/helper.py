@@ -8,12 +8,11 @@ before the fork goes to the helper's own standard output. It imports little, sin
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from functools import partial
 
 from ipyproc.process import log
+from ipyproc.process.bare import partial, signal
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
 from ipyproc.process.supervisor import Supervisor, task_id
 from ipyproc.process.worker import open_pidfd
@@ -152,13 +151,13 @@ class Helper:
         supervisor = self._supervisor
         assert supervisor is not None
         if message.kind == "stop":
-            supervisor.stop(signal.Signals(message.number("signum")))
+            supervisor.stop(message.number("signum"))
         elif message.kind == "signal":
-            task, signum = message.number("task"), signal.Signals(message.number("signum"))
+            task, signum = message.number("task"), message.number("signum")
             for number in list(self._pipes) if task == _EVERY_WORKER else [task]:
                 supervisor.send_signal(number, signum)
         elif message.kind == "restart":
-            supervisor.restart(message.number("task"), signal.Signals(message.number("signum")))
+            supervisor.restart(message.number("task"), message.number("signum"))
         elif message.kind == "go":
             waiting, self._waiting = self._waiting, set()
             os.write(self._gate_end, bytes(len(waiting)))

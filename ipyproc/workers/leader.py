@@ -8,11 +8,11 @@ helper does.
 
 from __future__ import annotations
 
-# The functions of C: the module `signal` makes enums first, and this is to be quick.
-import _signal  # type: ignore[import-not-found]
 import os
 import stat
 import sys
+
+from ipyproc.process.bare import signal
 
 __all__ = ["Detached", "main"]
 
@@ -96,8 +96,8 @@ def _lead(report: int) -> None:
             pass
 
     if helper:
-        for signum in (_signal.SIGINT, _signal.SIGTERM):
-            _signal.signal(signum, pass_on)
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, pass_on)
     told = _read(report)
     os.read(report, 1)  # Its end: the helper is gone.
     status = int.from_bytes(told, "big", signed=True) if told else _KILLED
@@ -105,8 +105,8 @@ def _lead(report: int) -> None:
         os._exit(status)
     if not told:
         # Nobody else ends what its workers have started.
-        os.killpg(0, _signal.SIGKILL)
-    _signal.signal(-status, _signal.SIG_DFL)
+        os.killpg(0, signal.SIGKILL)
+    signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
 
+from ipyproc.process.bare import partial
 from ipyproc.workers.wire import Decoder, Message
+
+# Known to type checkers by its name: `typing` is slow to import.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["WorkerPipes"]
 

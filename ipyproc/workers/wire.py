@@ -9,12 +9,13 @@ only the helper reads it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 # Known to type checkers by its name: `typing` is slow to import, and a helper is waited for.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ipyproc.errors import WireError
 
 __all__ = ["BODY_LIMIT", "START_LIMIT", "VERSION", "Decoder", "Message", "check_version", "encode"]
