@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.table import jobs
+from ipyproc.notebook.completion import matcher
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.foreground import with_awaits
 from ipyproc.notebook.fork_magics import ForkMagics
@@ -62,6 +63,7 @@ def load(shell: InteractiveShell) -> None:
             return magics.waits(magic, arguments) or forks.waits(magic, arguments)
 
         _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, waits), undo)
+        _complete(shell, undo)
         _show_jobs(shell, screen, undo)
         _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
         configurables: list[Any] = shell.configurables
@@ -98,6 +100,13 @@ def _loop_of(shell: InteractiveShell) -> IOLoop:
     asyncio_loop = async_helpers.get_asyncio_loop()  # type: ignore[no-untyped-call]
     known = AsyncIOLoop._ioloop_for_asyncio.get(asyncio_loop)
     return known or AsyncIOLoop(asyncio_loop=asyncio_loop, make_current=False)
+
+
+def _complete(shell: InteractiveShell, undo: ExitStack) -> None:
+    matchers: list[Any] = shell.Completer.custom_matchers
+    ours = matcher(shell.magics_manager.magics, jobs)
+    matchers.append(ours)
+    undo.callback(matchers.remove, ours)
 
 
 def _leave_interrupts_to_children(kernel: Any, undo: ExitStack) -> None:

@@ -125,7 +125,7 @@ class JobMagics(Magics):
         async def restart() -> None:
             await asyncio.gather(*(job.restart(grace) for job in jobs))
             for job in jobs:
-                self._screen.show(job, start=job.size)
+                self._screen.show(job, output=False)
 
         return self._awaited(jobs, restart)
 

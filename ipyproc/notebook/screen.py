@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 from ipyproc.jobs.model import Event, EventKind
 from ipyproc.notebook.cells import Budget, Cell, current_cell, flush_prints, is_batch
@@ -45,6 +45,8 @@ class Screen:
         self._lock = threading.RLock()
         self._views: dict[Job, list[CellView]] = {}
         self._cells: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
+        self._homes: WeakKeyDictionary[Job, str] = WeakKeyDictionary()
+        self._ended: WeakKeyDictionary[Job, CellView] = WeakKeyDictionary()
         self._dirty: set[CellView] = set()
         self._ticking: deque[CellView] = deque()
         self._budget = Budget(config.bytes_per_second)
@@ -68,6 +70,8 @@ class Screen:
 
     def happened(self, job: Job, event: Event) -> None:
         """Takes note of an event, and shows it when it is due."""
+        if event.kind is EventKind.STARTED:
+            self._revive(job)
         views = self._views.get(job)
         if not views:
             return
@@ -98,6 +102,7 @@ class Screen:
             if cell.key in shown_in:
                 return
             shown_in.add(cell.key)
+            self._homes.setdefault(job, cell.key)
             self._batch = is_batch(self._shell)
             paced, limit = self._budget_of_cell()
             show = view_class(job)
@@ -225,19 +230,35 @@ class Screen:
             return
         self._budget.spend(view.flush(now, self._budget.available(now), carrier, force=force))
         if view.finished:
-            self._drop(view)
+            self._end(view)
         elif view.due(now, now) == float("inf"):
             self._dirty.discard(view)
 
-    def _drop(self, view: CellView) -> None:
+    def _end(self, view: CellView) -> None:
         self._dirty.discard(view)
         for job, views in list(self._views.items()):
             if view in views:
                 views.remove(view)
                 if not views:
                     del self._views[job]
+                if self._homes.get(job) == view.cell.key:
+                    # Kept for a restart, as long as somebody else has the job.
+                    view.job = proxy(job)
+                    self._ended[job] = view
         if view in self._ticking:
             self._ticking.remove(view)
+
+    def _revive(self, job: Job) -> None:
+        """Has a job that is started anew, by somebody's restart, go on in its own cell."""
+        with self._lock:
+            view = self._ended.pop(job, None)
+            if view is None:
+                return
+            view.job, view.finished = job, False
+            self._views.setdefault(job, []).append(view)
+            self._ticking.append(view)
+            if self._batch and self._running is not None:
+                view.move(self._running)
 
     def _schedule(self) -> None:
         # Of many events while the loop is held, one callback is enough.
