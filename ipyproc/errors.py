@@ -76,17 +76,22 @@ class JobFailed(IpyprocError, subprocess.CalledProcessError):
         cmd: the command as it was given.
         output: None; the job keeps its output (`Job.output`).
         detail: the last lines of its stderr, or of its output where stderr was empty.
+        note: what else there is to say of its end; may be empty.
+        shown: the command on one line, for people.
     """
 
-    def __init__(self, returncode: int, cmd: str | list[str], detail: str = "", note: str = "") -> None:
+    def __init__(
+        self, returncode: int, cmd: str | list[str], detail: str = "", note: str = "", shown: str = ""
+    ) -> None:
         super().__init__(returncode, cmd)
         self.detail = detail
         self.note = note
+        self.shown = shown
 
     def __str__(self) -> str:
         code = self.returncode
         how = f"was ended by {signal_name(-code)}" if code < 0 else f"exited with status {code}"
-        text = f"Command {self.cmd!r} {how}"
+        text = f"Command {self.shown or self.cmd!r} {how}"
         if self.note:
             text += f" ({self.note})"
         return f"{text}:\n{self.detail}" if self.detail else f"{text}."

@@ -186,9 +186,9 @@ class Job:
         await self._until(lambda: self._result is not None)
         result = cast(Result, self._result)
         if raise_error and result.returncode != 0:
-            raise JobFailed(
-                result.returncode, self._spec.shown_command, self._detail(), "; ".join(result.notes)
-            )
+            notes = "; ".join(result.notes)
+            shown = self._spec.shown_command
+            raise JobFailed(result.returncode, self.command, self._detail(), notes, shown)
         return result
 
     async def ready(self, timeout: float | None = None) -> Job:

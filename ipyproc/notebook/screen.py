@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Screen"]
 
 _TICK_SECONDS = 0.5
-_TICKS_A_ROUND = 2
+_FEW = 8
 _PAGE_WIDTH = 112
 
 
@@ -290,7 +290,7 @@ class Screen:
         self._ticker = None
         with self._lock:
             now = time.monotonic()
-            left = _TICKS_A_ROUND
+            left = 2 if len(self._ticking) <= _FEW else 1
             for _ in range(len(self._ticking)):
                 view = self._ticking[0]
                 self._ticking.rotate(-1)
