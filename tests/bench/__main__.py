@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.bench import cell, exits, fork, load, spawn, spool, streams
+from tests.bench import cell, exits, fork, idle, load, spawn, spool, streams
 from tests.bench.table import Row, Verdict, as_table
 
 SUBJECTS: dict[str, Callable[[], list[Row]]] = {
@@ -26,6 +26,7 @@ SUBJECTS: dict[str, Callable[[], list[Row]]] = {
     "first-output": cell.first_output_rows,
     "gap": load.gap_rows,
     "many": load.many_rows,
+    "idle": idle.rows,
 }
 
 WIDE = 150

@@ -146,6 +146,8 @@ def written(value: float, unit: str) -> str:
         for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if abs(value) >= size:
                 return f"{value / size:.3g} {name}{unit}"
+    if unit == "%":
+        return f"{value:.2g} %"
     return f"{value:,.0f}"
 
 
