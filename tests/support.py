@@ -149,3 +149,8 @@ def collect_until_nothing_is_left(before: Holdings, timeout: float = 2) -> list[
         if left := before.left_over():
             time.sleep(0.01)
     return left
+
+
+def kernel_environment(home: Path) -> dict[str, str]:
+    """The environment of a kernel that imports this checkout, and keeps its own files below ``home``."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(home / "ipython")}

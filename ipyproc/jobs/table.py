@@ -38,6 +38,9 @@ log = logging.getLogger("ipyproc")
 AnyJob = TypeVar("AnyJob", bound=Job)
 AnySpec = TypeVar("AnySpec", bound=JobSpec)
 
+# With these a script begins, and they say nothing of what it does.
+_SCRIPT_WORDS = {"case", "cd", "export", "for", "function", "if", "set", "source", "until", "while"}
+
 _END_GRACE = 0.7
 _REAP_SECONDS = 0.2
 
@@ -346,6 +349,8 @@ def _program(command: str | tuple[str, ...]) -> str:
     else:
         words = [word for word in command.split() if not re.match(r"\w+=", word)]
         word = words[0] if words else ""
+    if word in _SCRIPT_WORDS:
+        return "script"
     return re.sub(r"[^\w.+-]", "", os.path.basename(word)) or "job"
 
 

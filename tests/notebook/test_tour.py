@@ -1,0 +1,59 @@
+"""The tour runs from top to bottom, and what is stored of it reads well elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+from tests.support import ROOT, kernel_environment
+
+TOUR = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+ENDINGS = {
+    "01-spawn": ["✓ ls -la  exit 0", "✓ training: python train.py  exit 0", "✗ failing: ", "exit 3"],
+    "02-await": ["✓ words: cat asyncio/*.py", "exit 0", "■ slow: sleep 60  stopped, SIGINT", "timed out"],
+    "03-supervise": ["■ server: python server.py", "1 restart of 3", "crash loop: exited 3 (3 times)"],
+    "04-forkbench": ["SIGKILL", "exit 3", "gave up"],
+}
+
+
+def texts(book: nbformat.NotebookNode) -> str:
+    """All that a reader without HTML sees of the outputs."""
+    outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
+    return "\n".join(
+        str(output.get("text", output.get("data", {}).get("text/plain", ""))) for output in outputs
+    )
+
+
+def test_there_are_four_notebooks() -> None:
+    assert [path.stem for path in TOUR] == list(ENDINGS)
+
+
+@pytest.mark.parametrize("path", TOUR, ids=lambda path: path.stem)
+@pytest.mark.timeout(180)
+def test_a_notebook_of_the_tour_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    book = nbformat.read(path, 4)
+    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute(
+        env=kernel_environment(tmp_path)
+    )
+    shown = texts(book)
+    assert not [ending for ending in ENDINGS[path.stem] if ending not in shown]
+
+
+@pytest.mark.parametrize("path", TOUR, ids=lambda path: path.stem)
+def test_a_stored_notebook_of_the_tour_shows_its_endings_as_text_and_as_html(path: Path) -> None:
+    book = nbformat.read(path, 4)
+    page = re.sub(r"<[^>]*>", "", HTMLExporter().from_notebook_node(book)[0])
+    page = page.replace("&#x27;", "'").replace("&amp;", "&").replace("&gt;", ">")
+    assert not [ending for ending in ENDINGS[path.stem] if ending not in texts(book)]
+    assert not [ending for ending in ENDINGS[path.stem] if ending not in page]
+
+
+@pytest.mark.parametrize("path", TOUR, ids=lambda path: path.stem)
+def test_a_stored_notebook_of_the_tour_names_no_path_of_a_machine(path: Path) -> None:
+    assert not re.findall(r"/(?:root|home|Users|tmp|work|usr/local)/\S*", texts(nbformat.read(path, 4)))
