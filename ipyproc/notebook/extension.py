@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ipyproc.notebook.fork_magics import ForkMagics
 from ipyproc.notebook.guard import Guard
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.screen import Screen
+from ipyproc.process.watch import asyncio_loop
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "unload"]
 
+_TURNS = 10
+
 _loaded: dict[int, ExitStack] = {}
 _left: dict[int, dict[Job, list[CellView]]] = {}
 
@@ -35,7 +39,8 @@ def load(shell: InteractiveShell) -> None:
     """Loads the extension into a shell; harmless when it is loaded already."""
     if id(shell) in _loaded:
         return
-    io_loop = _loop_of(shell)
+    in_terminal = getattr(shell, "kernel", None) is None
+    io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
     config = IPyProc(parent=shell)
     screen = Screen(shell, io_loop, config)
     guard = Guard(io_loop, jobs.pipes, screen)
@@ -57,7 +62,11 @@ def load(shell: InteractiveShell) -> None:
         ):
             shell.events.register(event, callback)
             undo.callback(shell.events.unregister, event, callback)
-        _transform(shell.input_transformers_cleanup, _whole_cell, undo)
+        if in_terminal:
+            _run_loop(shell, io_loop, undo)
+        _transform(
+            shell.input_transformers_cleanup, lambda lines: _whole_cell(lines, magics, in_terminal), undo
+        )
 
         def waits(magic: str, arguments: list[str]) -> bool:
             return magics.waits(magic, arguments) or forks.waits(magic, arguments)
@@ -87,19 +96,50 @@ def unload(shell: InteractiveShell) -> None:
         undo.close()
 
 
-def _loop_of(shell: InteractiveShell) -> IOLoop:
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        loop: IOLoop = kernel.io_loop
-        return loop
+def _loop_of_kernel(shell: InteractiveShell) -> IOLoop:
+    kernel: Any = getattr(shell, "kernel", None)
+    loop: IOLoop = kernel.io_loop
+    return loop
+
+
+def _loop_of_terminal() -> IOLoop:
     from IPython.core import async_helpers
     from tornado.platform.asyncio import AsyncIOLoop
 
     # IOLoop.current() would make a loop that nobody runs: IPython runs cells and prompt on its own.
-    shell.enable_gui("asyncio")  # type: ignore[no-untyped-call]
-    asyncio_loop = async_helpers.get_asyncio_loop()  # type: ignore[no-untyped-call]
-    known = AsyncIOLoop._ioloop_for_asyncio.get(asyncio_loop)
-    return known or AsyncIOLoop(asyncio_loop=asyncio_loop, make_current=False)
+    loop = async_helpers.get_asyncio_loop()  # type: ignore[no-untyped-call]
+    known = AsyncIOLoop._ioloop_for_asyncio.get(loop)
+    return known or AsyncIOLoop(asyncio_loop=loop, make_current=False)
+
+
+def _run_loop(shell: Any, io_loop: IOLoop, undo: ExitStack) -> None:
+    """Has the loop run while a terminal shows its prompt; a simple prompt leaves it the cells' ends."""
+    if getattr(shell, "simple_prompt", True):
+        loop = asyncio_loop(io_loop)
+
+        def turn(_event: object = None) -> None:
+            if not loop.is_running():
+                loop.run_until_complete(_turns())
+
+        for event in ("pre_run_cell", "post_run_cell"):
+            shell.events.register(event, turn)
+            undo.callback(shell.events.unregister, event, turn)
+        return
+    before = shell.active_eventloop
+    shell.enable_gui("asyncio")
+
+    def restore() -> None:
+        # Jobs that go on need it.
+        if all(job.done for job in jobs):
+            shell.enable_gui(before)
+
+    undo.callback(restore)
+
+
+async def _turns() -> None:
+    # What a process that has exited sets off takes a few turns of the loop.
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _complete(shell: InteractiveShell, undo: ExitStack) -> None:
@@ -152,12 +192,16 @@ def _transform(
     undo.callback(transformers.remove, transformer)
 
 
-def _whole_cell(lines: list[str]) -> list[str]:
+def _whole_cell(lines: list[str], magics: JobMagics, in_terminal: bool) -> list[str]:
     """Gives ``%%spawn ls -la`` alone a body: IPython refuses a cell magic without one."""
     first, rest = _split(lines)
-    if first.startswith("%%spawn") and not "".join(rest).strip():
-        return [first.rstrip("\n") + "\n", "\n"]
-    return lines
+    name, _, line = first.rstrip().partition(" ")
+    if name != "%%spawn" or "".join(rest).strip():
+        return lines
+    if in_terminal and not magics.has_command(line):
+        # Enter after it begins its script there; a cell that has a body would be run.
+        return lines
+    return [first.rstrip("\n") + "\n", "\n"]
 
 
 def _split(lines: list[str]) -> tuple[str, list[str]]:

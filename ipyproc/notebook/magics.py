@@ -167,6 +167,13 @@ class JobMagics(Magics):
             return True
         return magic == "%%spawn" and not options.bg and is_batch(self._shell)
 
+    def has_command(self, line: str) -> bool:
+        """Whether the line of a ``%%spawn`` has a command, or something that has to be refused."""
+        try:
+            return bool(parse(self.spawn, line)[1])
+        except UsageError:
+            return True
+
     def _start(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job:
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():

@@ -17,6 +17,10 @@ while True:
 """
 
 
+# By the time of its first output, the cell that started it waits for it.
+WAITED_FOR = "sh -c 'sleep 0.2; echo up; exec sleep 60'"
+
+
 def stubborn(*ignored: str) -> str:
     return STUBBORN.replace("{ignored!r}", repr(ignored))
 
@@ -44,8 +48,8 @@ def test_a_waiting_job_with_no_body_has_an_empty_standard_input(kernel: Kernel) 
 
 
 def test_the_first_interrupt_is_a_sigint_for_the_jobs_whole_group(kernel: Kernel) -> None:
-    cell = kernel.start("%%spawn -w -n two\n(sleep 60; echo never) | cat; echo never")
-    kernel.until(lambda: len(kernel.children()) == 4)
+    cell = kernel.start("%%spawn -w -n two\nsleep 0.2; echo up; (sleep 60; echo never) | cat; echo never")
+    kernel.until(lambda: cell.stdout == "up\n" and len(kernel.children()) == 4)
     kernel.interrupt()
     kernel.finish(cell)
     assert cell.status == "error"
@@ -56,8 +60,8 @@ def test_the_first_interrupt_is_a_sigint_for_the_jobs_whole_group(kernel: Kernel
 
 def test_an_interrupted_wait_ends_though_a_grandchild_ignores_it(kernel: Kernel) -> None:
     # A shell has what it starts with & ignore SIGINT.
-    cell = kernel.start("%%spawn -w -n two\nsleep 60 & sleep 61; echo never")
-    kernel.until(lambda: len(kernel.children()) == 3)
+    cell = kernel.start("%%spawn -w -n two\nsleep 0.2; echo up; sleep 60 & sleep 61; echo never")
+    kernel.until(lambda: cell.stdout == "up\n" and len(kernel.children()) == 3)
     kernel.interrupt()
     kernel.finish(cell)
     assert cell.status == "error"
@@ -87,8 +91,8 @@ def test_the_second_interrupt_is_a_sigterm_and_the_third_a_sigkill(kernel: Kerne
 def test_an_interrupt_reaches_the_foreground_job_and_no_background_job(kernel: Kernel) -> None:
     background = kernel.run(f"%%spawn -n behind {stubborn('SIGINT', 'SIGTERM')}")
     kernel.until(lambda: "up\n" in background.stdout)
-    cell = kernel.start("%spawn -w sleep 60")
-    kernel.until(lambda: "running" in cell.shown)
+    cell = kernel.start(f"%spawn -w {WAITED_FOR}")
+    kernel.until(lambda: cell.stdout == "up\n")
     kernel.interrupt()
     kernel.finish(cell)
     assert kernel.ask("ipyproc.jobs['behind'].done") is False
@@ -161,6 +165,8 @@ def test_the_cells_after_a_failing_wait_do_not_run_in_run_all(kernel: Kernel) ->
     assert failing.status == "error"
     assert after.status in ("aborted", "error")
     assert after.stdout == ""
+    # For a moment the kernel aborts whatever comes.
+    kernel.until(lambda: kernel.run("1").status == "ok")
 
 
 def test_wait_waits_for_all_it_names_and_shows_them(kernel: Kernel) -> None:
@@ -173,9 +179,11 @@ def test_wait_waits_for_all_it_names_and_shows_them(kernel: Kernel) -> None:
 
 
 def test_wait_is_interrupted_for_its_jobs(kernel: Kernel) -> None:
-    kernel.run("%spawn -n a sleep 60")
+    ticking = kernel.run("%%spawn -n a\nwhile :; do echo tick; sleep 0.05; done")
     cell = kernel.start("%wait a")
     kernel.until(lambda: "running" in cell.shown)
+    ticks = len(ticking.stdout)
+    kernel.until(lambda: len(ticking.stdout) > ticks + 20)
     kernel.interrupt()
     kernel.finish(cell)
     assert kernel.ask("ipyproc.jobs['a'].returncode") == -2
@@ -189,8 +197,8 @@ def test_wait_for_a_job_that_has_failed_is_an_error(kernel: Kernel) -> None:
 
 
 def test_a_job_with_a_restart_policy_is_not_started_again_by_an_interrupt(kernel: Kernel) -> None:
-    cell = kernel.start("%spawn -w -n always --restart always sleep 60")
-    kernel.until(lambda: "running" in cell.shown)
+    cell = kernel.start(f"%spawn -w -n always --restart always {WAITED_FOR}")
+    kernel.until(lambda: cell.stdout == "up\n")
     kernel.interrupt()
     kernel.finish(cell)
     assert kernel.ask("ipyproc.jobs['always'].done") is True

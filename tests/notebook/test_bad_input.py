@@ -1,0 +1,148 @@
+"""One plain sentence for what cannot be: what was given, what is wrong, what to do; nothing left behind."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.notebook.kernels import Cell, Kernel
+
+
+def refused(kernel: Kernel, code: str, status: str = "error") -> str:
+    """Runs a cell that has to be refused, and returns the sentence that it shows."""
+    before = kernel.ask("[job.name for job in ipyproc.jobs]")
+    cell = kernel.run(code)
+    assert cell.status == status, f"{code!r} was not refused"
+    assert kernel.ask("[job.name for job in ipyproc.jobs]") == before
+    return sentence_of(cell)
+
+
+def sentence_of(cell: Cell) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", cell.error or cell.stderr).strip()
+    assert "Traceback" not in text and "ipyproc/" not in text and "File " not in text, text
+    assert "\n" not in text, text
+    assert not cell.stdout and not cell.displays
+    return text
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("%%spawn --nosuch ls", ["%%spawn has no option '--nosuch'", "--no-raise-error", "%%spawn?"]),
+        ("%spawn -x ls", ["%spawn has no option '-x'", "--name"]),
+        ("%%spawn", ["neither a command nor a script", "%%spawn ls -la"]),
+        ("%spawn", ["neither a command nor a script", "%spawn ls -la"]),
+        ("%%spawn -n x\n\n  \n", ["neither a command nor a script"]),
+        ("%%spawn nosuchprogram -la", ["'nosuchprogram'", "not found", "PATH"]),
+        ("%%spawn ./nosuch", ["'./nosuch'", "not found"]),
+        ("%%spawn ./plain", ["'./plain'", "may not be executed", "chmod +x"]),
+        ("%%spawn /tmp", ["'/tmp'", "directory"]),
+        ("%%spawn --ready '(' sleep 1", ["'('", "not a regular expression", "host:port"]),
+        ("%%spawn --ready host:99999 sleep 1", ["99999", "65535"]),
+        ("%%spawn --timeout -1 sleep 1", ["timeout -1", "not a positive number of seconds"]),
+        ("%%spawn --timeout 0 sleep 1", ["timeout 0", "not a positive number of seconds"]),
+        ("%%spawn --timeout x sleep 1", ["%%spawn", "--timeout", "'x'"]),
+        ("%%spawn --timeout nan sleep 1", ["timeout nan", "not a positive number of seconds"]),
+        ("%%spawn --env MODE sleep 1", ["'MODE'", "NAME=value"]),
+        ("%%spawn --env =x sleep 1", ["'=x'", "NAME=value"]),
+        ("%%spawn --cwd /nosuch ls", ["'/nosuch'", "does not exist"]),
+        ("%%spawn --restart sometimes ls", ["'sometimes'", "'no', 'on-failure' or 'always'"]),
+        ("%%spawn --max-restarts -1 ls", ["max_restarts is -1", "0 or more"]),
+        ("%%spawn --max-restarts x ls", ["%%spawn", "--max-restarts", "'x'"]),
+        ("%%spawn --name '' ls", ["job name ''", "such as 'build'"]),
+        ("%%spawn --name", ["%%spawn", "--name", "expected one argument"]),
+        ("%%spawn --name 'x ls", ["cannot be read"]),
+        ("%%spawn --out 1x ls", ["'1x'", "variable"]),
+        ("%wait", ["needs the name of a job"]),
+        ("%wait nosuch", ["no job 'nosuch'", "the jobs are: running"]),
+        ("%stop nosuch", ["no job 'nosuch'", "the jobs are: running"]),
+        ("%restart nosuch", ["no job 'nosuch'", "the jobs are: running"]),
+        ("%logs nosuch", ["no job 'nosuch'", "the jobs are: running"]),
+        ("%send nosuch hello", ["no job 'nosuch'", "the jobs are: running"]),
+        ("%send", ["needs a job's name and a text", "running"]),
+        ("%jobs nosuch", ["takes no arguments", "%logs"]),
+        ("%%spawn --name running ls", ["named 'running' is running already", "stop it, or give another"]),
+    ],
+)
+def test_one_sentence_for(kernel: Kernel, code: str, said: list[str]) -> None:
+    kernel.run("open('plain', 'w').close()")
+    kernel.run("job = ipyproc.spawn(['sleep', '60'], name='running', quiet=True)")
+    children = len(kernel.children())
+    sentence = refused(kernel, code)
+    for part in said:
+        assert part in sentence, sentence
+    assert sentence.startswith("UsageError: ")
+    assert len(kernel.children()) == children
+
+
+def test_one_sentence_for_sending_to_a_job_that_has_ended(kernel: Kernel) -> None:
+    kernel.run("%spawn -w -n ended true")
+    assert "'ended' has ended, so nothing can be sent to it" in refused(kernel, "%send ended hello")
+
+
+def test_one_sentence_for_sending_to_a_closed_standard_input(kernel: Kernel) -> None:
+    kernel.run("job = %spawn -n closed sh -c 'cat; sleep 60'\njob.close_stdin()")
+    assert "standard input closed" in refused(kernel, "%send closed hello")
+
+
+def test_one_sentence_for_waiting_in_a_job_that_ends_before_it_is_ready(kernel: Kernel) -> None:
+    kernel.run("%spawn -n early --ready never sh -c 'echo oops >&2; exit 3'")
+    cell = kernel.run("await ipyproc.jobs['early'].ready()")
+    assert cell.reply["ename"] == "NotReadyError"
+    assert "ended (exit 3) before it was ready" in cell.reply["evalue"] and "oops" in cell.reply["evalue"]
+
+
+def test_a_cell_that_is_refused_stops_run_all(kernel: Kernel) -> None:
+    refusing = kernel.start("%%spawn --nosuch ls", stop_on_error=True)
+    after = kernel.start("print('ran')", stop_on_error=True)
+    kernel.until(lambda: refusing.reply and after.reply)
+    assert refusing.status == "error" and after.stdout == ""
+    # For a moment the kernel aborts whatever comes.
+    kernel.until(lambda: kernel.run("1").status == "ok")
+
+
+def test_fork_processes_in_a_kernel_is_refused_and_names_the_magics(kernel: Kernel) -> None:
+    cell = kernel.run("from ipyproc.process import fork_processes\nfork_processes(2)")
+    assert cell.reply["ename"] == "RuntimeError"
+    assert "%%fork" in cell.reply["evalue"] and "%forkbench" in cell.reply["evalue"]
+    assert not kernel.children()
+
+
+def test_errors_in_python_are_those_that_one_would_catch(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "caught = []\n"
+        "for arguments, kind in (\n"
+        "    (dict(command='nosuchprogram'), FileNotFoundError),\n"
+        "    (dict(command=['/tmp']), PermissionError),\n"
+        "    (dict(command='ls', timeout=-1), ValueError),\n"
+        "    (dict(command='ls', ready='('), ValueError),\n"
+        "    (dict(command='  '), ValueError),\n"
+        "    (dict(command='ls', cwd='/nosuch'), ValueError),\n"
+        "):\n"
+        "    try:\n"
+        "        ipyproc.spawn(**arguments)\n"
+        "    except kind:\n"
+        "        caught.append(kind.__name__)\n"
+        "try:\n"
+        "    ipyproc.jobs['nosuch']\n"
+        "except KeyError as error:\n"
+        "    caught.append(str(error))\n"
+    )
+    assert cell.status == "ok", cell.error
+    assert len(kernel.ask("caught")) == 7
+    assert not cell.displays and not kernel.children()
+
+
+def test_the_magics_help_has_its_options_and_examples(kernel: Kernel) -> None:
+    cell = kernel.run("%spawn?")
+    (page,) = [item for item in cell.reply["payload"] if item["source"] == "page"]
+    text = page["data"]["text/plain"]
+    assert "--no-raise-error" in text and "%%spawn --name build --timeout 600" in text
+
+
+def test_metacharacters_in_names_and_options_reach_no_shell(kernel: Kernel) -> None:
+    name = "x; touch hacked; $(touch hacked) `touch hacked`"
+    kernel.run(f'job = %spawn -w --name "{name}" --env "A=$(touch hacked)" true')
+    assert kernel.ask("job.name") == name
+    assert kernel.ask("__import__('os').path.exists('hacked')") is False
