@@ -14,6 +14,7 @@ __all__ = [
     "JobNameError",
     "JobSpecError",
     "JobStateError",
+    "MissingPackageError",
     "NoLoopError",
     "NotReadyError",
     "ReadyTimeout",
@@ -46,6 +47,10 @@ class UnknownJobError(IpyprocError, KeyError):
 
 class JobStateError(IpyprocError, RuntimeError):
     """The job's state does not allow what was asked, such as writing to one that has ended."""
+
+
+class MissingPackageError(IpyprocError, ImportError):
+    """What was asked for needs a package that is not installed."""
 
 
 class NoLoopError(IpyprocError, RuntimeError):

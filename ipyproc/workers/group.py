@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from ipyproc.errors import JobSpecError, JobStateError, UnknownJobError, WireError, signal_name
 from ipyproc.jobs.job import Job, Table
@@ -26,7 +26,7 @@ from ipyproc.workers.source import fork_line, pickled
 from ipyproc.workers.usage import WorkerUsage
 from ipyproc.workers.wire import VERSION, Message, Value, encode
 
-__all__ = ["WorkerGroup", "fork"]
+__all__ = ["WorkerGroup", "enter_group", "fork", "worker_count"]
 
 _HOME = str(Path(__file__).resolve().parents[2])
 # Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie.
@@ -35,6 +35,8 @@ _PROGRAM = (
     "from ipyproc.workers.leader import main; main()"
 )
 _EVERY_WORKER = -1
+
+AnyGroup = TypeVar("AnyGroup", bound="WorkerGroup")
 
 
 def fork(
@@ -85,11 +87,63 @@ def fork(
         JobNameError: a job of that name is running.
         OSError: no more processes may be started, or files opened.
     """
+    number = worker_count(workers)
+    return enter_group(
+        WorkerGroup,
+        "workers",
+        code,
+        number,
+        max_restarts,
+        variables=variables,
+        name=name,
+        quiet=quiet,
+        max_output=max_output,
+        filename=filename,
+        first_line=first_line,
+        shown=f"{shown} -n {number}",
+        table=table,
+    )
+
+
+def worker_count(workers: int | None) -> int:
+    """How many workers are meant: None and 0 stand for the number of cores.
+
+    Raises:
+        JobSpecError: it is no number of workers (a `ValueError`).
+    """
     number = workers or cpu_count()
     if number < 0:
         raise JobSpecError(
             f"The number of workers is {number}; give 1 or more, or 0 for the number of cores."
         )
+    return number
+
+
+def enter_group(
+    kind: Callable[[GroupSpec, JobTable], AnyGroup],
+    program: str,
+    code: str,
+    workers: int,
+    max_restarts: int,
+    *,
+    variables: Mapping[str, object] | None,
+    name: str | None,
+    quiet: bool,
+    max_output: int,
+    filename: str,
+    first_line: int,
+    shown: str,
+    table: JobTable,
+) -> AnyGroup:
+    """Starts a group of any kind; `fork` is this for plain ones.
+
+    Args:
+        kind: the group's class.
+        program: what it is named after.
+        shown: what it is called in views.
+
+    The others, and what is raised, are those of `fork`.
+    """
     code = code.replace("\r\n", "\n")
     at = fork_line(code, first_line)
     source, path = code.encode(), "\0".join(sys.path).encode()
@@ -103,13 +157,13 @@ def fork(
             max_restarts=max_restarts,
             max_output=max_output,
             quiet=quiet,
-            workers=number,
-            shown=f"{shown} -n {number}",
+            workers=workers,
+            shown=shown,
             start=encode(
                 "start",
                 body,
                 version=VERSION,
-                workers=number,
+                workers=workers,
                 max_restarts=max_restarts,
                 filename=filename,
                 first_line=first_line,
@@ -119,7 +173,7 @@ def fork(
             ),
         )
 
-    return table.enter(name, ("workers",), spec_of, WorkerGroup)
+    return table.enter(name, (program,), spec_of, kind)
 
 
 class WorkerGroup(Job):

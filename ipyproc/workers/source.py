@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from ipyproc.errors import WorkerCodeError
 from ipyproc.workers.wire import START_LIMIT
 
-__all__ = ["fork_line", "pickled"]
+__all__ = ["fork_line", "no_python", "pickled"]
 
 
 def fork_line(source: str, first_line: int) -> int:
@@ -29,14 +29,8 @@ def fork_line(source: str, first_line: int) -> int:
     try:
         flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         tree = compile(source, "<workers>", "exec", flags, dont_inherit=True)
-    except SyntaxError as error:
-        number = (error.lineno or 1) + first_line - 1
-        line = (error.text or "").strip()
-        raise WorkerCodeError(
-            f"Line {number} of the cell is no Python ({error.msg}): {line!r}; nothing was forked."
-        ) from None
-    except ValueError as error:
-        raise WorkerCodeError(f"The cell is no Python ({error}); nothing was forked.") from None
+    except (SyntaxError, ValueError) as error:
+        raise no_python(error, first_line) from None
     statements: list[ast.stmt] = tree.body
     found = [(at, call) for at, call in enumerate(map(_fork_call, statements)) if call is not None]
     if not found:
@@ -54,6 +48,20 @@ def fork_line(source: str, first_line: int) -> int:
             "what is above it runs once, what is below it in each worker."
         )
     return fork_at - 1
+
+
+def no_python(error: SyntaxError | ValueError, first_line: int | None) -> WorkerCodeError:
+    """What to say of code that cannot be compiled.
+
+    Args:
+        error: what `compile` said.
+        first_line: the number of the code's first line in the cell, from 1; None for what is no cell.
+    """
+    if not isinstance(error, SyntaxError):
+        return WorkerCodeError(f"The code is no Python ({error}); nothing was forked.")
+    line = (error.text or "").strip()
+    at = "The line" if first_line is None else f"Line {(error.lineno or 1) + first_line - 1} of the cell"
+    return WorkerCodeError(f"{at} is no Python ({error.msg}): {line!r}; nothing was forked.")
 
 
 def pickled(names: Iterable[str], namespace: Mapping[str, object]) -> bytes:
