@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import threading
 import time
@@ -14,7 +13,7 @@ from weakref import WeakKeyDictionary, proxy
 from ipyproc.jobs.model import Event, EventKind
 from ipyproc.notebook.cells import Budget, Cell, current_cell, flush_prints, is_batch
 from ipyproc.notebook.table import LiveTable
-from ipyproc.notebook.view import CellView
+from ipyproc.notebook.view import CellView, Medium
 from ipyproc.notebook.widget import view_class
 from ipyproc.process.watch import on_loop
 
@@ -104,9 +103,7 @@ class Screen:
             shown_in.add(cell.key)
             self._homes.setdefault(job, cell.key)
             self._batch = is_batch(self._shell)
-            paced, limit = self._budget_of_cell()
-            show = view_class(job)
-            view = show(job, cell, self._config, paced=paced, limit=limit, output=output, start=start)
+            view = view_class(job)(job, cell, self._config, medium=self._medium(), output=output, start=start)
             self._running = cell
             self._views.setdefault(job, []).append(view)
             view.open(time.monotonic())
@@ -135,7 +132,9 @@ class Screen:
         with self._lock:
             now = time.monotonic() if now is None else now
             carrier = self._carrier()
-            for view in list(self._dirty):
+            # The page's budget goes first to those that have had least of it: a line is not to wait for
+            # a flood.
+            for view in sorted(self._dirty, key=lambda view: view.shown):
                 if view.due(now, now) <= now and (carrier is not None or not self._batch):
                     self._flush(view, now, carrier)
             # An overdrawn page budget holds back the paced views until it has something to give.
@@ -205,13 +204,10 @@ class Screen:
             self._timer = self._ticker = None
             return left
 
-    def _budget_of_cell(self) -> tuple[bool, float]:
-        """Whether output is to be paced, and how many bytes of it a cell shows."""
+    def _medium(self) -> Medium:
         if getattr(self._shell, "kernel", None) is None:
-            return False, math.inf
-        if self._batch:
-            return False, self._config.batch_bytes
-        return True, self._config.cell_bytes
+            return Medium.TERMINAL
+        return Medium.FILE if self._batch else Medium.PAGE
 
     def _carrier(self) -> Cell | None:
         return self._running if self._batch else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import uuid
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.jobs.model import Snapshot
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ipyproc.notebook.cells import Bundle, Cell
     from ipyproc.notebook.config import IPyProc
 
-__all__ = ["CellView", "Shown"]
+__all__ = ["CellView", "Medium", "Shown"]
 
 _WIDTH = 120
 _LARGEST_MESSAGE = 100_000
@@ -22,6 +23,18 @@ _LARGEST_UNPACED = 1_000_000
 _MOST_RUNS = 4
 _DISPLAY_PAUSE = 0.25
 _TAIL_BYTES = 8192
+
+
+class Medium(Enum):
+    """Where a cell is seen.
+
+    A page must not be flooded; a file that a batch run saves, and a terminal, take output as fast as it
+    comes.
+    """
+
+    PAGE = "page"
+    FILE = "file"
+    TERMINAL = "terminal"
 
 
 class Shown(Protocol):
@@ -62,9 +75,7 @@ class CellView:
         job: what is shown.
         cell: where.
         config: the budget.
-        paced: whether the cell belongs to a page that must not be flooded; a saved notebook or a
-            terminal takes output as fast as it comes.
-        limit: how many bytes of output are shown before the live tail.
+        medium: where the cell is seen, on which it depends how much it shows, and how fast.
         output: whether the output is shown, or the status line alone.
         start: the offset in the output to begin at.
     """
@@ -75,8 +86,7 @@ class CellView:
         cell: Cell,
         config: IPyProc,
         *,
-        paced: bool,
-        limit: float,
+        medium: Medium,
         output: bool = True,
         start: int = 0,
     ) -> None:
@@ -85,8 +95,8 @@ class CellView:
         self.finished = False
         self.status_changed = True
         self.config = config
-        self._paced = paced
-        self._limit = limit
+        self._medium = medium
+        self._paced = medium is Medium.PAGE
         self._output = output
         self._position = start
         self._shown = 0
@@ -101,6 +111,11 @@ class CellView:
         self._target = cell
         self._decoders = _decoders()
         self._opened = 0.0
+
+    @property
+    def shown(self) -> int:
+        """How many bytes of output it has shown."""
+        return self._shown
 
     def open(self, now: float) -> None:
         """Shows the status line for the first time."""
@@ -174,7 +189,7 @@ class CellView:
         if self._paced and now < self._output_due and not force:
             return 0
         size = self.job.size - self._position
-        room = max(0, self._limit - self._shown)
+        room = max(0, self._room() - self._shown)
         if self._paced:
             step = min(size, _LARGEST_MESSAGE if force else min(allowance, _LARGEST_MESSAGE))
         else:
@@ -192,6 +207,12 @@ class CellView:
             if self._leftover is None:
                 self._target.display(self._tail_bundle(), self._tail_id)
         return max(0, step)
+
+    def _room(self) -> float:
+        """How many bytes of output are shown before the live tail."""
+        if self._medium is Medium.TERMINAL:
+            return math.inf
+        return float(self.config.cell_bytes if self._paced else self.config.batch_bytes)
 
     def _whole_lines(self, room: int) -> int:
         """How much of ``room`` the next whole lines take; all of it when there is no line's end."""

@@ -228,3 +228,14 @@ def test_a_name_with_metacharacters_is_shown_as_it_is(kernel: Kernel, name: str)
     wait_for_end(kernel, cell)
     assert f"{name}: true" in cell.shown
     assert "<b>" not in cell.displays[0].data["text/html"]
+
+
+def test_a_line_does_not_wait_for_the_flood_of_another_job(kernel: Kernel) -> None:
+    kernel.run("%config IPyProc.cell_bytes = 100_000_000")
+    flood = kernel.run(f"%%spawn -n flood yes {'y' * 60}")
+    kernel.until(lambda: len(flood.stdout) > 400_000)
+    cells = [kernel.run(f"%%spawn echo line {number}") for number in range(5)]
+    kernel.until(lambda: all(cell.stdout for cell in cells), timeout=5)
+    kernel.run("%stop flood")
+    kernel.run("%config IPyProc.cell_bytes = 200000")
+    wait_for_end(kernel, flood)
