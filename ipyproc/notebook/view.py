@@ -197,8 +197,13 @@ class CellView:
         if size > room and step >= room:
             step = self._whole_lines(int(room))
             self._tail_id = f"ipyproc-{uuid.uuid4()}"
+        runs = self.job.runs(self._position, self._position + step) if step > 0 else []
+        if sum(len(data) for _, data in runs) < step:
+            # It went before the page could take it (max_output): what is still there is the tail's.
+            step = 0
+            self._tail_id = f"ipyproc-{uuid.uuid4()}"
         if step > 0:
-            self._send(self._position, self._position + step)
+            self._send(runs)
             self._position += step
             self._shown += step
         self._output_due = now + 1 / self.config.messages_per_second
@@ -238,8 +243,7 @@ class CellView:
         hidden = self.job.size - self._position
         return render.bundle(render.tail_block(tail, hidden, self.job.name), _WIDTH)
 
-    def _send(self, start: int, stop: int) -> None:
-        runs = self.job.runs(start, stop)
+    def _send(self, runs: list[tuple[StreamName, bytes]]) -> None:
         if len(runs) > _MOST_RUNS:
             # Two pipes have no order between them finer than the reading of them.
             names: tuple[StreamName, ...] = ("stdout", "stderr")

@@ -159,6 +159,16 @@ def test_the_tail_is_one_display_that_is_updated_and_ends_with_the_last_line(ker
     assert cell.displays[1].updates >= 2
 
 
+def test_what_was_dropped_before_the_page_could_take_it_is_left_to_the_tail(kernel: Kernel) -> None:
+    kernel.run("%config IPyProc.cell_bytes = 100_000_000")
+    cell = kernel.run("job = ipyproc.spawn('seq 1 2000000', max_output=1_000_000)")
+    kernel.until(lambda: "exit 0" in cell.shown and cell.displays[-1].text.endswith("\n2000000"))
+    kernel.run("%config IPyProc.cell_bytes = 200000")
+    assert "bytes of output were dropped (max_output)" in cell.shown
+    assert "".join(f"{i}\n" for i in range(1, 200_000)).startswith(cell.stdout)
+    assert len(cell.displays) == 2
+
+
 def test_a_long_line_without_an_end_stays_in_the_budget(kernel: Kernel) -> None:
     cell = kernel.run(python("import os\nfor _ in range(20): os.write(1, b'x' * 1_000_000)"))
     wait_for_end(kernel, cell)
@@ -205,7 +215,7 @@ def test_three_flooding_jobs_stay_below_the_servers_limits(kernel: Kernel) -> No
     count, size = busiest(kernel.messages[started:], 3.0)
     assert size < 3 * MEGABYTE
     assert count < 3 * 1000
-    assert all(len(cell.stdout) > 100_000 for cell in cells)
+    assert all(len(cell.stdout) > 50_000 for cell in cells)
 
 
 def test_another_cell_runs_while_jobs_flood(kernel: Kernel) -> None:
@@ -232,7 +242,9 @@ def test_a_name_with_metacharacters_is_shown_as_it_is(kernel: Kernel, name: str)
 
 def test_a_line_does_not_wait_for_the_flood_of_another_job(kernel: Kernel) -> None:
     kernel.run("%config IPyProc.cell_bytes = 100_000_000")
-    flood = kernel.run(f"%%spawn -n flood yes {'y' * 60}")
+    # Faster than the page by far, and not so fast that the spool drops what the page has not had.
+    steady = "import time\nwhile True:\n    print(('y' * 60 + '\\n') * 3000); time.sleep(0.02)"
+    flood = kernel.run(python(steady, "flood"))
     kernel.until(lambda: len(flood.stdout) > 400_000)
     cells = [kernel.run(f"%%spawn echo line {number}") for number in range(5)]
     kernel.until(lambda: all(cell.stdout for cell in cells), timeout=5)
