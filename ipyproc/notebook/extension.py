@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.table import jobs
+from ipyproc.notebook.bench_magics import BenchMagics
+from ipyproc.notebook.cells import current_cell
 from ipyproc.notebook.completion import matcher
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.foreground import with_awaits
@@ -18,6 +20,7 @@ from ipyproc.notebook.fork_magics import ForkMagics
 from ipyproc.notebook.guard import Guard
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.screen import Screen
+from ipyproc.notebook.widget import result_bundle
 from ipyproc.process.watch import asyncio_loop
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ def load(shell: InteractiveShell) -> None:
     guard = Guard(io_loop, jobs.pipes, screen)
     magics = JobMagics(shell, jobs, screen, config)
     forks = ForkMagics(shell, screen)
+    benches = BenchMagics(shell, screen)
     with ExitStack() as undo:
         jobs.settle(io_loop)
         undo.callback(guard.close)
@@ -55,6 +59,7 @@ def load(shell: InteractiveShell) -> None:
         undo.callback(jobs.remove_outlook, screen)
         _register(shell, magics, undo)
         _register(shell, forks, undo)
+        _register(shell, benches, undo)
         for event, callback in (
             ("pre_run_cell", screen.cell_begins),
             ("post_run_cell", guard.cell_ends),
@@ -69,11 +74,12 @@ def load(shell: InteractiveShell) -> None:
         )
 
         def waits(magic: str, arguments: list[str]) -> bool:
-            return magics.waits(magic, arguments) or forks.waits(magic, arguments)
+            return any(ours.waits(magic, arguments) for ours in (magics, forks, benches))
 
         _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, waits), undo)
         _complete(shell, undo)
         _show_jobs(shell, screen, undo)
+        _show_results(shell, undo)
         _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
         configurables: list[Any] = shell.configurables
         configurables.append(config)
@@ -81,6 +87,7 @@ def load(shell: InteractiveShell) -> None:
         # Magics enter themselves.
         undo.callback(configurables.remove, magics)
         undo.callback(configurables.remove, forks)
+        undo.callback(configurables.remove, benches)
         _loaded[id(shell)] = undo.pop_all()
     screen.adopt(_left.pop(id(shell), {}))
 
@@ -221,5 +228,22 @@ def _show_jobs(shell: InteractiveShell, screen: Screen, undo: ExitStack) -> None
             formatter.pop(Job, None)
         else:
             formatter.for_type(Job, before)
+
+    undo.callback(restore)
+
+
+def _show_results(shell: InteractiveShell, undo: ExitStack) -> None:
+    formatters: Any = shell.display_formatter
+    formatter = formatters.mimebundle_formatter
+
+    # By name: a class that nobody has used is not imported for this.
+    formatter.for_type_by_name(
+        "ipyproc.workers.bench_model",
+        "BenchResult",
+        lambda result: result_bundle(result, current_cell(shell)),
+    )
+
+    def restore() -> None:
+        formatter.pop("ipyproc.workers.bench_model.BenchResult", None)
 
     undo.callback(restore)

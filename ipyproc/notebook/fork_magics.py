@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -19,7 +20,7 @@ from ipyproc.notebook.options import parse
 if TYPE_CHECKING:
     from ipyproc.notebook.screen import Screen
 
-__all__ = ["ForkMagics"]
+__all__ = ["ForkMagics", "awaited", "name_of_cell", "pushed"]
 
 _BODY_LINE = 2
 
@@ -89,23 +90,16 @@ class ForkMagics(Magics):
         # At import, `%load_ext` would wait for it.
         from ipyproc.workers import group as workers
 
-        names = [name.strip() for names in options.push or () for name in names.split(",") if name.strip()]
-        missing = [name for name in names if name not in self._shell.user_ns]
-        if missing:
-            raise UsageError(
-                f"%%fork: there is no variable {missing[0]!r} to push; assign it in a cell first, "
-                "or check its spelling."
-            )
+        variables = pushed(options.push, self._shell.user_ns, "%%fork")
         try:
             group = workers.fork(
                 cell,
                 options.workers,
                 options.max_restarts,
-                variables={name: self._shell.user_ns[name] for name in names},
+                variables=variables,
                 name=options.name,
                 quiet=options.quiet,
-                # The count goes up before the cell runs, or after, by the version.
-                filename=f"In[{len(self._shell.user_ns['In']) - 1}]",
+                filename=name_of_cell(self._shell),
                 first_line=_BODY_LINE,
                 shown="%%fork",
             )
@@ -114,7 +108,7 @@ class ForkMagics(Magics):
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
         if self.waits("%%fork", [line]):
-            return Foreground(group, lambda: plainly(self._foreground(group, not options.no_raise_error)))
+            return awaited(group, self._screen, raise_error=not options.no_raise_error)
         return group
 
     def waits(self, magic: str, arguments: list[str]) -> bool:
@@ -127,9 +121,37 @@ class ForkMagics(Magics):
             return False
         return options.wait or (not options.bg and is_batch(self._shell))
 
-    async def _foreground(self, group: Job, raise_error: bool) -> Job:
+
+def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:
+    """The variables of the notebook that ``--push a,b`` asks for.
+
+    Raises:
+        UsageError: there is no such variable.
+    """
+    wanted = [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise UsageError(
+            f"{magic}: there is no variable {missing[0]!r} to push; assign it in a cell first, "
+            "or check its spelling."
+        )
+    return {name: names[name] for name in wanted}
+
+
+def name_of_cell(shell: Any) -> str:
+    """What tracebacks call the cell that runs."""
+    # The count goes up before the cell runs, or after, by the version.
+    return f"In[{len(shell.user_ns['In']) - 1}]"
+
+
+def awaited(group: Job, screen: Screen, *, raise_error: bool) -> Foreground:
+    """A group that its cell waits for, in the foreground."""
+
+    async def wait() -> Job:
         try:
             await wait_for(group, raise_error=raise_error)
         finally:
-            self._screen.catch_up([group])
+            screen.catch_up([group])
         return group
+
+    return Foreground(group, lambda: plainly(wait()))

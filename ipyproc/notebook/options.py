@@ -14,6 +14,8 @@ __all__ = ["parse", "parser_of", "pick"]
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
 
+_BELOW_ZERO = re.compile(r"-\d")
+
 
 def parser_of(magic: Callable[..., Any]) -> argparse.ArgumentParser:
     """The parser that ``magic_arguments`` made for a magic."""
@@ -49,6 +51,10 @@ def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argpar
             )
         if taking.get(word):
             value = _WORD.match(line, position)
+            if value and _BELOW_ZERO.match(value[1]):
+                # Whoever gives a list that begins below 0 means no option, as argparse would think.
+                line = f"{line[:position]}={line[value.start(1) :]}"
+                value = _WORD.match(line, position)
             position = value.end() if value else position
     else:
         options, rest = line, ""

@@ -17,7 +17,7 @@ from ipyproc.jobs.model import JobState, Snapshot, describe_status
 if TYPE_CHECKING:
     from ipyproc.jobs.usage import Usage
 
-__all__ = ["bundle", "human_bytes", "human_seconds", "jobs_table", "status_line", "tail_block"]
+__all__ = ["bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"]
 
 # Legible on white and on near-black, and told apart by their glyphs as well.
 BLUE, GREEN, RED, AMBER, GREY = "#2f7fd6", "#2a9d4a", "#d9483b", "#b8860b", "#808080"
@@ -143,6 +143,11 @@ def human_bytes(size: float) -> str:
         if size < 999.95:
             return f"{size:.1f} {unit}"
     return f"{size / 1000:.1f} GB"
+
+
+def human_rate(number: float) -> str:
+    """How often a second, for people, such as ``0.25``, ``61.3`` or ``12,345``."""
+    return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
 
 
 _COLUMNS = (

@@ -10,7 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ipyproc.jobs.model import describe_status
-from ipyproc.notebook.render import AMBER, BLUE, GREEN, GREY, RED, human_bytes, human_seconds, status_line
+from ipyproc.notebook.render import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    human_bytes,
+    human_rate,
+    human_seconds,
+    status_line,
+)
 from ipyproc.workers.model import GroupSnapshot, WorkerSnapshot, WorkerState
 
 __all__ = ["group_status"]
@@ -85,9 +95,5 @@ def _row(worker: WorkerSnapshot) -> dict[str, Text]:
         "uptime": Text("" if worker.uptime is None else human_seconds(worker.uptime)),
         "CPU": Text("" if worker.cpu is None else f"{worker.cpu:.0f} %"),
         "memory": Text(human_bytes(worker.memory) if worker.memory else ""),
-        "ops/s": Text("" if worker.operations is None else _figure(worker.operations)),
+        "ops/s": Text("" if worker.operations is None else human_rate(worker.operations)),
     }
-
-
-def _figure(number: float) -> str:
-    return f"{number:.3g}" if number < 100 else f"{number:,.0f}"

@@ -1,4 +1,4 @@
-"""What a cell shows of a worker group: a live table, and the workers' output."""
+"""What a cell shows of a worker group: a live table, and the workers' output; of a benchmark likewise."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ipyproc.notebook.view import CellView
 
 if TYPE_CHECKING:
     from ipyproc.jobs.job import Job
-    from ipyproc.notebook.cells import Bundle
+    from ipyproc.notebook.cells import Bundle, Cell
+    from ipyproc.workers.bench_model import BenchResult, BenchSnapshot
     from ipyproc.workers.model import GroupSnapshot, WorkerSnapshot
 
-__all__ = ["GroupView", "view_class"]
+__all__ = ["BenchView", "GroupView", "result_bundle", "view_class"]
 
 _PAGE_WIDTH = 88
 _LOOK_SECONDS = 1.0
@@ -52,19 +53,50 @@ class GroupView(CellView):
     def _picture(self) -> Bundle:
         from ipyproc.notebook import render, render_group
 
-        terminal = isinstance(self.cell, TerminalCell)
-        width = shutil.get_terminal_size().columns if terminal else _PAGE_WIDTH
+        width = _width_of(self.cell)
         snapshot = cast(_ShownGroup, self.job).snapshot()
         self._shown_workers = snapshot.workers
-        if terminal and all(worker.pid is None for worker in snapshot.workers):
+        if isinstance(self.cell, TerminalCell) and all(worker.pid is None for worker in snapshot.workers):
             # What is printed there stays: rows would say nothing yet.
             return render.bundle(render.status_line(snapshot), width)
         return render.bundle(render_group.group_status(snapshot, width), width)
 
 
+class BenchView(CellView):
+    """One cell's view of one benchmark: how far it is, and a row a number of workers."""
+
+    def tick_due(self, now: float) -> bool:
+        """Whether it should be shown anew: as long as it runs, the bar goes on."""
+        return now >= self._status_due
+
+    def _picture(self) -> Bundle:
+        from ipyproc.notebook import render, render_bench
+
+        snapshot = cast("BenchSnapshot", self.job.snapshot())
+        width = _width_of(self.cell)
+        if isinstance(self.cell, TerminalCell) and not snapshot.state.done:
+            # What is printed there stays: a bar that does not move says nothing.
+            return render.bundle(render.status_line(snapshot), width)
+        return render.bundle(render_bench.bench_status(snapshot, width), width)
+
+
 def view_class(job: Job) -> type[CellView]:
-    """How a job is shown: a group is known by its workers."""
-    return GroupView if hasattr(job, "workers") else CellView
+    """How a job is shown: a benchmark is known by what it finds, a group by its workers."""
+    return BenchView if hasattr(job, "findings") else GroupView if hasattr(job, "workers") else CellView
+
+
+def result_bundle(result: BenchResult, cell: Cell) -> Bundle:
+    """What a cell shows of a benchmark's result."""
+    from ipyproc.notebook import render, render_bench
+
+    width = _width_of(cell)
+    bundle = render.bundle(render_bench.bench_result(result, width), width)
+    ansi = bundle.pop("text/ansi")
+    return {"text/plain": ansi} if isinstance(cell, TerminalCell) else bundle
+
+
+def _width_of(cell: Cell) -> int:
+    return shutil.get_terminal_size().columns if isinstance(cell, TerminalCell) else _PAGE_WIDTH
 
 
 def _differ(before: WorkerSnapshot, now: WorkerSnapshot) -> bool:

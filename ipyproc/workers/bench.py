@@ -155,7 +155,7 @@ class ForkBench(WorkerGroup):
 
     def snapshot(self) -> BenchSnapshot:
         """An immutable picture of this moment, for a view."""
-        of_group = vars(super().snapshot()) | {"state": self.state, "restarts": 0}
+        of_group = vars(super().snapshot()) | {"state": self.state, "restarts": 0, "max_restarts": None}
         step, begun = self._step, self._begun
         running = step is not None and begun is not None and not self.done
         gone = min(self._seconds, time.monotonic() - begun) if running and begun is not None else 0.0

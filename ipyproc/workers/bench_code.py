@@ -44,8 +44,8 @@ class Statement:
 
     @property
     def text(self) -> str:
-        """The setup and the statement, each on its line."""
-        return f"{self.setup}\n{self.source}"
+        """The setup, where there is one or there is a line for it, and the statement below it."""
+        return f"{self._above}{self.source}"
 
     def compiled(self) -> bytes:
         """The loop around the statement, as `bench_worker.Repetition` wants it, by marshal.
@@ -55,7 +55,10 @@ class Statement:
         Raises:
             WorkerCodeError: it is empty, or no Python.
         """
-        setup, body = self._parsed(self.setup), self._parsed("\n" + self.source)
+        setup, body = (
+            self._parsed(self.setup),
+            self._parsed("\n" * len(self._above.splitlines()) + self.source),
+        )
         if not body:
             raise WorkerCodeError("There is no statement to measure; put one into the cell's body.")
         tree = ast.parse(_LOOP)
@@ -72,6 +75,10 @@ class Statement:
         except (SyntaxError, ValueError) as error:
             raise self._no_python(error) from None
         return marshal.dumps(code)
+
+    @property
+    def _above(self) -> str:
+        return f"{self.setup}\n" if self.setup or self.cell else ""
 
     def _parsed(self, source: str) -> list[ast.stmt]:
         """The statements of some code, which would also be a module of its own."""

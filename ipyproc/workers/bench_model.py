@@ -250,24 +250,26 @@ def limit(rows: Sequence[Throughput], cores: int) -> str:
     if last.efficiency >= _FULL:
         return f"Nothing limits it yet: {times}."
     if last.workers > cores and busy + waiting >= _FULL:
+        used = busy * last.workers
+        rest = " (other programs had the rest)" if used < _FULL * cores else ""
         return (
-            f"The cores limit it: {times}, since there {_are(cores)}, of which they used "
-            f"{busy * last.workers:.2f}; more workers than cores gain nothing."
+            f"The cores limit it: {times}, since there {_are(cores)}, of which they used {used:.2f}{rest}; "
+            "more workers than cores gain nothing."
         )
     if waiting >= _NOTICEABLE:
         return (
-            f"Other programs limit it: {times}, since each waited {waiting:.0%} of the time for a core "
-            "that something else held."
+            f"Other programs limit it: {times}, since each waited {waiting * 100:.0f} % of the time "
+            "for a core that something else held."
         )
     if busy < _FULL:
         return (
-            f"Waiting limits it: {times}, and each used {busy:.0%} of a core; the rest of the time it "
-            "waited, such as for a lock, a disk or the network."
+            f"Waiting limits it: {times}, and each used {busy * 100:.0f} % of a core; the rest of the "
+            "time it waited, such as for a lock, a disk or the network."
         )
     serial = _serial_share(last)
     return (
-        f"The statement's own serial part limits it: {times}, as if {serial:.0%} of it could be done by one "
-        f"worker at a time (Amdahl's law), such as by memory that all share; at best "
+        f"The statement's own serial part limits it: {times}, as if {serial * 100:.0f} % of it could be done "
+        f"by one worker at a time (Amdahl's law), such as by memory that all share; at best "
         f"{1 / serial:.1f} times, however many workers."
     )
 

@@ -1,0 +1,141 @@
+"""``%forkbench``: what forking costs, and what workers can do together."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ipyproc.errors import IpyprocError
+from ipyproc.jobs.command import explain_start_error
+from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
+from ipyproc.notebook.options import parse
+
+if TYPE_CHECKING:
+    from ipyproc.notebook.screen import Screen
+    from ipyproc.workers.bench_code import Statement
+
+__all__ = ["BenchMagics"]
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [-1]
+    if min(counts) < 0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of workers; give one such as 4, several such as 1,2,4, "
+            "or 0 for the number of cores"
+        )
+    return counts
+
+
+@magics_class
+class BenchMagics(Magics):
+    """``%forkbench`` and ``%%forkbench``."""
+
+    def __init__(self, shell: Any, screen: Screen) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        self._screen = screen
+
+    @magic_arguments()
+    @argument(
+        "-n",
+        "--workers",
+        metavar="N,...",
+        type=_counts,
+        default=[0],
+        help="Workers; 0, as by default: cores.",
+    )
+    @argument("-t", "--seconds", metavar="S", type=float, default=2.0, help="How long each number works (2).")
+    @argument("--restarts", metavar="K", type=int, default=0, help="Kill so many workers as it runs.")
+    @argument("--setup", metavar="CODE", help="What each worker does once, before.")
+    @argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
+    @argument("--name", help="Its name among the jobs; by default forkbench.")
+    @argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
+    @argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
+    @argument("--no-raise-error", action="store_true", help="When it is waited for, a failure is no error.")
+    @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
+    @line_cell_magic
+    def forkbench(self, line: str, cell: str | None = None) -> object:
+        """Measure forked workers: %timeit for several processes.
+
+        All workers begin together, and each repeats the statement for a time. Shown are operations a
+        second, the time of one operation (p50, p99), processor time and private memory a worker; with
+        several numbers of workers, the speed-up and what limits it. With --restarts, workers are killed
+        meanwhile, and shown is how long it took until a replacement ran. In a cell, what follows the
+        options is the setup, which each worker runs once.
+
+        With no statement it measures what forking costs here: the time until the workers run, from a
+        death to a replacement, and private memory.
+
+        The workers are forked by a fresh interpreter, never by the kernel: of the notebook they have
+        what --push sends. Returns a ForkBench at once, a job like any other. Awaiting it gives a
+        BenchResult: a table, .to_dict(), .plot().
+
+        Examples::
+
+            %forkbench
+
+            %forkbench -n 1,2,4 sum(range(10_000))
+
+            %forkbench -n 2 --push model,rows -t 5 --restarts 3 model.score(rows)
+
+            %%forkbench -n 1,2 import json; text = json.dumps(list(range(1000)))
+            json.loads(text)
+
+            bench = %forkbench -q -n 1,2,4 sorted(range(1000))
+            (await bench).plot()
+        """
+        sign = "%" if cell is None else "%%"
+        options, rest = parse(self.forkbench, line, sign)
+        # At import, `%load_ext` would wait for it.
+        from ipyproc.workers import bench
+
+        try:
+            job = bench.forkbench(
+                _statement(options, rest, cell, name_of_cell(self._shell)),
+                options.workers,
+                seconds=options.seconds,
+                restarts=options.restarts,
+                variables=pushed(options.push, self._shell.user_ns, f"{sign}forkbench"),
+                name=options.name,
+                quiet=options.quiet,
+                shown=f"{sign}forkbench {line.strip()}".strip() + (" …" if cell is not None else ""),
+            )
+        except IpyprocError as error:
+            raise UsageError(f"{sign}forkbench: {error}") from None
+        except OSError as error:
+            raise UsageError(explain_start_error(error, "the helper")) from None
+        if self.waits(f"{sign}forkbench", [line]):
+            return awaited(job, self._screen, raise_error=not options.no_raise_error)
+        return job
+
+    def waits(self, magic: str, arguments: list[str]) -> bool:
+        """Whether a magic with these arguments is to be awaited by its cell."""
+        if magic not in ("%forkbench", "%%forkbench"):
+            return False
+        try:
+            options, _ = parse(self.forkbench, arguments[0] if arguments else "")
+        except UsageError:
+            return False
+        return options.wait or (not options.bg and is_batch(self._shell))
+
+
+def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: str) -> Statement | None:
+    from ipyproc.workers.bench_code import Statement
+
+    if cell is None:
+        return Statement(rest, options.setup or "") if rest else None
+    if rest and options.setup:
+        raise UsageError(
+            f"%%forkbench has two setups, {options.setup!r} and {rest!r}; put both on its line, "
+            "with ; between."
+        )
+    return Statement(cell, rest or options.setup or "", name)
