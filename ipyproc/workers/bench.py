@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from signal import SIGKILL
 from typing import Any
@@ -156,6 +156,8 @@ class ForkBench(WorkerGroup):
     def snapshot(self) -> BenchSnapshot:
         """An immutable picture of this moment, for a view."""
         of_group = vars(super().snapshot()) | {"state": self.state, "restarts": 0, "max_restarts": None}
+        if self.done:
+            of_group["returncode"] = self.returncode
         step, begun = self._step, self._begun
         running = step is not None and begun is not None and not self.done
         gone = min(self._seconds, time.monotonic() - begun) if running and begun is not None else 0.0
@@ -204,6 +206,13 @@ class ForkBench(WorkerGroup):
         self._begin_anew()
         return super()._new_run(watcher)
 
+    def _end(self) -> None:
+        super()._end()
+        result = self._result
+        if self._has_left and result is not None and result.returncode == 0:
+            # All have left, and the helper sees no failure in that.
+            self._result = replace(result, returncode=1, notes=self._life.notes)
+
     def _begin_anew(self) -> None:
         self._findings = Findings(
             self._statement.source.strip() if self._statement else None, _usable_cores()
@@ -217,6 +226,7 @@ class ForkBench(WorkerGroup):
         self._replaced: list[float] = []
         self._kills = 0
         self._next_kill: object | None = None
+        self._has_left = False
 
     # What the helper tells, on the loop
 
@@ -236,10 +246,10 @@ class ForkBench(WorkerGroup):
 
     def _exited(self, message: Message) -> None:
         task_id = message.number("task")
-        if self.state is JobState.STOPPING:
-            return
-        if message.number("status") == 0 and not self._is_measured(task_id):
-            self._life.stop(_LEAVE_SECONDS, note=f"worker {task_id} left before it had been measured")
+        if message.number("status") == 0 and not self._is_measured(task_id) and not self._has_left:
+            self._has_left = True
+            self._life.note(f"worker {task_id} left before it had been measured")
+            self._life.stop(_LEAVE_SECONDS)
 
     def _ready_to_begin(self, message: Message) -> None:
         """Lets all begin once the last is ready."""
