@@ -125,11 +125,13 @@ class Kernel:
         manager = self.manager
         self._iopub = manager.connect_iopub()
         self._shell = manager.connect_shell()
-        self._control = manager.connect_control()
-        self._sockets = [self._iopub, self._shell, self._control]
+        # The manager's own: another one would connect at a moment of its choice, in the midst of a test.
+        self._control = manager._control_socket
+        self._sockets = [self._iopub, self._shell]
         self._poller = zmq.Poller()
-        for socket in self._sockets:
+        for socket in (self._iopub, self._shell, self._control):
             self._poller.register(socket, zmq.POLLIN)
+        self.control("kernel_info_request")
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             before = len(self.messages)

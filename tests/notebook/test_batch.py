@@ -70,8 +70,8 @@ CELLS = {
     "two": f"two = %spawn -n two sh -c 'sleep 0.2; {LINES.format('two')}'",
     "three": f"three = %spawn -n three sh -c 'sleep 0.2; {LINES.format('three')}'",
     "gathers": "import asyncio\nresults = await asyncio.gather(two, three)",
-    "background": "%%spawn --bg -n bg sleep 60",
-    "after background": "print(ipyproc.jobs['bg'].done)",
+    "background": "%%spawn --bg -n bg\necho up; exec sleep 60",
+    "after background": "bg = ipyproc.jobs['bg']\nwhile not bg.output: time.sleep(0.01)\nprint(bg.done)",
     "stops": "%stop bg",
     "never awaited": "%%spawn --bg -n never\n"
     "while [ ! -e a ]; do sleep 0.01; done; echo first; while [ ! -e b ]; do sleep 0.01; done; echo second",

@@ -39,6 +39,11 @@ SNAPSHOT = Snapshot(
 )
 
 
+def sleeping(name: str) -> str:
+    """A cell that starts a job which sleeps; with no shell, which for a moment takes a SIGINT for itself."""
+    return f"job = ipyproc.spawn(['sleep', '60'], name={name!r})"
+
+
 # %jobs
 
 
@@ -79,7 +84,7 @@ def test_jobs_shows_every_column_and_is_live_until_the_last_job_has_ended(kernel
 
 
 def test_a_second_table_takes_over_and_the_first_stays_as_it_was(kernel: Kernel) -> None:
-    kernel.run("%spawn -n held sleep 60")
+    kernel.run(sleeping("held"))
     first = kernel.run("%jobs")
     second = kernel.run("%jobs")
     kernel.run("%stop held")
@@ -98,16 +103,17 @@ def test_the_table_shows_html_without_the_programs_markup(kernel: Kernel) -> Non
 
 
 def test_stop_stops_and_shows_what_was_needed(kernel: Kernel) -> None:
-    started = kernel.run("%spawn -n a sleep 60")
+    started = kernel.run(sleeping("a"))
     cell = kernel.run("%stop a")
     assert "SIGINT" in cell.shown
     kernel.until(lambda: "SIGINT" in started.shown)
 
 
 def test_stop_takes_several_names_and_a_pid(kernel: Kernel) -> None:
-    kernel.run("%spawn -n a sleep 60")
-    kernel.run("b = %spawn -n b sleep 60")
-    assert kernel.run(f"%stop a {kernel.ask('b.pid')}").status == "ok"
+    kernel.run(sleeping("a"))
+    kernel.run(sleeping("b"))
+    pid = kernel.ask("ipyproc.jobs['b'].pid")
+    assert kernel.run(f"%stop a {pid}").status == "ok"
     assert kernel.ask("[job.done for job in ipyproc.jobs]") == [True, True]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.notebook.kernels import Cell, Kernel
 
-HOLDING_SECONDS = 2.5
+HOLDING_SECONDS = 2.0
 
 SLEEP = f"import time; time.sleep({HOLDING_SECONDS})"
 COMPUTE = (
@@ -61,8 +61,8 @@ def test_a_child_that_writes_50_megabytes_meanwhile_is_not_stalled(kernel: Kerne
 
 
 def test_a_cell_that_waits_for_a_child_that_waits_for_the_jobs_pipe_does_not_deadlock(kernel: Kernel) -> None:
-    kernel.run("import subprocess")
-    kernel.run("%%spawn -n flooding\nmkfifo gate; head -c 5000000 /dev/zero; echo done > gate")
+    kernel.run("import os, subprocess\nos.mkfifo('gate')")
+    kernel.run("%%spawn -n flooding\nhead -c 5000000 /dev/zero; echo done > gate")
     held = kernel.run("print(subprocess.run('cat gate', shell=True, capture_output=True).stdout)")
     assert held.stdout == "b'done\\n'\n"
     kernel.ask_until("ipyproc.jobs['flooding'].done")

@@ -210,7 +210,7 @@ def test_a_comms_callback_may_spawn_and_stop(kernel: Kernel) -> None:
         "import asyncio, comm\n"
         "def opened(comm_, message):\n"
         "    if message['content']['data'] == 'start':\n"
-        "        ipyproc.spawn('sleep 60', name='by-comm')\n"
+        "        ipyproc.spawn(['sleep', '60'], name='by-comm')\n"
         "    else:\n"
         "        asyncio.ensure_future(ipyproc.jobs['by-comm'].stop())\n"
         "comm.get_comm_manager().register_target('tests', opened)"
@@ -248,7 +248,7 @@ def test_a_job_of_a_subshell_is_live_while_the_main_shell_is_held(kernel: Kernel
 
 
 def test_a_widget_in_a_subshell_may_stop_a_job(kernel: Kernel, subshell: str) -> None:
-    cell = kernel.run("job = ipyproc.spawn('sleep 60', name='stopped')")
+    cell = kernel.run("job = ipyproc.spawn(['sleep', '60'], name='stopped')")
     kernel.run("await job.stop()", subshell_id=subshell)
     kernel.until(lambda: "SIGINT" in cell.shown)
     kernel.control("delete_subshell_request", subshell_id=subshell)

@@ -203,7 +203,8 @@ def test_a_cell_that_holds_the_loop_stalls_nobody(terminal: Terminal) -> None:
 def test_nothing_runs_after_exit(tmp_path: Path, simple: bool) -> None:
     terminal = Terminal(tmp_path, simple=simple)
     terminal.run("%load_ext ipyproc")
-    terminal.run("%spawn -n left sh -c 'sleep 300 & trap \"\" TERM; echo up; sleep 301'")
+    trap = 'trap "" TERM; ' if simple else ""
+    terminal.run(f"%spawn -n left sh -c 'sleep 300 & {trap}echo up; sleep 301'")
     terminal.see("up\n" if simple else "up")
     processes = terminal.process.children(recursive=True)
     assert len(processes) >= 4
