@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ipyproc.jobs.output import StreamName
+    from ipyproc.notebook.config import IPyProc
 
 __all__ = ["Budget", "Cell", "KernelCell", "TerminalCell", "current_cell", "flush_prints", "is_batch"]
 
 Bundle = dict[str, str]
+
+
+_MESSAGE_COST = 1000
 
 
 class Cell(Protocol):
@@ -122,24 +126,36 @@ class Budget:
     """How many bytes may go to the page now: a token bucket.
 
     Args:
-        rate: bytes a second.
+        config: has the rate, bytes a second; read anew each time.
         now: the time, in seconds on a clock that only goes forward.
     """
 
-    def __init__(self, rate: float, now: float | None = None) -> None:
-        self.rate = rate
-        self._left = rate / 2
+    def __init__(self, config: IPyProc, now: float | None = None) -> None:
+        self._config = config
+        self._left = config.bytes_per_second / 2
         self._at = time.monotonic() if now is None else now
 
     def available(self, now: float) -> int:
-        """Bytes that may be sent at the time ``now``."""
-        self._left = min(self.rate / 2, self._left + (now - self._at) * self.rate)
+        """Bytes that may be sent at the time ``now``; 0 until a message is worth its cost."""
+        rate = self._config.bytes_per_second
+        self._left = min(rate / 2, self._left + (now - self._at) * rate)
         self._at = now
-        return int(self._left)
+        return int(self._left) if self._left >= self._least else 0
+
+    def free_at(self, now: float) -> float:
+        """When something may be sent."""
+        self.available(now)
+        return now + max(0.0, (self._least - self._left) / self._config.bytes_per_second)
 
     def spend(self, size: int) -> None:
-        """Takes bytes that were sent; the account may be overdrawn by the last message."""
-        self._left -= size
+        """Takes bytes that were sent in a message, and what the message itself costs."""
+        # A page takes a thousand messages a second, however short. What was forced may overdraw the
+        # account, by a second's worth at most.
+        self._left = max(self._left - size - _MESSAGE_COST, -float(self._config.bytes_per_second))
+
+    @property
+    def _least(self) -> float:
+        return min(2048.0, self._config.bytes_per_second / 4)
 
 
 def _content(bundle: Bundle, display_id: str) -> dict[str, Any]:

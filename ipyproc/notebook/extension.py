@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from IPython.core.magic import Magics
     from tornado.ioloop import IOLoop
 
-    from ipyproc.notebook.view import CellView
 
 __all__ = ["load", "unload"]
 
 _TURNS = 10
 
 _loaded: dict[int, ExitStack] = {}
-_left: dict[int, dict[Job, list[CellView]]] = {}
+_closed: dict[int, Screen] = {}
 
 
 def load(shell: InteractiveShell) -> None:
@@ -54,7 +53,8 @@ def load(shell: InteractiveShell) -> None:
         jobs.settle(io_loop)
         undo.callback(guard.close)
         guard.start()
-        undo.callback(lambda: _left.update({id(shell): screen.close()}))
+        undo.callback(_closed.update, {id(shell): screen})
+        undo.callback(screen.close)
         jobs.add_outlook(screen)
         undo.callback(jobs.remove_outlook, screen)
         _register(shell, magics, undo)
@@ -89,7 +89,8 @@ def load(shell: InteractiveShell) -> None:
         undo.callback(configurables.remove, forks)
         undo.callback(configurables.remove, benches)
         _loaded[id(shell)] = undo.pop_all()
-    screen.adopt(_left.pop(id(shell), {}))
+    if (before := _closed.pop(id(shell), None)) is not None:
+        screen.adopt(before)
 
 
 def unload(shell: InteractiveShell) -> None:

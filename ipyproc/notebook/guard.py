@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ipyproc.notebook.screen import Screen
 
 __all__ = ["Guard"]
+
+log = logging.getLogger("ipyproc")
 
 _HELD_SECONDS = 0.1
 _LONGEST_PAUSE = 0.05
@@ -38,6 +41,7 @@ class Guard:
     def start(self) -> None:
         """Starts the thread, when it does not run yet."""
         if self._thread is None:
+            self._pipes.open()
             self._thread = threading.Thread(target=self._watch, name="ipyproc guard", daemon=True)
             self._thread.start()
 
@@ -56,18 +60,24 @@ class Guard:
     def _watch(self) -> None:
         while not self._closing.is_set():
             pumps = self._pipes.wait(None)
-            if self._closing.is_set():
-                break
-            self._begin(pumps)
             began = time.monotonic()
-            back = threading.Event()
-            self._io_loop.add_callback(back.set)
-            if not back.wait(_HELD_SECONDS):
-                self._stand_in(back)
+            try:
+                if not self._closing.is_set():
+                    self._look_after(pumps)
+            except Exception:
+                # The next output is another try; without a guard a held loop would stall every job.
+                log.exception("The guard failed.")
             # A pipe that floods is looked at ten times a second, not at every byte.
             self._closing.wait(max(0.0, _HELD_SECONDS - (time.monotonic() - began)))
             for pump in pumps:
                 self._pipes.rearm(pump)
+
+    def _look_after(self, pumps: list[Pump]) -> None:
+        self._begin(pumps)
+        back = threading.Event()
+        self._io_loop.add_callback(back.set)
+        if not back.wait(_HELD_SECONDS):
+            self._stand_in(back)
 
     def _begin(self, pumps: list[Pump]) -> None:
         """Shows a job's very first output, which often comes before the cell that started it is over."""

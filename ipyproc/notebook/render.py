@@ -73,7 +73,11 @@ def tail_block(tail: str, hidden: int, name: str) -> RenderableType:
 
 
 def jobs_table(
-    snapshots: Sequence[Snapshot], usage: dict[int, tuple[float | None, Usage]], width: int
+    snapshots: Sequence[Snapshot],
+    usage: dict[int, tuple[float | None, Usage]],
+    width: int,
+    *,
+    left_out: int = 0,
 ) -> Table:
     """The table of jobs; a narrow screen drops columns, not rows.
 
@@ -81,6 +85,7 @@ def jobs_table(
         snapshots: one a job.
         usage: by pid, the CPU in percent of a core (None when it has not been measured yet) and the rest.
         width: of the screen, in characters.
+        left_out: how many jobs that have ended are not among them.
     """
     table = Table(box=None, pad_edge=False, header_style=f"bold {GREY}", padding=(0, 2, 0, 0))
     columns = [name for name, least in _COLUMNS if width >= least]
@@ -97,6 +102,9 @@ def jobs_table(
         )
     for row in rows:
         table.add_row(*(row[name] for name in columns))
+    if left_out:
+        table.caption = Text(f"… and {left_out} earlier ones that have ended", GREY)
+        table.caption_justify = "left"
     return table
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, proxy
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Screen"]
 
+log = logging.getLogger("ipyproc")
+
 _TICK_SECONDS = 0.5
 _FEW = 8
 _PAGE_WIDTH = 112
@@ -43,12 +46,13 @@ class Screen:
         self._config = config
         self._lock = threading.RLock()
         self._views: dict[Job, list[CellView]] = {}
+        self._left: dict[Job, list[CellView]] = {}
         self._cells: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
         self._homes: WeakKeyDictionary[Job, str] = WeakKeyDictionary()
         self._ended: WeakKeyDictionary[Job, CellView] = WeakKeyDictionary()
         self._dirty: set[CellView] = set()
         self._ticking: deque[CellView] = deque()
-        self._budget = Budget(config.bytes_per_second)
+        self._budget = Budget(config)
         self._running: Cell | None = None
         self._batch = False
         self._timer: object | None = None
@@ -73,6 +77,9 @@ class Screen:
             self._revive(job)
         views = self._views.get(job)
         if not views:
+            return
+        if event.kind is EventKind.RELEASED:
+            self.catch_up([job])
             return
         if event.kind is EventKind.AWAITED:
             flush_prints()
@@ -132,14 +139,17 @@ class Screen:
         with self._lock:
             now = time.monotonic() if now is None else now
             carrier = self._carrier()
+            if self._batch and carrier is None:
+                # Between two cells of a batch run nobody listens; the next cell asks again.
+                return float("inf")
             # The page's budget goes first to those that have had least of it: a line is not to wait for
             # a flood.
             for view in sorted(self._dirty, key=lambda view: view.shown):
-                if view.due(now, now) <= now and (carrier is not None or not self._batch):
+                if view.due(now, now) <= now:
                     self._flush(view, now, carrier)
             # An overdrawn page budget holds back the paced views until it has something to give.
-            wait = max(0.0, (2048 - self._budget.available(now)) / self._budget.rate)
-            return min((view.due(now, now + wait) for view in self._dirty), default=float("inf"))
+            free_at = self._budget.free_at(now)
+            return min((view.due(now, free_at) for view in self._dirty), default=float("inf"))
 
     def flush_all(self) -> None:
         """Flushes everything now, due or not; for a cell that stops listening."""
@@ -149,7 +159,9 @@ class Screen:
 
     def tick(self) -> None:
         """Flushes what is due and sees to the next time; on the loop."""
-        self._timer = None
+        if self._timer is not None:
+            self._io_loop.remove_timeout(self._timer)
+            self._timer = None
         self._arm(self.flush_due())
 
     # The running cell, for batch runs
@@ -159,6 +171,7 @@ class Screen:
         with self._lock:
             self._running = current_cell(self._shell)
             self._batch = is_batch(self._shell)
+            self._poked = False
         if self._dirty:
             self._schedule()
 
@@ -175,24 +188,26 @@ class Screen:
                         view.postpone()
             self._running = None
 
-    def adopt(self, views: Mapping[Job, list[CellView]]) -> None:
+    def adopt(self, before: Screen) -> None:
         """Goes on with the views of a screen that was closed."""
         with self._lock:
-            for job, views_of_job in views.items():
-                self._views[job] = views_of_job
-                self._cells[job] = {view.cell.key for view in views_of_job}
-                for view in views_of_job:
+            self._cells, self._homes, self._ended = before._cells, before._homes, before._ended
+            for view in self._ended.values():
+                view.config = self._config
+            for job, views in before._left.items():
+                self._views[job] = views
+                for view in views:
                     view.config = self._config
                     view.status_changed = True
                     self._ticking.append(view)
                     self._dirty.add(view)
         self._schedule()
 
-    def close(self) -> dict[Job, list[CellView]]:
-        """Shows what there is to show, and ends; returns the views of jobs that go on."""
+    def close(self) -> None:
+        """Shows what there is to show, and ends; another screen may `adopt` its views."""
         with self._lock:
             self.flush_all()
-            left = self._views
+            self._left = self._views
             if self._table is not None:
                 self._table.close()
             self._views = {}
@@ -202,7 +217,6 @@ class Screen:
                 if handle is not None:
                     self._io_loop.remove_timeout(handle)
             self._timer = self._ticker = None
-            return left
 
     def _medium(self) -> Medium:
         if getattr(self._shell, "kernel", None) is None:
@@ -215,16 +229,27 @@ class Screen:
     def _bring(self, views: list[CellView]) -> None:
         """In a batch run, the cell that awaits a job gets the output that is still to come."""
         with self._lock:
-            if self._batch and self._running is not None:
-                for view in views:
-                    if view.cell.key != self._running.key:
-                        view.move(self._running)
+            cell = self._running
+            if not self._batch or cell is None or any(view.is_live_in(cell) for view in views):
+                return
+            for view in views:
+                if view.has_output:
+                    view.move(cell)
+                    return
 
     def _flush(self, view: CellView, now: float, carrier: Cell | None, *, force: bool = False) -> None:
         if self._batch and carrier is None:
             # Between two cells of a batch run nobody listens: it stays for the next cell.
             return
-        self._budget.spend(view.flush(now, self._budget.available(now), carrier, force=force))
+        try:
+            sent = view.flush(now, self._budget.available(now), carrier, force=force)
+        except Exception:
+            # One view that cannot be shown is not to silence the others.
+            log.exception("A view of job %r failed.", view.job.name)
+            self._dirty.discard(view)
+            return
+        if sent and view.paced:
+            self._budget.spend(sent)
         if view.finished:
             self._end(view)
         elif view.due(now, now) == float("inf"):
@@ -260,7 +285,12 @@ class Screen:
         # Of many events while the loop is held, one callback is enough.
         if not self._poked:
             self._poked = True
-            on_loop(self._io_loop, self._arm_soon)
+            try:
+                on_loop(self._io_loop, self._arm_soon)
+            except BaseException:
+                # An interrupt of the cell, for one.
+                self._poked = False
+                raise
 
     def _arm_soon(self) -> None:
         self._poked = False

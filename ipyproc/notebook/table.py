@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveTable"]
 
 _PAUSE = 1.0
+_MOST_ROWS = 60
 
 
 class LiveTable:
@@ -78,6 +79,11 @@ class LiveTable:
         from ipyproc.notebook import render
 
         percent = self._meter.update(usages)
-        snapshots = [job.snapshot() for job in self._jobs]
+        # Every row is drawn anew each second, on the loop: of the jobs that have ended, the last ones.
+        jobs = list(self._jobs)
+        ended = [job for job in jobs if job.done]
+        left_out = set(ended[: max(0, len(jobs) - _MOST_ROWS)])
+        snapshots = [job.snapshot() for job in jobs if job not in left_out]
         measured = {pid: (percent.get(pid), usage) for pid, usage in usages.items()}
-        return render.bundle(render.jobs_table(snapshots, measured, self._width), self._width)
+        table = render.jobs_table(snapshots, measured, self._width, left_out=len(left_out))
+        return render.bundle(table, self._width)

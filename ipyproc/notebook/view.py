@@ -96,7 +96,7 @@ class CellView:
         self.status_changed = True
         self.config = config
         self._medium = medium
-        self._paced = medium is Medium.PAGE
+        self.paced = medium is Medium.PAGE
         self._output = output
         self._position = start
         self._shown = 0
@@ -123,8 +123,22 @@ class CellView:
 
     def move(self, cell: Cell) -> None:
         """Has the output that is still to come appear in another cell."""
+        if self._leftover is not None:
+            self._leftover.show(cell)
+            if self._tail_id is not None:
+                # The tail stood in what was left behind; over there it has a display of its own.
+                cell.display(self._tail_bundle(), self._tail_id)
         self._target = cell
         self._leftover = None
+
+    def is_live_in(self, cell: Cell) -> bool:
+        """Whether the output that is still to come appears in this cell."""
+        return self._output and self._leftover is None and self._target.key == cell.key
+
+    @property
+    def has_output(self) -> bool:
+        """Whether it shows output, or the status line alone."""
+        return self._output
 
     def postpone(self) -> None:
         """The cell stops listening: output that comes later goes into a display it leaves behind."""
@@ -152,7 +166,7 @@ class CellView:
                 sent += step
                 if not step or not force:
                     break
-            if self._tail_id is not None:
+            if self._tail_id is not None and (force or done or allowance > 0 or not self.paced):
                 sent += self._flush_tail(now, carrier, force or done)
         caught_up = not self._output or self._position >= self.job.size or self._tail_id is not None
         if self.status_changed and (force or done or now >= self._status_due):
@@ -170,9 +184,9 @@ class CellView:
         if self.finished:
             return due
         if self._output and self._tail_id is None and self._position < self.job.size:
-            due = max(self._output_due, page_free_at if self._paced else now)
+            due = max(self._output_due, page_free_at if self.paced else now)
         elif self._tail_id is not None and self._tail_end != self.job.size:
-            due = self._tail_due
+            due = max(self._tail_due, page_free_at) if self.paced else self._tail_due
         if self.status_changed:
             due = min(due, self._status_due)
         if self.job.done:
@@ -186,11 +200,11 @@ class CellView:
         return now >= self._status_due + min(60.0, max(0.75, (now - self._opened) / 20))
 
     def _flush_stream(self, now: float, allowance: int, force: bool) -> int:
-        if self._paced and now < self._output_due and not force:
+        if self.paced and not force and (now < self._output_due or allowance <= 0):
             return 0
         size = self.job.size - self._position
         room = max(0, self._room() - self._shown)
-        if self._paced:
+        if self.paced:
             step = min(size, _LARGEST_MESSAGE if force else min(allowance, _LARGEST_MESSAGE))
         else:
             step = min(size, _LARGEST_UNPACED)
@@ -217,7 +231,7 @@ class CellView:
         """How many bytes of output are shown before the live tail."""
         if self._medium is Medium.TERMINAL:
             return math.inf
-        return float(self.config.cell_bytes if self._paced else self.config.batch_bytes)
+        return float(self.config.cell_bytes if self.paced else self.config.batch_bytes)
 
     def _whole_lines(self, room: int) -> int:
         """How much of ``room`` the next whole lines take; all of it when there is no line's end."""
