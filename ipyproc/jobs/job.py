@@ -72,6 +72,7 @@ class Job:
         self._readiness = Readiness(spec.ready, self._output, self._became_ready)
         self._listeners: list[Callable[[Event], None]] = []
         self._again = False
+        self._look_queued = False
         self._last_run: Run | None = None
         self._result: Result | None = None
         self._last_result: Result | None = None
@@ -406,6 +407,7 @@ class Job:
         """
         if not self.done:
             raise JobStateError(f"Job {self.name!r} is {self.state.value}; stop it before it is released.")
+        self._tell(EventKind.RELEASED)
         self._output.close()
 
     def reap(self, seconds: float) -> None:
@@ -420,8 +422,10 @@ class Job:
             self._tell(kind)
             if self._reads:
                 self._reads.wake()
-            if self._readiness.wants_output:
-                on_loop(self._life.io_loop, self._readiness.look)
+            if self._readiness.wants_output and not self._look_queued:
+                # Of many reads while the loop is held, one look is enough.
+                self._look_queued = True
+                on_loop(self._life.io_loop, self._look)
             return
         if kind is EventKind.STARTED:
             self._readiness.begin(self._life.io_loop, self._run.offset)
@@ -438,6 +442,10 @@ class Job:
             self._again = False
         self._reads.wake()
         self._changes.wake()
+
+    def _look(self) -> None:
+        self._look_queued = False
+        self._readiness.look()
 
     @property
     def _run(self) -> Run:

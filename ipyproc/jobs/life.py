@@ -243,7 +243,9 @@ class Life:
         """Has the process that was started looked after."""
         run = cast(Run, self.run)
         self._supervision, _ = restart.decide(self._supervision, restart.Started(), run.started)
-        self.state = JobState.RUNNING
+        if self.state is not JobState.STOPPING:
+            # A stop can come before the process is looked after, which is not to call it off.
+            self.state = JobState.RUNNING
         self._listener.happened(EventKind.STARTED, f"pid {run.pid}")
         run.begin()
         self._look(run)

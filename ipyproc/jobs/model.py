@@ -64,6 +64,7 @@ class EventKind(str, enum.Enum):
     GAVE_UP = "gave up"
     STOPPING = "stopping"
     AWAITED = "awaited"
+    RELEASED = "released"
     MEASURED = "measured"
     DONE = "done"
 

@@ -278,6 +278,7 @@ class Run:
             self._early_status = status
             return
         self.status = status
+        self.signal(0)
         self._stdin.close()
         self._watcher.exited(self)
 

@@ -7,8 +7,10 @@ import atexit
 import logging
 import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from tornado.ioloop import IOLoop
@@ -200,9 +202,10 @@ class JobTable:
             self.find_loop()
             self.pipes.open()
             self._end_at_exit()
-            job = kind(spec, self)
-            self._jobs.pop(spec.name, None)
-            self._jobs[spec.name] = job
+            with _interrupts_after():
+                job = kind(spec, self)
+                self._jobs.pop(spec.name, None)
+                self._jobs[spec.name] = job
         for outlook in tuple(self._outlooks):
             try:
                 outlook.spawned(job)
@@ -328,6 +331,7 @@ class JobTable:
                 raise JobSpecError(
                     f"The job name {name!r} is not a text of one line; give one such as 'build'."
                 )
+            need_encodable("The job name", name)
             taken = self._jobs.get(name)
             if taken is not None and not taken.done:
                 raise JobNameError(
@@ -340,6 +344,22 @@ class JobTable:
             number += 1
             candidate = f"{base}-{number}"
         return candidate
+
+
+@contextmanager
+def _interrupts_after() -> Iterator[None]:
+    """Has an interrupt wait until a job has been entered: nobody could end one that is half started."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda signum, _frame: came.append(signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _program(command: str | tuple[str, ...]) -> str:
