@@ -100,6 +100,7 @@ class Subprocess:
         self.returncode: int | None = None
         self._callbacks: list[Callable[[int], object]] = []
         self._watched = False
+        self._arming = False
         if Subprocess.STREAM in kwargs.values():
             ours = self._start_with_pipes(args, kwargs)
         else:
@@ -154,16 +155,20 @@ class Subprocess:
             NotImplementedError: on Windows.
         """
         _need_unix("Subprocess.set_exit_callback")
-        if self.returncode is not None:
-            self.io_loop.add_callback(callback, self.returncode)
-            return
-        if not self._watched:
-            watch.watch(self)
-            self._watched = True
-            if self.returncode is not None:
-                self.io_loop.add_callback(callback, self.returncode)
-                return
+        # Added first, looked after: an exit seen in another thread meanwhile finds it, or is found.
         self._callbacks.append(callback)
+        if self.returncode is None and not self._watched:
+            self._watched = self._arming = True
+            try:
+                watch.watch(self)
+            except BaseException:
+                self._watched = False
+                self._callbacks.remove(callback)
+                raise
+            finally:
+                self._arming = False
+        if self.returncode is not None:
+            self.io_loop.add_callback(self._run_callbacks)
 
     def wait_for_exit(self, raise_error: bool = True) -> Future[int]:
         """Returns a Future which resolves when the process exits.
@@ -249,10 +254,15 @@ class Subprocess:
             return
         # Popen would warn "still running" for a child whose status it never learned.
         self.returncode = self.proc.returncode = status
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+        # Out of set_exit_callback itself none is run: it has the loop do that.
+        if not self._arming:
+            self._run_callbacks()
+
+    def _run_callbacks(self) -> None:
+        while self._callbacks:
+            callback = self._callbacks.pop(0)
             try:
-                callback(status)
+                callback(cast(int, self.returncode))
             except Exception:
                 app_log.error("Exception in exit callback %r", callback, exc_info=True)
 
