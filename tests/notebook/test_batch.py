@@ -229,3 +229,21 @@ def test_jupyter_execute_saves_every_line(tmp_path: Path) -> None:
     run_python("-c", "from nbclient.cli import main; main()", "--inplace", str(path))
     cell = nbformat.read(path, as_version=4).cells[1]
     assert text(cell) == "one 1\none 2\none 3\n" and "exit 0" in everything(cell)
+
+
+def test_a_cell_that_first_waits_and_then_awaits_a_job_has_all_that_was_held_back(tmp_path: Path) -> None:
+    script = "for i in $(seq 1 30); do echo L$i; sleep 0.03; done"
+    cells = run(
+        tmp_path,
+        f"j = ipyproc.spawn({script!r}, name='s')",
+        "import asyncio\nawait asyncio.sleep(0.5)\nr = await j",
+    )
+    lines = "".join(map(everything, cells)).split()
+    assert [line for line in lines if line[:1] == "L" and line[1:].isdigit()] == [f"L{n}" for n in range(1, 31)]
+
+
+def test_an_awaiting_cell_has_each_line_once_though_two_cells_show_the_job(tmp_path: Path) -> None:
+    script = "for i in $(seq 1 20); do echo L$i; sleep 0.05; done"
+    cells = run(tmp_path, f"j = ipyproc.spawn({script!r}, name='s')", "%logs s", "r = await j")
+    lines = text(cells[2]).split()
+    assert lines and len(lines) == len(set(lines))

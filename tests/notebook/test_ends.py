@@ -169,3 +169,27 @@ def test_a_kernel_that_is_ended_by_a_signal_leaves_nothing(fresh_kernel: Kernel,
     assert len(processes) >= 2
     os.kill(fresh_kernel.pid, signum)
     wait_until_gone(processes)
+
+
+def test_a_stop_that_comes_before_the_process_is_looked_after_holds(fresh_kernel: Kernel) -> None:
+    cell = fresh_kernel.run(
+        "import threading, time\n"
+        "def go():\n"
+        "    global job\n"
+        "    job = ipyproc.spawn(\"trap '' INT TERM; while :; do sleep 0.1; done\", name='stubborn')\n"
+        "thread = threading.Thread(target=go); thread.start(); thread.join()\n"
+        "time.sleep(0.2)\n"
+        "print((await job.stop(0.2)).ended_by)"
+    )
+    assert cell.stdout == "SIGKILL\n"
+
+
+def test_an_interrupt_while_jobs_are_spawned_leaves_none_outside_the_table(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    for number in range(1, 4):
+        cell = kernel.start("while True: ipyproc.spawn(['sleep', '60'], quiet=True)")
+        kernel.until(lambda number=number: len(kernel.children()) > 20 * number)
+        kernel.interrupt()
+        kernel.finish(cell)
+    known = set(kernel.ask("[job.pid for job in ipyproc.jobs]"))
+    assert {child.pid for child in kernel.children() if not is_warden(child)} <= known

@@ -104,3 +104,15 @@ def test_a_quiet_kernels_guard_sleeps(kernel: Kernel) -> None:
     before = kernel.ask(counted)
     kernel.run("import time; time.sleep(0.6)")
     assert kernel.ask(counted) - before < 5
+
+
+def test_a_held_loop_queues_one_look_for_readiness_not_one_a_read(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "import asyncio, time\n"
+        "job = ipyproc.spawn('while :; do echo x; sleep 0.002; done', ready='never', quiet=True)\n"
+        "time.sleep(1)\n"
+        "queued = [handle for handle in asyncio.get_running_loop()._ready if '_look' in repr(handle)]\n"
+        "print(len(queued), job.size > 100)"
+    )
+    count, read = cell.stdout.split()
+    assert int(count) <= 2 and read == "True"
