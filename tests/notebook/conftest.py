@@ -30,8 +30,10 @@ class _Shared:
         self.renew()
 
     def renew(self) -> None:
-        self._stack.close()
-        self.kernel = self._stack.enter_context(running_kernel(self._factory.mktemp(self._name)))
+        try:
+            self._stack.close()
+        finally:
+            self.kernel = self._stack.enter_context(running_kernel(self._factory.mktemp(self._name)))
 
     def clean(self) -> None:
         cell = self.kernel.run(_CLEAN, timeout=10)

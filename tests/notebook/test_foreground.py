@@ -17,8 +17,19 @@ while True:
 """
 
 
-# By the time of its first output, the cell that started it waits for it.
-WAITED_FOR = "sh -c 'sleep 0.2; echo up; exec sleep 60'"
+# By the time of its first output, the cell that started it waits for it. No shell in the foreground:
+# for a moment after each fork it takes a SIGINT for itself.
+WAITED_FOR = f"{sys.executable} -c 'import time; time.sleep(0.2); print(\"up\"); time.sleep(60)'"
+
+WITH_A_CHILD = f"""exec {sys.executable} -
+import signal, subprocess, time
+signal.signal(signal.SIGINT, signal.{{disposition}})
+child = subprocess.Popen(["sleep", "60"])
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+time.sleep(0.2)
+print("up")
+time.sleep(60)
+"""
 
 
 def stubborn(*ignored: str) -> str:
@@ -48,20 +59,20 @@ def test_a_waiting_job_with_no_body_has_an_empty_standard_input(kernel: Kernel) 
 
 
 def test_the_first_interrupt_is_a_sigint_for_the_jobs_whole_group(kernel: Kernel) -> None:
-    cell = kernel.start("%%spawn -w -n two\nsleep 0.2; echo up; (sleep 60; echo never) | cat; echo never")
-    kernel.until(lambda: cell.stdout == "up\n" and len(kernel.children()) == 4)
+    cell = kernel.start(f"%%spawn -w -n two {WITH_A_CHILD.format(disposition='SIG_DFL')}")
+    kernel.until(lambda: cell.stdout == "up\n")
+    assert len(kernel.children()) == 2
     kernel.interrupt()
     kernel.finish(cell)
     assert cell.status == "error"
     kernel.until(lambda: "SIGINT" in cell.shown)
-    assert "never" not in cell.stdout
     assert not kernel.children()
 
 
 def test_an_interrupted_wait_ends_though_a_grandchild_ignores_it(kernel: Kernel) -> None:
-    # A shell has what it starts with & ignore SIGINT.
-    cell = kernel.start("%%spawn -w -n two\nsleep 0.2; echo up; sleep 60 & sleep 61; echo never")
-    kernel.until(lambda: cell.stdout == "up\n" and len(kernel.children()) == 3)
+    # As a shell has what it starts with & ignore it.
+    cell = kernel.start(f"%%spawn -w -n two {WITH_A_CHILD.format(disposition='SIG_IGN')}")
+    kernel.until(lambda: cell.stdout == "up\n")
     kernel.interrupt()
     kernel.finish(cell)
     assert cell.status == "error"
@@ -179,11 +190,12 @@ def test_wait_waits_for_all_it_names_and_shows_them(kernel: Kernel) -> None:
 
 
 def test_wait_is_interrupted_for_its_jobs(kernel: Kernel) -> None:
-    ticking = kernel.run("%%spawn -n a\nwhile :; do echo tick; sleep 0.05; done")
+    ticks = "import time\nwhile True: print('tick'); time.sleep(0.05)"
+    ticking = kernel.run(f"%%spawn -n a exec {sys.executable} -\n{ticks}")
     cell = kernel.start("%wait a")
     kernel.until(lambda: "running" in cell.shown)
-    ticks = len(ticking.stdout)
-    kernel.until(lambda: len(ticking.stdout) > ticks + 20)
+    so_far = len(ticking.stdout)
+    kernel.until(lambda: len(ticking.stdout) > so_far + 20)
     kernel.interrupt()
     kernel.finish(cell)
     assert kernel.ask("ipyproc.jobs['a'].returncode") == -2

@@ -154,7 +154,8 @@ def test_a_body_that_python_gives_reaches_the_standard_input(terminal: Terminal)
 
 
 def test_control_c_interrupts_the_job_that_is_waited_for(terminal: Terminal) -> None:
-    terminal.type("%spawn -w -n interrupted sh -c 'sleep 0.3; echo u''p; exec sleep 60'")
+    program = "import time; time.sleep(0.3); print(chr(117) + chr(112)); time.sleep(60)"
+    terminal.type(f"%spawn -w -n interrupted {sys.executable} -c '{program}'")
     terminal.see("up\n")
     terminal.press("c")
     terminal.prompt()
