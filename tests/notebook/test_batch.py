@@ -239,7 +239,9 @@ def test_a_cell_that_first_waits_and_then_awaits_a_job_has_all_that_was_held_bac
         "import asyncio\nawait asyncio.sleep(0.5)\nr = await j",
     )
     lines = "".join(map(everything, cells)).split()
-    assert [line for line in lines if line[:1] == "L" and line[1:].isdigit()] == [f"L{n}" for n in range(1, 31)]
+    assert [line for line in lines if line[:1] == "L" and line[1:].isdigit()] == [
+        f"L{n}" for n in range(1, 31)
+    ]
 
 
 def test_an_awaiting_cell_has_each_line_once_though_two_cells_show_the_job(tmp_path: Path) -> None:
