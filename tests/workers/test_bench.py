@@ -98,7 +98,7 @@ def test_private_memory_is_what_the_system_says_of_the_process(table: JobTable) 
         setup = "import os; mine = os.urandom(20_000_000)"
         # The worker that has been measured waits for the second number, and can be looked at.
         bench = forkbench(
-            Statement("time.sleep(0.05)", setup + "; import time"), [1, 2], seconds=0.6, table=table
+            Statement("time.sleep(0.05)", setup + "; import time"), [1, 2], seconds=0.4, table=table
         )
         await until(lambda: bench.findings.rows)
         full = psutil.Process(bench.workers[0].pid).memory_full_info()
@@ -109,29 +109,37 @@ def test_private_memory_is_what_the_system_says_of_the_process(table: JobTable) 
     asyncio.run(run())
 
 
-def test_what_forking_costs_is_what_fork_and_waitpid_cost_by_themselves(table: JobTable) -> None:
-    program = """
+_BARE_FORKS = """
 import json, mmap, os, time
-last = memoryview(mmap.mmap(-1, 8)).cast("q")
-took = []
-for _ in range(30):
+running, replaced, last = (memoryview(mmap.mmap(-1, 8 * 40)).cast("q") for _ in range(3))
+for turn in range(40):
     begun = time.monotonic_ns()
     if not (pid := os.fork()):
+        now = time.monotonic_ns()
+        running[turn], replaced[turn] = now - begun, now - last[0]
         last[0] = time.monotonic_ns()
         os._exit(0)
     os.waitpid(pid, 0)
-    took.append((last[0] - begun) / 1e9)
-print(json.dumps(min(took)))
+print(json.dumps([min(running[1:]) / 1e9, min(replaced[1:]) / 1e9]))
 """
 
+
+def test_what_forking_costs_is_what_bare_forks_cost_and_little_more(table: JobTable) -> None:
     async def run() -> None:
-        floor = float(run_python("-c", program).stdout)
+        running, replaced = json.loads(run_python("-c", _BARE_FORKS).stdout)
         bench = forkbench(None, [1, 2], table=table)
         one, two = (await bench).rows
         assert len(one.running) == 5 and len(one.replaced) == 20 and len(two.private) == 2
-        # The quickest of each: what others take of the machine is in the rest.
-        assert floor / 2 < min(one.running) < floor * 20 and min(one.running) <= one.running_p50
-        assert floor / 2 < min(one.replaced) < floor * 20 and min(one.replaced) <= one.replaced_p50
+        assert min(one.running) <= one.running_p50 and min(one.replaced) <= one.replaced_p50
+        # The quickest of each, of some more: what others take of the machine is in the rest.
+        quickest = min(one.running), min(one.replaced)
+        for _ in range(10):
+            if quickest[0] < running * 5 and quickest[1] < replaced * 5:
+                break
+            (again,) = (await forkbench(None, [1], table=table)).rows
+            quickest = min(quickest[0], *again.running), min(quickest[1], *again.replaced)
+        assert running / 2 < quickest[0] < running * 5
+        assert replaced / 2 < quickest[1] < replaced * 5
         assert 1e5 < one.memory < 1e7 and two.memory_total == sum(two.private)
         assert 0 < (bench.findings.helper or 0) < 10
 
@@ -203,11 +211,11 @@ def test_a_statement_that_others_hold_up_is_said_to_wait(table: JobTable) -> Non
 
 
 def test_killed_workers_are_replaced_and_their_operations_count(table: JobTable) -> None:
-    result = measured(table, "time.sleep(0.002)", [1, 2], "import time", seconds=0.8, restarts=3)
+    result = measured(table, "time.sleep(0.002)", [1, 2], "import time", seconds=0.5, restarts=3)
     for figures in result.rows:
         assert isinstance(figures, Throughput)
         assert len(figures.replaced) == 3 and all(0 < seconds < 0.5 for seconds in figures.replaced)
-        assert sum(share.operations for share in figures.shares) > 0.3 * figures.workers * 0.8 / 0.0025
+        assert sum(share.operations for share in figures.shares) > 0.3 * figures.workers * 0.5 / 0.0025
     assert result.returncode == 0 and result.notes == ()
 
 
@@ -259,10 +267,10 @@ def test_a_worker_that_somebody_kills_ends_the_run_and_is_named(table: JobTable)
 
 def test_stopped_it_has_what_was_measured_by_then_and_restarted_it_begins_anew(table: JobTable) -> None:
     async def run() -> None:
-        bench = forkbench(Statement("time.sleep(0.01)", "import time"), [1, 2], seconds=0.6, table=table)
+        bench = forkbench(Statement("time.sleep(0.01)", "import time"), [1, 2], seconds=0.4, table=table)
         await until(lambda: bench.snapshot().active == 2)
         snapshot = bench.snapshot()
-        assert 0.5 <= snapshot.progress < 1 and snapshot.left is not None and 0 < snapshot.left <= 0.6
+        assert 0.5 <= snapshot.progress < 1 and snapshot.left is not None and 0 < snapshot.left <= 0.4
         result = await bench.stop()
         assert result.ended_by == "SIGINT" and [figures.workers for figures in result.rows] == [1]
         assert bench.stderr == "" and session_members(bench.pid) == []
