@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import Holdings, collect_until_nothing_is_left
+
+# What a shell starts in the background ignores these, and so would every child of a test.
+for _signum, _default in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_signum) is signal.SIG_IGN:
+        signal.signal(_signum, _default)
 
 _call_report = pytest.StashKey[pytest.TestReport]()
 
