@@ -87,8 +87,8 @@ class Output:
         """The offset past the newest byte."""
         return self._log.end
 
-    def append(self, stream: StreamName, data: bytes, at: float) -> None:
-        """Keeps ``data``, which came on ``stream`` at the time ``at``."""
+    def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
+        """Keeps a copy of ``data``, which came on ``stream`` at the time ``at``."""
         code = _CODES[stream]
         with self.lock:
             # Bytes of which nobody knows the stream could be shown on the wrong one: on a full disk
@@ -96,7 +96,7 @@ class Output:
             kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
             if stream == "stderr":
-                self._stderr_tail = (self._stderr_tail + data)[-_STDERR_TAIL:]
+                self._stderr_tail = (self._stderr_tail + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""

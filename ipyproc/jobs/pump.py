@@ -22,6 +22,8 @@ __all__ = ["Pipes", "Pump", "Sink"]
 
 _DEFAULT_PIPE = 64 << 10
 _LARGE_PIPE = 1 << 20
+_BUFFER = 256 << 10
+_MOST_BUFFERS = 4
 _CUT_READS = 32
 _SLOWEST_LOOK = 0.1
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
@@ -34,8 +36,12 @@ class Sink(Protocol):
     def lock(self) -> AbstractContextManager[object]:
         """Held for each read, so that bytes stay in order whichever thread reads."""
 
-    def append(self, stream: StreamName, data: bytes, at: float) -> None:
-        """Takes bytes that came at the time ``at``."""
+    def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
+        """Takes bytes that came at the time ``at``; a view is good for the length of the call only."""
+
+
+_buffers: list[bytearray] = []
+"""What pipes are read into, lent for one read: no job has one of its own, and none is allocated anew."""
 
 
 class Pump:
@@ -71,7 +77,7 @@ class Pump:
         self._io_loop = io_loop
         self._on_read = on_read
         self._on_end = on_end
-        self._size = _DEFAULT_PIPE
+        self._large = False
         self._at_end = False
         self._pipes = pipes
 
@@ -81,24 +87,19 @@ class Pump:
             asyncio_loop(self._io_loop).add_reader(self.fd, self._readable)
 
     def read(self) -> bool:
-        """Reads what is there, once, in any thread; whether there was anything."""
+        """Reads what is there, 1 MiB at most, in any thread; whether there was anything."""
         with self._output.lock:
             if self.fd is None or self._at_end:
                 return False
-            try:
-                data = os.read(self.fd, self._size)
-            except BlockingIOError:
+            size = self._read_into_output(self.fd)
+            if not size and not self._at_end:
                 return False
             self.reads += 1
-            if data:
-                self._output.append(self._stream, data, time.time())
-            else:
-                self._at_end = True
-        if len(data) >= _DEFAULT_PIPE and self._size == _DEFAULT_PIPE:
+        if size >= _DEFAULT_PIPE and not self._large:
             self._enlarge()
-        if data:
+        if size:
             self._on_read()
-        else:
+        if self._at_end:
             self._io_loop.add_callback(self._end)
         return True
 
@@ -112,6 +113,27 @@ class Pump:
         for _ in range(_CUT_READS):
             if not self.read() or self._at_end:
                 break
+
+    def _read_into_output(self, fd: int) -> int:
+        """Hands on what is there, up to a few buffers full; returns how many bytes that were."""
+        # Taken out of the list for the time: a collection may read other pipes in the midst of this.
+        buffer = _buffers.pop() if _buffers else bytearray(_BUFFER)
+        size = 0
+        try:
+            while size < _MOST_BUFFERS * _BUFFER:
+                count = os.readv(fd, [buffer])
+                if not count:
+                    self._at_end = True
+                    break
+                self._output.append(self._stream, memoryview(buffer)[:count], time.time())
+                size += count
+                if count < _BUFFER:
+                    break
+        except BlockingIOError:
+            pass
+        finally:
+            _buffers.append(buffer)
+        return size
 
     def _readable(self) -> None:
         self.read()
@@ -127,7 +149,7 @@ class Pump:
     def _enlarge(self) -> None:
         # One read a wake-up: a larger pipe is fewer of them. Past the user's share of pipe memory
         # (/proc/sys/fs/pipe-user-pages-soft) the system refuses, and a small pipe serves as well.
-        self._size = _LARGE_PIPE
+        self._large = True
         try:
             fd = self.fd
             if fd is not None:

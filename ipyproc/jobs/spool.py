@@ -81,8 +81,8 @@ class ByteLog:
         self.drop_before(self.end - self._max_bytes)
         return True
 
-    def append(self, data: bytes) -> int:
-        """Appends ``data``; returns how many bytes of it could be kept."""
+    def append(self, data: bytes | memoryview) -> int:
+        """Appends a copy of ``data``; returns how many bytes of it could be kept."""
         view, kept = memoryview(data), 0
         while kept < len(view):
             segment = self._room()

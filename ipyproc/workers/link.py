@@ -59,7 +59,7 @@ class Link:
         """The output's: one thread at a time reads."""
         return cast("AbstractContextManager[object]", self._output.lock)
 
-    def append(self, _stream: StreamName, data: bytes, at: float) -> None:
+    def append(self, _stream: StreamName, data: bytes | memoryview, at: float) -> None:
         """Takes bytes of the helper's; after some that are no message, no more."""
         if self._broken:
             return

@@ -127,7 +127,7 @@ class Decoder:
         """Whether a part of a message is there, and the rest is not."""
         return bool(self._unread)
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Message]:
         """Takes ``data``, and gives what it completes.
 
         Raises:
