@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Mapping
 
 __all__ = ["check", "explain_start_error"]
 
@@ -36,11 +35,16 @@ _SHELL_WORDS = frozenset(
 )
 
 
-def check(command: str | tuple[str, ...], cwd: str | None, env: Mapping[str, str]) -> None:
+def check(command: str | tuple[str, ...], cwd: str | None, search: str | None) -> None:
     """Finds out whether a shell command's program is there.
 
     A shell would say so on its standard error, and exit with 127 or 126. Only a single line that
     begins with a plain word is looked at; everything else is the shell's business.
+
+    Args:
+        command: what is to be started.
+        cwd: its working directory.
+        search: the folders in which programs are looked for, as in ``PATH``.
 
     Raises:
         FileNotFoundError: the program does not exist.
@@ -53,7 +57,7 @@ def check(command: str | tuple[str, ...], cwd: str | None, env: Mapping[str, str
         return
     word = match[1]
     if "/" not in word:
-        if shutil.which(word, path=env.get("PATH")) is None:
+        if shutil.which(word, path=search) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), word)
         return
     path = os.path.join(cwd or os.curdir, word)

@@ -8,6 +8,7 @@ import select
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -25,6 +26,7 @@ _LARGE_PIPE = 1 << 20
 _BUFFER = 256 << 10
 _MOST_BUFFERS = 4
 _CUT_READS = 32
+_MOST_NEW = 8
 _SLOWEST_LOOK = 0.1
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
@@ -172,6 +174,7 @@ class Pipes:
 
     def __init__(self) -> None:
         self._pumps: dict[int, weakref.ref[Pump]] = {}
+        self._new: deque[weakref.ref[Pump]] = deque(maxlen=_MOST_NEW)
         self._owner = os.getpid()
         self._lock = threading.Lock()
 
@@ -208,6 +211,7 @@ class Pipes:
             return
         with self._lock:
             self._pumps[fd] = weakref.ref(pump)
+            self._new.append(self._pumps[fd])
             if self._epoll is not None:
                 self._epoll.register(fd, select.EPOLLIN | select.EPOLLONESHOT)
 
@@ -252,6 +256,13 @@ class Pipes:
         with self._lock:
             found = [ref() for ref in self._pumps.values()]
         return [pump for pump in found if pump is not None]
+
+    def take_new(self) -> list[Pump]:
+        """The pumps that were taken in since this was last called, the last few of them."""
+        with self._lock:
+            new = [*self._new]
+            self._new.clear()
+        return [pump for ref in new if (pump := ref()) is not None]
 
     def wake(self) -> None:
         """Ends a `wait` that goes on in another thread."""

@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Protocol, cast
@@ -108,7 +108,7 @@ class Run:
         self.status: int | None = None
         self.offset = output.end
         self.started = time.time()
-        self._start({**os.environ, "PYTHONUNBUFFERED": "1", **spec.env})
+        self._start()
 
     @property
     def pid(self) -> int:
@@ -215,9 +215,9 @@ class Run:
     def _stdin(self) -> PipeIOStream:
         return cast(PipeIOStream, self._process.stdin)
 
-    def _start(self, env: dict[str, str]) -> None:
+    def _start(self) -> None:
         spec, home, output, watcher = self._spec, self._home, self._output, self._watcher
-        check(spec.command, spec.cwd, env)
+        check(spec.command, spec.cwd, spec.env.get("PATH", os.environ.get("PATH")))
         with ExitStack() as ours, ExitStack() as theirs:
             read_ends, write_ends = [], []
             for _ in range(self._open):
@@ -238,7 +238,7 @@ class Run:
                 stdout=write_ends[0],
                 stderr=write_ends[1],
                 cwd=spec.cwd,
-                env=env,
+                env=_environment(spec.env),
                 start_new_session=True,
                 pass_fds=write_ends[len(_STREAMS) :],
             )
@@ -281,6 +281,12 @@ class Run:
         self.signal(0)
         self._stdin.close()
         self._watcher.exited(self)
+
+
+def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:
+    # As bytes, as the system has it: to decode all of it, and encode it again, takes as long as a fork.
+    encoded = {os.fsencode(name): os.fsencode(value) for name, value in added.items()}
+    return {**os.environb, b"PYTHONUNBUFFERED": b"1", **encoded}
 
 
 def has_group(pgid: int) -> bool:

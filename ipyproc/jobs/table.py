@@ -7,7 +7,6 @@ import atexit
 import logging
 import os
 import re
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from ipyproc.jobs.model import (
 from ipyproc.jobs.pump import Pipes
 from ipyproc.jobs.run import has_group
 from ipyproc.jobs.warden import Warden, end_sessions
+from ipyproc.process.bare import signal
 from ipyproc.process.watch import asyncio_loop
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]

@@ -121,8 +121,9 @@ class BenchMagics(Magics):
         """Whether a magic with these arguments is to be awaited by its cell."""
         if magic not in ("%forkbench", "%%forkbench"):
             return False
+        line, sign = arguments[0] if arguments else "", magic.removesuffix("forkbench")
         try:
-            options, _ = parse(self.forkbench, arguments[0] if arguments else "")
+            options, _ = parse(self.forkbench, line, sign)
         except UsageError:
             return False
         return options.wait or (not options.bg and is_batch(self._shell))

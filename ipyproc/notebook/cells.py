@@ -104,9 +104,17 @@ def current_cell(shell: InteractiveShell) -> Cell:
 
 
 def flush_prints() -> None:
-    """Sends what the running cell has printed; ipykernel gathers that for a while."""
+    """Sends what the running cell has printed before anything that is published after this call.
+
+    ipykernel gathers prints for a while. Its thread for iopub does what it is asked in order, so that
+    nobody need wait for it, as ``flush()`` does: 0.2 ms for each of the two streams.
+    """
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        flush, io_thread = getattr(stream, "_flush", None), getattr(stream, "pub_thread", None)
+        if flush is None or io_thread is None or io_thread.thread is None:
+            stream.flush()
+        else:
+            io_thread.schedule(flush)
 
 
 def is_batch(shell: InteractiveShell) -> bool:

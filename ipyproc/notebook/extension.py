@@ -55,8 +55,10 @@ def load(shell: InteractiveShell) -> None:
         guard.start()
         undo.callback(_closed.update, {id(shell): screen})
         undo.callback(screen.close)
-        jobs.add_outlook(screen)
-        undo.callback(jobs.remove_outlook, screen)
+        # In this order: a job's status line stands before its output.
+        for outlook in (screen, guard):
+            jobs.add_outlook(outlook)
+            undo.callback(jobs.remove_outlook, outlook)
         _register(shell, magics, undo)
         _register(shell, forks, undo)
         _register(shell, benches, undo)

@@ -115,8 +115,9 @@ class ForkMagics(Magics):
         """Whether a magic with these arguments is to be awaited by its cell."""
         if magic != "%%fork":
             return False
+        line, sign = arguments[0] if arguments else "", magic.removesuffix("fork")
         try:
-            options, _ = parse(self.fork, arguments[0] if arguments else "")
+            options, _ = parse(self.fork, line, sign)
         except UsageError:
             return False
         return options.wait or (not options.bg and is_batch(self._shell))

@@ -12,6 +12,8 @@ from ipyproc.process.watch import asyncio_loop
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
+    from ipyproc.jobs.job import Job
+    from ipyproc.jobs.model import Event
     from ipyproc.jobs.pump import Pipes, Pump
     from ipyproc.notebook.screen import Screen
 
@@ -44,6 +46,13 @@ class Guard:
             self._pipes.open()
             self._thread = threading.Thread(target=self._watch, name="ipyproc guard", daemon=True)
             self._thread.start()
+
+    def spawned(self, job: Job) -> None:
+        """Shows at once what a new job has written by the time that its status stands in its cell."""
+        self._begin(self._pipes.take_new())
+
+    def happened(self, job: Job, event: Event) -> None:
+        """Does nothing: what is written is told by the pipes."""
 
     def cell_ends(self, _result: object = None) -> None:
         """Shows the first output of jobs that the cell started, without waiting for the loop."""

@@ -159,8 +159,9 @@ class JobMagics(Magics):
             return True
         if magic not in ("%spawn", "%%spawn"):
             return False
+        line, sign = arguments[0] if arguments else "", magic.removesuffix("spawn")
         try:
-            options, _ = parse(self.spawn, arguments[0] if arguments else "")
+            options, _ = parse(self.spawn, line, sign)
         except UsageError:
             return False
         if options.wait:

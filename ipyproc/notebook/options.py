@@ -6,6 +6,7 @@ import argparse
 import re
 import shlex
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -26,12 +27,17 @@ def parser_of(magic: Callable[..., Any]) -> argparse.ArgumentParser:
 def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argparse.Namespace, str]:
     """The options at the beginning of a line, and the rest of it, as it stands.
 
-    The rest is the shell's: it is neither split nor unquoted.
+    The rest is the shell's: it is neither split nor unquoted. The options are not to be changed: who
+    asks for the same line again, as for each step of a cell on its way to its magic, is given the same.
 
     Raises:
         UsageError: an option that is unknown, or has a value that cannot be; in one sentence.
     """
-    parser = parser_of(magic)
+    return _parsed(parser_of(magic), line, sign)
+
+
+@lru_cache(maxsize=8)
+def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argparse.Namespace, str]:
     name = sign + parser.prog
     taking = {option: action.nargs != 0 for action in parser._actions for option in action.option_strings}
     position = 0

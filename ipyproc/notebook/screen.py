@@ -101,13 +101,13 @@ class Screen:
         A cell shows a job once: asked for a second time, nothing happens.
         """
         cell = current_cell(self._shell)
-        # What was printed before the job stands before it.
-        flush_prints()
         with self._lock:
             shown_in = self._cells.setdefault(job, set())
             if cell.key in shown_in:
                 return
             shown_in.add(cell.key)
+            # What was printed before the job stands before it.
+            flush_prints()
             self._homes.setdefault(job, cell.key)
             self._batch = is_batch(self._shell)
             view = view_class(job)(job, cell, self._config, medium=self._medium(), output=output, start=start)
