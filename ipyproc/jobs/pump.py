@@ -230,17 +230,14 @@ class Pipes:
         Args:
             timeout: seconds to wait at most; None for as long as it takes, or until `wake`.
         """
-        if self._epoll is not None:
-            fds = [fd for fd, _ in self._epoll.poll(timeout)]
-        else:
-            with self._lock:
-                fds = [*self._pumps, self._alarm[0]]
-            fds = select.select(fds, [], [], _SLOWEST_LOOK if timeout is None else timeout)[0]
+        fds = self._readable(timeout)
         if self._alarm[0] in fds:
             self._hush()
-        with self._lock:
-            found = [ref() for fd in fds if (ref := self._pumps.get(fd)) is not None]
-        return [pump for pump in found if pump is not None]
+        return self._pumps_of(fds)
+
+    def ready(self) -> list[Pump]:
+        """The pumps of the pipes that can be read now, each once until `rearm`; waits for nothing."""
+        return self._pumps_of(self._readable(0.0))
 
     def rearm(self, pump: Pump) -> None:
         """Has `wait` return the pump again when it can be read."""
@@ -267,6 +264,18 @@ class Pipes:
     def wake(self) -> None:
         """Ends a `wait` that goes on in another thread."""
         os.write(self._alarm[1], b"\0")
+
+    def _readable(self, timeout: float | None) -> list[int]:
+        if self._epoll is not None:
+            return [fd for fd, _ in self._epoll.poll(timeout)]
+        with self._lock:
+            fds = [*self._pumps, self._alarm[0]]
+        return select.select(fds, [], [], _SLOWEST_LOOK if timeout is None else timeout)[0]
+
+    def _pumps_of(self, fds: list[int]) -> list[Pump]:
+        with self._lock:
+            found = [ref() for fd in fds if (ref := self._pumps.get(fd)) is not None]
+        return [pump for pump in found if pump is not None]
 
     def _hush(self) -> None:
         try:

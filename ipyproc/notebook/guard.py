@@ -56,7 +56,9 @@ class Guard:
 
     def cell_ends(self, _result: object = None) -> None:
         """Shows the first output of jobs that the cell started, without waiting for the loop."""
-        self._begin(self._pipes.all())
+        pumps = self._pipes.ready()
+        self._begin(pumps)
+        self._rearm(pumps)
 
     def close(self) -> None:
         """Ends the thread."""
@@ -78,8 +80,7 @@ class Guard:
                 log.exception("The guard failed.")
             # A pipe that floods is looked at ten times a second, not at every byte.
             self._closing.wait(max(0.0, _HELD_SECONDS - (time.monotonic() - began)))
-            for pump in pumps:
-                self._pipes.rearm(pump)
+            self._rearm(pumps)
 
     def _look_after(self, pumps: list[Pump]) -> None:
         self._begin(pumps)
@@ -102,9 +103,11 @@ class Guard:
             for pump in pumps:
                 pump.read()
             due = self._screen.flush_due() - time.monotonic()
-            for pump in pumps:
-                self._pipes.rearm(pump)
+            self._rearm(pumps)
             pumps = self._pipes.wait(min(max(due, 0.0), _LONGEST_PAUSE))
+        self._rearm(pumps)
+        self._io_loop.add_callback(self._screen.tick)
+
+    def _rearm(self, pumps: list[Pump]) -> None:
         for pump in pumps:
             self._pipes.rearm(pump)
-        self._io_loop.add_callback(self._screen.tick)
