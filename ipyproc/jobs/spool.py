@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import tempfile
 
@@ -9,6 +10,7 @@ __all__ = ["ByteLog"]
 
 _SEGMENTS = 8
 _MIN_SEGMENT = 64 << 10
+_LARGE_FILE = 8 << 20
 
 
 class _Segment:
@@ -45,9 +47,13 @@ class _Segment:
 
     def close(self) -> None:
         self.memory = bytearray()
-        fd, self.fd = self.fd, None
-        if fd is not None:
+        if (fd := self.take_fd()) is not None:
             os.close(fd)
+
+    def take_fd(self) -> int | None:
+        """The fd, which is the caller's to close from now on."""
+        fd, self.fd = self.fd, None
+        return fd
 
     __del__ = close
 
@@ -116,14 +122,16 @@ class ByteLog:
         """Drops what lies before ``offset``; a segment's place is given back once all of it is dropped."""
         self.start = max(self.start, offset)
         while len(self._segments) > 1 and self._segments[1].base <= self.start:
-            self._segments.pop(0).close()
+            _close([self._segments.pop(0)])
 
     def close(self) -> None:
         """Gives everything back; nothing can be read or appended after it."""
-        for segment in self._segments:
-            segment.close()
+        _close(self._segments)
         self._segments = [_Segment(self.end)]
         self.start = self.end
+
+    def __del__(self) -> None:
+        _close(self._segments)
 
     def _room(self) -> _Segment | None:
         """The segment to append to; None when there is no place on disk for one."""
@@ -144,6 +152,26 @@ class ByteLog:
         else:
             self._segments.append(fresh)
         return fresh
+
+
+def _close(segments: list[_Segment]) -> None:
+    # The system takes its time to free the pages of a file without a name, 5 ms for 128 MiB. A loop
+    # has no such time, and what is collected may be collected there.
+    large = [segment.take_fd() for segment in segments if segment.size >= _LARGE_FILE]
+    fds = [fd for fd in large if fd is not None]
+    for segment in segments:
+        segment.close()
+    if fds:
+        try:
+            _thread.start_new_thread(_close_fds, (fds,))
+        except RuntimeError:
+            # No more threads can be had, at the end of the interpreter for one.
+            _close_fds(fds)
+
+
+def _close_fds(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _temporary_file() -> int | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from ipyproc.errors import JobStateError
 from ipyproc.jobs.output import LineReader, Output
 from ipyproc.jobs.table import JobTable
 from tests.jobs.looped import PYTHON, looped
-from tests.support import open_fds, run_program, until
+from tests.support import open_fds, run_program, until, wait_until
 
 # Read from a job
 
@@ -292,6 +293,28 @@ def test_dropping_keeps_both_streams_apart() -> None:
     assert sorted((reader.take() or []) + reader.rest()) == [f"{n:07}" for n in range(15_000, 40_000)]
     assert len(list(output.pieces())) == 25_000
     output.close()
+
+
+def test_a_large_output_is_given_back_by_another_thread_than_the_one_that_lets_go_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closers: list[int] = []
+    close = os.close
+
+    def noted(fd: int) -> None:
+        close(fd)
+        closers.append(threading.get_ident())
+
+    output, small = Output(1 << 30), Output(1 << 30)
+    for _ in range(16):
+        output.append("stdout", bytes(1 << 20), 0.0)
+    small.append("stdout", bytes(1 << 20), 0.0)
+    monkeypatch.setattr("ipyproc.jobs.spool.os.close", noted)
+    small.close()
+    assert closers == [threading.get_ident()]
+    output.close()
+    wait_until(lambda: len(closers) == 2)
+    assert closers[1] != threading.get_ident()
 
 
 def test_a_100_mb_line_without_an_end_takes_no_memory_but_where_it_is_read() -> None:
