@@ -40,12 +40,18 @@ class Measured(Generic[T]):
         return max(self.spins) / min(self.spins)
 
     def row(
-        self, name: str, what: str, unit: str, bar: Bar, figure: Callable[[T], float] = lambda result: result
+        self,
+        name: str,
+        what: str,
+        unit: str,
+        bar: Bar,
+        figure: Callable[[T], float] = lambda result: result,
+        limits: tuple[str, ...] = (),
     ) -> Row:
         """A row of the table, of the one number that ``figure`` takes from each result."""
         failure = self.failures.get(OURS)
         figures = {who: [figure(result) for result in results] for who, results in self.results.items()}
-        return self.row_of(name, what, unit, bar, figures, failure)
+        return self.row_of(name, what, unit, bar, figures, failure, limits)
 
     def row_of(
         self,
@@ -55,12 +61,13 @@ class Measured(Generic[T]):
         bar: Bar,
         figures: Mapping[str, list[float]],
         failure: Exception | None = None,
+        limits: tuple[str, ...] = (),
     ) -> Row:
         """A row of figures that were picked elsewhere."""
         missing = "" if failure is None else _line(failure)
         failed = failure is not None and not isinstance(failure, Unavailable)
         lost = {f"{who}": _line(error) for who, error in self.failures.items() if error is not failure}
-        return Row(name, what, unit, figures, bar, self.shaken, missing, failed, lost)
+        return Row(name, what, unit, figures, bar, self.shaken, missing, failed, lost, limits)
 
 
 def _line(error: Exception) -> str:

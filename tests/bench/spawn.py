@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
@@ -18,6 +19,8 @@ from tests.bench.table import OURS, Bar, Row
 COMMAND = ["/bin/true"]
 ENVIRONMENT = dict(os.environb)
 FLOOR = "posix_spawn + waitpid"
+POPEN = "Popen and wait(), no loop"
+POPEN_ON_LOOP = "Popen and a pidfd, bare asyncio loop"
 
 INTERPRETERS = 4
 ROUNDS = 12
@@ -31,11 +34,30 @@ async def bare() -> None:
     os.waitpid(pid, 0)
 
 
+async def popen() -> None:
+    subprocess.Popen(COMMAND).wait()
+
+
+async def popen_on_loop() -> None:
+    """The least that gives a Popen, and its exit on an asyncio loop."""
+    loop = asyncio.get_running_loop()
+    exited, process = loop.create_future(), subprocess.Popen(COMMAND)
+    pidfd = os.pidfd_open(process.pid)
+
+    def readable() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        exited.set_result(process.poll())
+
+    loop.add_reader(pidfd, readable)
+    await exited
+
+
 def subprocess_of(module: str) -> Spawn:
-    subprocess = importlib.import_module(module).Subprocess
+    process_class = importlib.import_module(module).Subprocess
 
     async def spawn() -> None:
-        await subprocess(COMMAND).wait_for_exit()
+        await process_class(COMMAND).wait_for_exit()
 
     return spawn
 
@@ -78,7 +100,10 @@ def blocks() -> dict[str, list[float]]:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     modules = {OURS: "ipyproc.process", "tornado": "tornado.process"}
-    runs: dict[str, Callable[[], float]] = {FLOOR: lambda: loop.run_until_complete(block(bare))}
+    runs: dict[str, Callable[[], float]] = {
+        who: lambda spawn=spawn: loop.run_until_complete(block(spawn))
+        for who, spawn in ((FLOOR, bare), (POPEN, popen), (POPEN_ON_LOOP, popen_on_loop))
+    }
     for who, module in modules.items():
         try:
             spawn = subprocess_of(module)
@@ -109,4 +134,4 @@ def rows() -> list[Row]:
     if OURS not in measured.results:
         measured.failures[OURS] = Unavailable("ipyproc.process cannot be imported")
     what = "Start /bin/true and see its exit, one at a time (median)"
-    return [measured.row("spawn", what, "s", Bar(1.06, FLOOR))]
+    return [measured.row("spawn", what, "s", Bar(1.06, FLOOR), limits=(POPEN, POPEN_ON_LOOP))]

@@ -11,7 +11,7 @@ from statistics import median
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["OURS", "Bar", "Row", "Verdict", "as_table"]
+__all__ = ["OURS", "Bar", "Row", "Verdict", "as_markdown", "as_table"]
 
 OURS = "ours"
 
@@ -28,6 +28,7 @@ class Verdict(enum.Enum):
     REACHED = "reached"
     AT_THE_BAR = "at the bar"
     MISSED = "NOT reached"
+    BEYOND = "NOT reached, nor by the limit"
     NOISY = "too noisy"
     MISSING = "not available yet"
     FAILED = "FAILED"
@@ -66,6 +67,8 @@ class Row:
         missing: why there is no figure of ours.
         failed: whether it is missing because it failed, not because it does not exist yet.
         lost: the contenders that failed, and why.
+        limits: contenders that do only what none of the kind can do without: who misses the bar with
+            them cannot reach it.
     """
 
     name: str
@@ -77,10 +80,11 @@ class Row:
     missing: str = ""
     failed: bool = False
     lost: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
 
-    def judged(self) -> list[float]:
+    def judged(self, who: str = OURS) -> list[float]:
         """What the bar is laid against: our figures, or their ratios to the peer's, round by round."""
-        ours = list(self.figures.get(OURS, ()))
+        ours = list(self.figures.get(who, ()))
         if self.bar.against is None:
             return ours
         peer = list(self.figures.get(self.bar.against, ()))
@@ -100,8 +104,10 @@ class Row:
                 return Verdict.REACHED
             # Not a ratio, whose sides were measured in turn, and not a count, which slowness leaves alone.
             slowed = self.unit == "s" and self.bar.against is None
-            excused = slowed and self.bar.met_by(low / self.shaken)
-            return Verdict.NOISY if excused else Verdict.MISSED
+            if slowed and self.bar.met_by(low / self.shaken):
+                return Verdict.NOISY
+            beyond = any(not self.bar.met_by(median(self.judged(who))) for who in self.limits)
+            return Verdict.BEYOND if beyond else Verdict.MISSED
         return Verdict.AT_THE_BAR if high - low <= FINE * self.bar.limit else Verdict.NOISY
 
     def as_data(self) -> dict[str, object]:
@@ -119,6 +125,7 @@ class Row:
             "verdict": self.verdict.value,
             "missing": self.missing,
             "lost": dict(self.lost),
+            "limits": list(self.limits),
         }
 
 
@@ -155,6 +162,7 @@ _STYLES = {
     Verdict.REACHED: "green",
     Verdict.AT_THE_BAR: "green",
     Verdict.MISSED: "bold red",
+    Verdict.BEYOND: "yellow",
     Verdict.FAILED: "bold red",
     Verdict.NOISY: "yellow",
     Verdict.MISSING: "dim",
@@ -186,6 +194,8 @@ def _peers(row: Row) -> str:
 
 def _outcome(row: Row) -> Text:
     text = Text(row.verdict.value, _STYLES[row.verdict])
+    for who in row.limits if row.verdict is Verdict.BEYOND else ():
+        text.append(f"\n{who}: {median(row.judged(who)):.3g} x", "dim")
     if row.missing:
         text.append(f"\n{row.missing}", "dim")
     elif row.verdict is Verdict.NOISY:
@@ -212,3 +222,20 @@ def as_table(rows: Sequence[Row]) -> Table:
             _outcome(row),
         )
     return table
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """All rows as a table for a README: one line a row, without intervals."""
+    lines = ["| what | ipyproc | beside | ratio | to reach | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        ours, ratio = row.figures.get(OURS), _ratio(row).partition("\n")[0]
+        cells = [
+            row.what,
+            written(median(ours), row.unit) if ours else "",
+            ", ".join(_peers(row).split("\n")),
+            f"{ratio} x" if ratio else "",
+            _bar(row),
+            ": ".join(_outcome(row).plain.split("\n", 1)).replace("\n", ", "),
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
