@@ -46,6 +46,10 @@ async def at_once(count):
     return sum(result.returncode != code for result, code in zip(results, codes))
 
 await at_once(5)
+# ipykernel opens a socket for each thread that publishes, once: the guard does while a cell holds the loop.
+ipyproc.spawn("sleep 0.1; echo hi")
+time.sleep(0.5)
+await asyncio.sleep(0.5)
 before = held()
 wrong = await at_once({JOBS})
 await asyncio.sleep(1)
