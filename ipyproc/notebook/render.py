@@ -6,21 +6,19 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
 from ipyproc.jobs.model import JobState, Snapshot, describe_status
+from ipyproc.notebook.columns import Column, fitted
+from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
 
 if TYPE_CHECKING:
     from ipyproc.jobs.usage import Usage
 
 __all__ = ["bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"]
-
-# Legible on white and on near-black, and told apart by their glyphs as well.
-BLUE, GREEN, RED, AMBER, GREY = "#2f7fd6", "#2a9d4a", "#d9483b", "#b8860b", "#808080"
 
 # What rich sets in columns: it is not to be folded by a page.
 _LAID_OUT = (Table, Group)
@@ -87,24 +85,12 @@ def jobs_table(
         width: of the screen, in characters.
         left_out: how many jobs that have ended are not among them.
     """
-    table = Table(box=None, pad_edge=False, header_style=f"bold {GREY}", padding=(0, 2, 0, 0))
-    columns = [name for name, least in _COLUMNS if width >= least]
-    rows = [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots]
-    for name in columns:
-        # Only the last line gives way: a column of figures that is cut short says nothing.
-        widest = max(cell_len(name), *(row[name].cell_len for row in rows)) if rows else None
-        table.add_column(
-            name,
-            justify="right" if name in _NUMBERS else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if name == "last line" else widest,
-        )
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
-    if left_out:
+    table = fitted(_COLUMNS, [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots], width)
+    if not snapshots:
+        table.caption = Text("no jobs yet; %%spawn starts one", GREY)
+    elif left_out:
         table.caption = Text(f"… and {left_out} earlier ones that have ended", GREY)
-        table.caption_justify = "left"
+    table.caption_justify = "left"
     return table
 
 
@@ -130,7 +116,9 @@ def bundle(renderable: RenderableType, width: int) -> dict[str, str]:
 
 
 def human_seconds(seconds: float) -> str:
-    """A duration for people, such as ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    """A duration for people, such as ``4 ms``, ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    if seconds < 0.0995:
+        return f"{max(0.0, seconds) * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -159,18 +147,17 @@ def human_rate(number: float) -> str:
 
 
 _COLUMNS = (
-    ("name", 0),
-    ("pid", 40),
-    ("state", 0),
-    ("exit", 50),
-    ("restarts", 100),
-    ("uptime", 70),
-    ("CPU", 80),
-    ("memory", 80),
-    ("output", 60),
-    ("last line", 110),
+    Column("name", least=16),
+    Column("pid", 5, number=True),
+    Column("state"),
+    Column("exit", 1),
+    Column("restarts", 7, number=True),
+    Column("uptime", 2, number=True),
+    Column("CPU", 4, number=True),
+    Column("memory", 3, number=True),
+    Column("output", 6, number=True),
+    Column("last line", 8, least=16),
 )
-_NUMBERS = {"pid", "restarts", "uptime", "CPU", "memory", "output"}
 
 
 def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[str, Text]:

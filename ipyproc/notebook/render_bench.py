@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import median
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from ipyproc.notebook.render import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    human_bytes,
-    human_rate,
-    human_seconds,
-    status_line,
-)
+from ipyproc.notebook.columns import Column, fitted
+from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY
+from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
 from ipyproc.workers.bench_model import BenchResult, BenchSnapshot, Findings, ForkCost, Throughput
 
 __all__ = ["bench_result", "bench_status", "human_latency"]
 
 _BAR = 24
 
-# name, the screen's width from which on it is shown
 _RATES = (
-    ("workers", 0),
-    ("ops/s", 0),
-    ("each", 84),
-    ("speed-up", 0),
-    ("efficiency", 70),
-    ("p50", 50),
-    ("p99", 0),
-    ("CPU", 60),
-    ("memory", 60),
-    ("in all", 84),
+    Column("workers", number=True),
+    Column("ops/s", number=True),
+    Column("each", 5, number=True),
+    Column("speed-up", number=True),
+    Column("efficiency", 4, number=True),
+    Column("p50", 1, number=True),
+    Column("p99", number=True),
+    Column("CPU", 3, number=True),
+    Column("memory", 2, number=True),
+    Column("in all", 6, number=True),
 )
 _OF_SWEEPS = ("speed-up", "efficiency")
-_COSTS = (("workers", 0), ("all run after", 0), ("replaced after", 0), ("memory", 0), ("in all", 60))
+_COSTS = (
+    Column("workers", number=True),
+    Column("all run after", number=True),
+    Column("replaced after", number=True),
+    Column("memory", 1, number=True),
+    Column("in all", 2, number=True),
+)
 
 
 def bench_status(snapshot: BenchSnapshot, width: int) -> RenderableType:
@@ -93,51 +88,38 @@ def _progress(snapshot: BenchSnapshot) -> Text:
 def _found(findings: Findings, width: int) -> list[RenderableType]:
     if findings.rows:
         absent = _OF_SWEEPS if len(findings.rows) == 1 else ()
-        columns = [name for name, least in _RATES if width >= least and name not in absent]
+        columns = [column for column in _RATES if column.name not in absent]
         notes = [_replacements(row) for row in findings.rows if row.replaced]
         if findings.limit:
             notes.append(Text(findings.limit, GREEN if findings.limit.startswith("Nothing") else AMBER))
-        return [_table(columns, [_rates(row) for row in findings.rows], width), *notes]
+        return [fitted(columns, [_rates(row) for row in findings.rows], width), *notes]
     if findings.costs:
-        columns = [name for name, least in _COSTS if width >= least]
-        return [_table(columns, [_costs(cost) for cost in findings.costs], width), _basis(findings)]
+        return [fitted(_COSTS, [_costs(cost) for cost in findings.costs], width), _basis(findings)]
     return []
 
 
-def _table(columns: Sequence[str], rows: Sequence[dict[str, str]], width: int) -> Table:
-    # A column of figures that is cut short says nothing.
-    widest = [max(cell_len(name), *(cell_len(row[name]) for row in rows)) for name in columns]
-    pad = 2 if sum(widest) + 2 * len(widest) <= width else 1
-    table = Table(box=None, pad_edge=False, header_style=f"bold {GREY}", padding=(0, pad, 0, 0))
-    for name, least in zip(columns, widest, strict=True):
-        table.add_column(name, justify="right", no_wrap=True, min_width=least)
-    for row in rows:
-        table.add_row(*(Text(row[name], "bold" if name == "workers" else "") for name in columns))
-    return table
-
-
-def _rates(row: Throughput) -> dict[str, str]:
+def _rates(row: Throughput) -> dict[str, Text]:
     return {
-        "workers": str(row.workers),
-        "ops/s": human_rate(row.rate),
-        "each": human_rate(row.rate_each),
-        "speed-up": f"{row.speedup:.2f} x",
-        "efficiency": f"{row.efficiency * 100:.0f} %",
-        "p50": human_latency(row.p50),
-        "p99": human_latency(row.p99),
-        "CPU": f"{row.cpu:.0f} %",
-        "memory": human_bytes(row.memory),
-        "in all": human_bytes(row.memory_total),
+        "workers": Text(str(row.workers), "bold"),
+        "ops/s": Text(human_rate(row.rate)),
+        "each": Text(human_rate(row.rate_each)),
+        "speed-up": Text(f"{row.speedup:.2f} x"),
+        "efficiency": Text(f"{row.efficiency * 100:.0f} %"),
+        "p50": Text(human_latency(row.p50)),
+        "p99": Text(human_latency(row.p99)),
+        "CPU": Text(f"{row.cpu:.0f} %"),
+        "memory": Text(human_bytes(row.memory)),
+        "in all": Text(human_bytes(row.memory_total)),
     }
 
 
-def _costs(cost: ForkCost) -> dict[str, str]:
+def _costs(cost: ForkCost) -> dict[str, Text]:
     return {
-        "workers": str(cost.workers),
-        "all run after": human_latency(cost.running_p50),
-        "replaced after": human_latency(cost.replaced_p50),
-        "memory": human_bytes(cost.memory),
-        "in all": human_bytes(cost.memory_total),
+        "workers": Text(str(cost.workers), "bold"),
+        "all run after": Text(human_latency(cost.running_p50)),
+        "replaced after": Text(human_latency(cost.replaced_p50)),
+        "memory": Text(human_bytes(cost.memory)),
+        "in all": Text(human_bytes(cost.memory_total)),
     }
 
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from signal import SIGINT, SIGTERM
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ipyproc.jobs.model import describe_status
-from ipyproc.notebook.render import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    RED,
-    human_bytes,
-    human_rate,
-    human_seconds,
-    status_line,
-)
+from ipyproc.notebook.columns import Column, fitted
+from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
+from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
 from ipyproc.workers.model import GroupSnapshot, WorkerSnapshot, WorkerState
 
 __all__ = ["group_status"]
@@ -33,20 +24,18 @@ _MARKS = {
     WorkerState.RESTARTING: ("↻", AMBER),
 }
 
-# name, the screen's width from which on it is shown, whether it is a number
 _COLUMNS = (
-    ("task", 0, True),
-    ("pid", 60, True),
-    ("state", 0, False),
-    ("last exit", 0, False),
-    ("restarts", 0, True),
-    ("uptime", 50, True),
-    ("CPU", 70, True),
-    ("memory", 70, True),
-    ("ops/s", 0, True),
+    Column("task", number=True),
+    Column("pid", 3, number=True),
+    Column("state"),
+    Column("last exit"),
+    Column("restarts", 1, number=True),
+    Column("uptime", 2, number=True),
+    Column("CPU", 5, number=True),
+    Column("memory", 4, number=True),
+    Column("ops/s", number=True),
 )
 _OF_THE_LIVING = ("uptime", "CPU", "memory")
-_ROOMY = 84
 
 
 def group_status(snapshot: GroupSnapshot, width: int) -> RenderableType:
@@ -61,20 +50,13 @@ def group_status(snapshot: GroupSnapshot, width: int) -> RenderableType:
 
 def _table(snapshot: GroupSnapshot, width: int) -> Table:
     workers = snapshot.workers
-    pad = 2 if width >= _ROOMY else 1
-    table = Table(box=None, pad_edge=False, header_style=f"bold {GREY}", padding=(0, pad, 0, 0))
-    rows = [_row(worker) for worker in workers[:_MOST_ROWS]]
     absent = set(_OF_THE_LIVING) if snapshot.state.done else set()
     if all(worker.operations is None for worker in workers):
         absent.add("ops/s")
-    columns = [(name, number) for name, least, number in _COLUMNS if width >= least and name not in absent]
-    for name, number in columns:
-        widest = max(cell_len(name), *(row[name].cell_len for row in rows)) if rows else None
-        table.add_column(name, justify="right" if number else "left", no_wrap=True, min_width=widest)
-    for row in rows:
-        table.add_row(*(row[name] for name, _ in columns))
+    columns = [column for column in _COLUMNS if column.name not in absent]
+    table = fitted(columns, [_row(worker) for worker in workers[:_MOST_ROWS]], width)
     if len(workers) > _MOST_ROWS:
-        table.add_row(Text("…"), *[Text("")] * (len(columns) - 1))
+        table.add_row(Text("…"))
     return table
 
 
