@@ -18,6 +18,7 @@ Bundle = dict[str, str]
 
 
 _MESSAGE_COST = 1000
+_WHOLE_CELLS = ("%%spawn", "%%fork")
 
 
 class Cell(Protocol):
@@ -103,18 +104,14 @@ def current_cell(shell: InteractiveShell) -> Cell:
     return KernelCell(kernel, kernel.get_parent("shell"))
 
 
-def flush_prints() -> None:
-    """Sends what the running cell has printed before anything that is published after this call.
-
-    ipykernel gathers prints for a while. Its thread for iopub does what it is asked in order, so that
-    nobody need wait for it, as ``flush()`` does: 0.2 ms for each of the two streams.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        flush, io_thread = getattr(stream, "_flush", None), getattr(stream, "pub_thread", None)
-        if flush is None or io_thread is None or io_thread.thread is None:
+def flush_prints(shell: InteractiveShell) -> None:
+    """Sends what the running cell has printed; ipykernel gathers that for a while."""
+    kernel = getattr(shell, "kernel", None)
+    code = "" if kernel is None else kernel.get_parent("shell").get("content", {}).get("code", "")
+    # A flush waits 0.2 ms for ipykernel's thread, and before a cell's only magic there was no print.
+    if not code.lstrip().startswith(_WHOLE_CELLS):
+        for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        else:
-            io_thread.schedule(flush)
 
 
 def is_batch(shell: InteractiveShell) -> bool:

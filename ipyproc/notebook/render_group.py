@@ -68,11 +68,12 @@ def _row(worker: WorkerSnapshot) -> dict[str, Text]:
         glyph, colour = ("■", AMBER) if stopped else ("✗", RED) if last else ("✓", GREEN)
     else:
         glyph, colour = _MARKS[worker.state]
+    exit_colour = "" if not last else colour if worker.state is WorkerState.EXITED else RED
     return {
         "task": Text(str(worker.task_id), "bold"),
         "pid": Text("" if worker.pid is None else str(worker.pid)),
         "state": Text(f"{glyph} {worker.state.value}", colour),
-        "last exit": Text("" if last is None else describe_status(last), RED if last else ""),
+        "last exit": Text("" if last is None else describe_status(last), exit_colour),
         "restarts": Text(str(worker.restarts), AMBER if worker.restarts else GREY),
         "uptime": Text("" if worker.uptime is None else human_seconds(worker.uptime)),
         "CPU": Text("" if worker.cpu is None else f"{worker.cpu:.0f} %"),

@@ -82,7 +82,7 @@ class Screen:
             self.catch_up([job])
             return
         if event.kind is EventKind.AWAITED:
-            flush_prints()
+            flush_prints(self._shell)
             self._bring(views)
             return
         with self._lock:
@@ -107,7 +107,7 @@ class Screen:
                 return
             shown_in.add(cell.key)
             # What was printed before the job stands before it.
-            flush_prints()
+            flush_prints(self._shell)
             self._homes.setdefault(job, cell.key)
             self._batch = is_batch(self._shell)
             view = view_class(job)(job, cell, self._config, medium=self._medium(), output=output, start=start)

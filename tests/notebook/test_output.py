@@ -56,6 +56,16 @@ def test_output_belongs_to_the_cell_that_started_the_job_after_later_cells_have_
     assert sent.stdout == ""
 
 
+@pytest.mark.parametrize("shown", ["ipyproc.spawn('echo inside')", "%spawn echo inside", "job"])
+def test_what_a_cell_printed_before_a_job_stands_before_it(kernel: Kernel, shown: str) -> None:
+    kernel.run("job = ipyproc.spawn('true', name='earlier')")
+    for _ in range(5):
+        cell = kernel.run(f"import sys\nprint('before')\nprint('before', file=sys.stderr)\n{shown}")
+        kernel.until(lambda cell=cell: cell.displays)
+        order = [message.kind for message in output_of(cell)]
+        assert order[:3] == ["stream", "stream", "display_data"]
+
+
 def test_two_jobs_and_an_ordinary_cell_run_at_once_and_each_has_its_own_lines(kernel: Kernel) -> None:
     lines = "for i in 1 2 3 4 5; do echo {0} $i; sleep 0.02; done"
     one = kernel.run(f"%%spawn -n one\n{lines.format('one')}")
