@@ -164,6 +164,7 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
     glyph, colour = _mark(snapshot)
     state = "ready" if snapshot.ready and snapshot.state is JobState.RUNNING else snapshot.state.value
     last = snapshot.exits[-1].status if snapshot.exits else None
+    exit_colour = "" if not last else colour if snapshot.state.done else RED
     cpu = f"{usage[0]:.0f} %" if usage and usage[0] is not None else ""
     budget = "" if snapshot.max_restarts is None else f"{snapshot.restarts}/{snapshot.max_restarts}"
     seconds = snapshot.elapsed if snapshot.uptime is None else snapshot.uptime
@@ -171,7 +172,7 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
         "name": Text(_shortened(snapshot.name, 24), "bold"),
         "pid": Text(str(snapshot.pid)),
         "state": Text(f"{glyph} {state}", colour),
-        "exit": Text("" if last is None else describe_status(last), "" if last == 0 else RED),
+        "exit": Text("" if last is None else describe_status(last), exit_colour),
         "restarts": Text(budget),
         "uptime": Text(human_seconds(seconds)),
         "CPU": Text(cpu),
