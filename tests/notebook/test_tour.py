@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,13 @@ from tests.support import ROOT, kernel_environment
 TOUR = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 ENDINGS = {
-    "01-spawn": ["✓ ls -la  exit 0", "✓ training: python train.py  exit 0", "✗ failing: ", "exit 3"],
+    "01-spawn": [
+        "✓ ls -la  exit 0",
+        "664579 primes below 10000000",
+        "✓ training: python train.py  exit 0",
+        "✗ failing: ",
+        "exit 3",
+    ],
     "02-await": ["✓ words: cat asyncio/*.py", "exit 0", "■ slow: sleep 60  stopped, SIGINT", "timed out"],
     "03-supervise": ["■ server: python server.py", "1 restart of 3", "crash loop: exited 3 (3 times)"],
     "04-forkbench": ["SIGKILL", "exit 3", "gave up"],
@@ -42,7 +49,10 @@ def test_a_notebook_of_the_tour_runs_from_top_to_bottom(path: Path, tmp_path: Pa
         env=kernel_environment(tmp_path)
     )
     shown = texts(book)
-    assert not [ending for ending in ENDINGS[path.stem] if ending not in shown]
+    expected = list(ENDINGS[path.stem])
+    if shutil.which("cc") is None and path.stem == "01-spawn":
+        expected[1] = "cc: not found"
+    assert not [ending for ending in expected if ending not in shown]
 
 
 @pytest.mark.parametrize("path", TOUR, ids=lambda path: path.stem)
