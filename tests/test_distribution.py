@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import signal
+import socket
 import subprocess
 import sys
 import venv
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -76,3 +79,33 @@ def test_the_binder_steps_give_an_environment_in_which_every_notebook_runs(tmp_p
             HOME=str(tmp_path),
             PYTHONPATH="",
         )
+    assert first_page(checkout, PATH=path, HOME=str(tmp_path)) == "/lab/tree/notebooks/01-spawn.ipynb"
+
+
+def first_page(checkout: Path, **env: str) -> str:
+    """Where the server that Binder starts sends whoever opens it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The command is that of Binder's images.
+    command = ["binder/start", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
+    command += ["--NotebookApp.default_url=/lab/", "--IdentityProvider.token="]
+    server = subprocess.Popen(
+        command, cwd=checkout, env={**os.environ, **env}, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        return wait_until(lambda: _redirect(port), timeout=60, interval=0.2)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def _redirect(port: int) -> str | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().getheader("Location")
+    except OSError:
+        return None
+    finally:
+        connection.close()
