@@ -1,7 +1,14 @@
 """Run processes from a notebook.
 
-``%load_ext ipyproc`` gives a notebook ``%%spawn`` and its companions; `spawn` and `jobs` are the same
-in Python; `ipyproc.process` is the whole of ``tornado.process``.
+``%load_ext ipyproc`` gives a notebook ``%%spawn``, ``%%fork``, ``%forkbench``, and ``%jobs``, ``%wait``,
+``%stop``, ``%restart``, ``%send`` and ``%logs`` for what they start; each has its help, as ``%spawn?``.
+The same in Python::
+
+    job = ipyproc.spawn("make -j4", name="build")  # a Job, at once
+    result = await job                             # a Result; JobFailed when make has failed
+    ipyproc.jobs["build"]                          # the JobTable, of all jobs
+
+`fork` runs code in forked workers. `ipyproc.process` is the whole of ``tornado.process``.
 """
 
 from __future__ import annotations
@@ -62,6 +69,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def __getattr__(name: str) -> object:
+    """Imports what is public when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -71,4 +79,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    """All names, those too that have not been imported yet."""
     return sorted({*globals(), *__all__})

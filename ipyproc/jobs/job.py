@@ -57,6 +57,12 @@ class Job:
         job = ipyproc.spawn("make -j4", name="build")
         result = await job
 
+    Its output is there while it runs, and after its end::
+
+        print(job.tail(5))
+        async for line in job:
+            print(line)
+
     Any number of awaits may be made, from any cell, loop and thread, before and after the end;
     cancelling one leaves the job alone. All methods may be called from any thread. The job leads a
     session of its own, so that signals for the kernel's process group do not reach it; every signal
@@ -100,7 +106,7 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """Where it is in its life."""
+        """Where it is in its life: "running", "stopping", "waiting to restart", "exited" or "gave up"."""
         return self._life.state
 
     @property
@@ -159,6 +165,9 @@ class Job:
         """Has ``listener`` called with every event; returns what ends that.
 
         It is called on the job's loop; for ``WROTE`` and ``AWAITED``, in other threads as well.
+
+        Args:
+            listener: takes an `ipyproc.jobs.model.Event`. An exception of its own is logged.
         """
         self._listeners.append(listener)
 
@@ -171,6 +180,7 @@ class Job:
     # Its end
 
     def __await__(self) -> Generator[object, None, Result]:
+        """Waits for its end, as `wait` does."""
         return self.wait().__await__()
 
     async def wait(self, raise_error: bool = True) -> Result:
@@ -281,6 +291,9 @@ class Job:
     def signal(self, signum: int) -> None:
         """Sends a signal to its process group.
 
+        Args:
+            signum: such as ``signal.SIGHUP``, or its number.
+
         Raises:
             JobStateError: it has ended.
             JobSpecError: there is no such signal (a `ValueError`).
@@ -320,8 +333,12 @@ class Job:
     def send(self, text: str | bytes) -> None:
         """Writes to its standard input; what it does not read yet is kept, and blocks nobody.
 
+        Args:
+            text: written as it is; a line needs its ``\\n``.
+
         Raises:
             JobStateError: it has ended, or its standard input has been closed.
+            JobSpecError: what was given is neither text nor bytes (a `ValueError`).
         """
         run = self._run
         if self.done or not run.takes_input:
@@ -364,15 +381,18 @@ class Job:
         return self._output.tail(n, max_bytes)
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
-        """The bytes of its output from offset ``start`` to ``stop``, both streams as they came."""
+        """The bytes of its output from offset ``start`` to ``stop``, both streams as they came.
+
+        Offsets count all bytes that came, from 0 on; those that went because of ``max_output`` are left out.
+        """
         return self._output.read(start, stop)
 
     def pieces(self, start: int = 0, stop: int | None = None) -> list[Piece]:
-        """The pieces of its output between two offsets, each with its stream and its time."""
+        """The pieces of its output from offset ``start`` to ``stop``, each with its stream and its time."""
         return list(self._output.pieces(start, stop))
 
     def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
-        """The bytes between two offsets, in stretches of one stream each."""
+        """The bytes from offset ``start`` to ``stop``, in stretches of one stream each."""
         return [
             (name, self._output.read(first, last)) for name, first, last in self._output.runs(start, stop)
         ]
@@ -402,6 +422,8 @@ class Job:
     def release(self) -> None:
         """Gives back the output of a job that has ended; nothing of it can be read after this.
 
+        `JobTable.forget` does it, and takes the job out of the table.
+
         Raises:
             JobStateError: it has not ended.
         """
@@ -411,13 +433,18 @@ class Job:
         self._output.close()
 
     def reap(self, seconds: float) -> None:
-        """Waits for the exit of its process without the loop; for the kernel's end."""
+        """Waits for the exit of its process without the loop, so many seconds; for the kernel's end."""
         self._run.reap(seconds)
 
     # What its life tells
 
     def happened(self, kind: EventKind, detail: str = "") -> None:
-        """Takes note of what happened in its life, and tells everybody."""
+        """Takes note of what happened in its life, and tells everybody; called by its life.
+
+        Args:
+            kind: what happened.
+            detail: for people, such as the signal that was sent.
+        """
         if kind is EventKind.WROTE:
             self._tell(kind)
             if self._reads:

@@ -58,7 +58,7 @@ class Outlook(Protocol):
 
 
 class JobTable:
-    """The jobs of this process, by name and by pid.
+    """The jobs of this process, by name and by pid; `ipyproc.jobs` is the one there is.
 
     ::
 
@@ -85,12 +85,15 @@ class JobTable:
     # Looking at it
 
     def __iter__(self) -> Iterator[Job]:
+        """The jobs, in the order in which they were started."""
         return iter(list(self._jobs.values()))
 
     def __len__(self) -> int:
+        """How many jobs there are, those that have ended too."""
         return len(self._jobs)
 
     def __contains__(self, key: object) -> bool:
+        """Whether a job has this name or this pid, or is this one."""
         return key in self._jobs or any(job is key or job.pid == key for job in self)
 
     def __getitem__(self, key: str | int) -> Job:
@@ -130,7 +133,13 @@ class JobTable:
         max_output: int = DEFAULT_MAX_OUTPUT,
         quiet: bool = False,
     ) -> Job:
-        """Starts a job, and returns at once.
+        """Starts a job, and returns at once; what ``%spawn`` is in Python.
+
+        Example::
+
+            job = ipyproc.spawn(["make", "-j4"], name="build", timeout=600)
+            result = await job
+            print(result.stdout)
 
         In a notebook in which the extension is loaded, the cell that calls it shows the job's state
         and its output, live. Called from another thread, the job still lives on the kernel's loop.
@@ -223,7 +232,7 @@ class JobTable:
             NoLoopError: there is none yet.
         """
         if self._io_loop is None:
-            raise NoLoopError("No job has been started yet, so there is no loop for jobs.")
+            raise NoLoopError("No job has been started yet, so there is no loop for jobs; start one first.")
         return self._io_loop
 
     def find_loop(self) -> IOLoop:
@@ -257,15 +266,20 @@ class JobTable:
         self.warden.watch(io_loop)
 
     def add_outlook(self, outlook: Outlook) -> None:
-        """Has ``outlook`` told of every job."""
+        """Has ``outlook`` told of every job that is started from now on, and of what happens to all."""
         self._outlooks.append(outlook)
 
     def remove_outlook(self, outlook: Outlook) -> None:
-        """Ends that."""
+        """Has ``outlook`` told of nothing any more."""
         self._outlooks.remove(outlook)
 
     def tell(self, job: Job, event: Event) -> None:
-        """Hands on what happened to a job."""
+        """Hands on what happened to a job; called by the job.
+
+        Args:
+            job: the one to which it happened.
+            event: what happened.
+        """
         if event.kind in (EventKind.EXITED, EventKind.DONE):
             self._let_go(job.pid)
         for outlook in tuple(self._outlooks):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from ipyproc.workers.bench_code import Statement
 
 __all__ = ["BenchMagics"]
+
+_USAGE = """\
+forkbench [options] [statement]
+  %%%%forkbench [options] [setup]
+  statement"""
 
 
 def _counts(text: str) -> list[int]:
@@ -45,13 +50,14 @@ class BenchMagics(Magics):
         self._screen = screen
 
     @magic_arguments()
+    @kwds(usage=_USAGE)
     @argument(
         "-n",
         "--workers",
-        metavar="N,...",
+        metavar="N",
         type=_counts,
         default=[0],
-        help="Workers; 0, as by default: cores.",
+        help="Workers, such as 4, or 1,2,4 in turn; 0, as by default, for the cores.",
     )
     @argument("-t", "--seconds", metavar="S", type=float, default=2.0, help="How long each number works (2).")
     @argument("--restarts", metavar="K", type=int, default=0, help="Kill so many workers as it runs.")
@@ -66,18 +72,19 @@ class BenchMagics(Magics):
     def forkbench(self, line: str, cell: str | None = None) -> object:
         """Measure forked workers: %timeit for several processes.
 
-        All workers begin together, and each repeats the statement for a time. Shown are operations a
-        second, the time of one operation (p50, p99), processor time and private memory a worker; with
-        several numbers of workers, the speed-up and what limits it. With --restarts, workers are killed
-        meanwhile, and shown is how long it took until a replacement ran. In a cell, what follows the
-        options is the setup, which each worker runs once.
+        All workers begin together, and each repeats the statement for a time. Shown are
+        operations a second, the time of one operation (p50, p99), processor time and
+        private memory a worker; with several numbers of workers, the speed-up and what
+        limits it. With --restarts, workers are killed meanwhile, and shown is how long
+        it took until a replacement ran. In a cell, what follows the options is the
+        setup, which each worker runs once.
 
-        With no statement it measures what forking costs here: the time until the workers run, from a
-        death to a replacement, and private memory.
+        With no statement it measures what forking costs here: the time until the
+        workers run, from a death to a replacement, and private memory.
 
-        The workers are forked by a fresh interpreter, never by the kernel: of the notebook they have
-        what --push sends. Returns a ForkBench at once, a job like any other. Awaiting it gives a
-        BenchResult: a table, .to_dict(), .plot().
+        The workers are forked by a fresh interpreter, never by the kernel: of the
+        notebook they have what --push sends. Returns a ForkBench at once, a job like
+        any other. Awaiting it gives a BenchResult: a table, .to_dict(), .plot().
 
         Examples::
 

@@ -13,6 +13,8 @@ from IPython.core.completer import (
     context_matcher,
 )
 
+from ipyproc.notebook.options import pick
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["completions", "matcher"]
 
-_CALL = re.compile(r"(?:^|[=\s])%{1,2}(\w+)\s+((?:.*\s)?)(\S*)$")
+_CALL = re.compile(r"(?:^|[=\s])%{1,2}(\w+)\s+(.*)$")
+_QUOTES = ('"', "'")
 _VALUES = {"--restart": ("no", "on-failure", "always")}
 _TAKING_JOBS = frozenset({"wait", "stop", "restart", "logs"})
 
@@ -38,9 +41,14 @@ def matcher(
     # IPython's decorator has no types.
     @context_matcher(identifier="ipyproc")  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
     def complete(context: CompletionContext) -> SimpleMatcherResult:
-        found = completions(context.text_until_cursor, magics, (job.name for job in jobs))
+        line, after = context.text_until_cursor, context.line_with_cursor[context.cursor_position :]
+        word = _last_word(line)
+        quote = word[0] if word.startswith(_QUOTES) else ""
+        found = completions(line, magics, [_as_word(job.name, quote) for job in jobs])
+        if quote and after.startswith(quote):
+            # The editor has closed it already.
+            found = [text.removesuffix(quote) for text in found]
         # The token begins later than the word where that has a character such as +, as in g++.
-        word = context.text_until_cursor.split(" ")[-1]
         done = len(word) - len(context.token)
         result: Any = {"completions": [SimpleCompletion(text[done:]) for text in found]}
         return result | {"suppress": bool(found)}  # type: ignore[no-any-return, unused-ignore]
@@ -49,18 +57,50 @@ def matcher(
 
 
 def completions(line: str, magics: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[str]:
-    """What the last word of a line can become; nothing where that is not ours to know."""
+    """What the last word of a line can become; nothing where that is not ours to know.
+
+    Args:
+        line: up to the cursor.
+        magics: those of the shell, by kind and name.
+        names: those of the jobs, as one writes them; what would be several words is left out.
+    """
     call = _CALL.search(line)
     if not call:
         return []
-    magic, before, word = call[1], call[2].split(), call[3]
+    magic, word = call[1], _last_word(call[2])
+    before = _words(call[2].removesuffix(word))
     if magic in _TAKING_JOBS or (magic == "send" and not before):
-        return [name for name in names if name.startswith(word) and " " not in name]
+        possible = ((name, *pick(name)) for name in names if name.startswith(word))
+        return [written for written, name, more in possible if not more and name not in before]
     function = magics["cell" if f"%%{magic}" in line else "line"].get(magic)
     parser = getattr(function, "parser", None)
     if parser is None or not getattr(function, "__module__", "").startswith("ipyproc."):
         return []
     return _options(parser, before, word)
+
+
+def _last_word(line: str) -> str:
+    """The word at the end of a line, with its quote where that is still open."""
+    for quote in _QUOTES:
+        if line.count(quote) % 2:
+            return line[line.rindex(quote) :]
+    return re.split(r"\s", line)[-1]
+
+
+def _words(line: str) -> list[str]:
+    words = []
+    while line.strip():
+        word, line = pick(line)
+        words.append(word)
+    return words
+
+
+def _as_word(name: str, quote: str) -> str:
+    """A job's name as one writes it: in the quotes that were opened, or in such as it needs."""
+    for written in (f"{quote}{name}{quote}", f'"{name}"', f"'{name}'"):
+        if pick(written) == (name, ""):
+            return written
+    return name
 
 
 def _options(parser: Any, before: list[str], word: str) -> list[str]:
@@ -76,4 +116,7 @@ def _options(parser: Any, before: list[str], word: str) -> list[str]:
             return []
     if takes_value:
         return [value for value in _VALUES.get(before[-1], ()) if value.startswith(word)]
+    option, sign, begun = word.partition("=")
+    if sign:
+        return [option + sign + value for value in _VALUES.get(option, ()) if value.startswith(begun)]
     return [name for name in actions if name.startswith(word)] if word.startswith("-") else []

@@ -17,7 +17,9 @@ class IPyProc(Configurable):
         help="Bytes of a job's output that its cell shows; then a live tail of the last lines.",
     ).tag(config=True)
     batch_bytes = Int(
-        50_000_000, min=0, help="The same in a batch run (nbclient, papermill, nbconvert): a file takes more."
+        50_000_000,
+        min=0,
+        help="Bytes of a job's output that its cell shows in a batch run (nbclient, papermill, nbconvert).",
     ).tag(config=True)
     tail_lines = Int(15, min=1, help="Lines of the live tail.").tag(config=True)
     messages_per_second = Float(20.0, min=0.1, help="Messages a second that a job may send to its cell.").tag(
@@ -26,6 +28,6 @@ class IPyProc(Configurable):
     bytes_per_second = Int(
         500_000, min=1000, help="Bytes of output a second that all jobs together may send to the page."
     ).tag(config=True)
-    grace = Float(2.0, min=0.0, help="Seconds that %stop waits after SIGINT, and again after SIGTERM.").tag(
-        config=True
-    )
+    grace = Float(
+        2.0, min=0.0, help="Seconds that %stop and %restart wait after SIGINT, and again after SIGTERM."
+    ).tag(config=True)

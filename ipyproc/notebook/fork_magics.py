@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ipyproc.notebook.screen import Screen
 
 __all__ = ["ForkMagics", "awaited", "name_of_cell", "pushed"]
+
+_USAGE = """\
+%%fork [options]
+  code"""
 
 _BODY_LINE = 2
 
@@ -44,6 +48,7 @@ class ForkMagics(Magics):
         self._screen = screen
 
     @magic_arguments()
+    @kwds(usage=_USAGE)
     @argument("-n", "--workers", metavar="N", type=_count, help="Workers; 0, as by default, for the cores.")
     @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts, over all workers (100).")
     @argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
@@ -56,11 +61,12 @@ class ForkMagics(Magics):
     def fork(self, line: str, cell: str) -> object:
         """Run the cell in forked workers; a worker that fails is replaced.
 
-        The workers are forked by a fresh interpreter, never by the kernel: of the notebook they have
-        what --push sends. In the cell, task_id() is the worker's number, from 0, and measure(n) tells
-        how many operations it has done so far, for the table. What stands above a line
-        fork_processes() runs once, before the fork; all workers inherit what it makes. Without that
-        line, all of the cell runs in each worker. Returns the WorkerGroup, a job like any other.
+        The workers are forked by a fresh interpreter, never by the kernel: of the
+        notebook they have what --push sends. In the cell, task_id() is the worker's
+        number, from 0, and measure(n) tells how many operations it has done so far, for
+        the table. What stands above a line fork_processes() runs once, before the fork;
+        all workers inherit what it makes. Without that line, all of the cell runs in
+        each worker. Returns the WorkerGroup, a job like any other.
 
         Examples::
 
@@ -72,14 +78,14 @@ class ForkMagics(Magics):
                 print(path, model.score(path))
 
             %%fork -n 4 --name web
-            import asyncio, os, tornado.netutil, tornado.web
-            sockets = tornado.netutil.bind_sockets(8888)
+            import asyncio, tornado.httpserver, tornado.netutil, tornado.web
+            sockets = tornado.netutil.bind_sockets(8001, "127.0.0.1")
             fork_processes()
             class Hello(tornado.web.RequestHandler):
                 def get(self):
-                    self.write(f"worker {task_id()}, pid {os.getpid()}")
-            server = tornado.httpserver.HTTPServer(tornado.web.Application([("/", Hello)]))
-            server.add_sockets(sockets)
+                    self.write(f"worker {task_id()}")
+            application = tornado.web.Application([("/", Hello)])
+            tornado.httpserver.HTTPServer(application).add_sockets(sockets)
             await asyncio.Event().wait()
         """
         options, rest = parse(self.fork, line, "%%")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["JobMagics"]
 
+_SPAWN_USAGE = """\
+spawn [options] command
+  %%%%spawn [options] [command]
+  the command's standard input; with no command, a script"""
+
 
 @magics_class
 class JobMagics(Magics):
@@ -39,6 +44,7 @@ class JobMagics(Magics):
         self._settings = config
 
     @magic_arguments()
+    @kwds(usage=_SPAWN_USAGE)
     @argument("-n", "--name", help="The job's name; by default that of its program.")
     @argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
     @argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
@@ -58,7 +64,8 @@ class JobMagics(Magics):
     def spawn(self, line: str, cell: str | None = None) -> object:
         """Start a job; its output comes live into this cell, and the kernel stays free.
 
-        The command goes to the shell. A cell's body is its standard input; with no command, the
+        The command goes to the shell; {name} and $name in it stand for variables of the
+        notebook, as after !. A cell's body is its standard input; with no command, the
         body is a script for the shell. Returns the Job, which any cell can await.
 
         Examples::
@@ -73,11 +80,12 @@ class JobMagics(Magics):
             3
             1
 
-            job = %spawn -q python train.py --epochs 10
+            epochs = 10
+            job = %spawn -q python3 train.py --epochs {epochs}
             await job
 
             %%spawn --name web --ready 127.0.0.1:8000 --restart on-failure
-            python -m http.server 8000
+            python3 -m http.server 8000 --bind 127.0.0.1
         """
         sign = "%" if cell is None else "%%"
         options, command = parse(self.spawn, line, sign)
@@ -97,7 +105,17 @@ class JobMagics(Magics):
 
     @line_magic
     def wait(self, line: str) -> object:
-        """Wait for jobs in the foreground: ``%wait NAME...``; ■ then interrupts them."""
+        """Wait for jobs in the foreground: ``%wait NAME...``; ■ then interrupts them.
+
+        Their output goes on in the cells that started them. One that fails is an error
+        here.
+
+        Examples::
+
+            %wait build
+
+            %wait build docs
+        """
         jobs = self._named(line, "%wait")
         for job in jobs:
             self._screen.show(job, output=False)
@@ -105,7 +123,17 @@ class JobMagics(Magics):
 
     @line_magic
     def stop(self, line: str) -> object:
-        """Stop jobs: ``%stop NAME...``; SIGINT first, SIGTERM and SIGKILL where they are needed."""
+        """Stop jobs: ``%stop NAME...``; by SIGINT, then SIGTERM, then SIGKILL, as needed.
+
+        A job is named by its name or its pid; a name with a space stands in quotes.
+        Between the signals are 2 s (%config IPyProc.grace).
+
+        Examples::
+
+            %stop build
+
+            %stop build "my server"
+        """
         jobs = self._named(line, "%stop")
         grace = self._settings.grace
 
@@ -118,7 +146,14 @@ class JobMagics(Magics):
 
     @line_magic
     def restart(self, line: str) -> object:
-        """Stop jobs and start them anew: ``%restart NAME...``; output goes on in their own cells."""
+        """Stop jobs and start them anew: ``%restart NAME...``; those that have ended too.
+
+        Their output goes on in the cells that started them, after the old.
+
+        Examples::
+
+            %restart build
+        """
         jobs = self._named(line, "%restart")
         grace = self._settings.grace
 
@@ -131,7 +166,15 @@ class JobMagics(Magics):
 
     @line_magic
     def send(self, line: str) -> None:
-        """Write a line to a job's standard input: ``%send NAME text``."""
+        """Write a line to a job's standard input: ``%send NAME text``.
+
+        The text is all that follows the name, quotes too; {name} and $name in it stand
+        for variables of the notebook.
+
+        Examples::
+
+            %send installer /opt/thing
+        """
         name, text = pick(line)
         if not name:
             raise UsageError(f"%send needs a job's name and a text; {self._which()}.")
@@ -140,13 +183,28 @@ class JobMagics(Magics):
 
     @line_magic
     def logs(self, line: str) -> None:
-        """Show a job's output in this cell, from its beginning, and go on live: ``%logs NAME``."""
+        """Show the output of jobs in this cell, and go on live: ``%logs NAME...``.
+
+        It is shown from its beginning, as far as a cell has room; job.output has all.
+
+        Examples::
+
+            %logs build
+        """
         for job in self._named(line, "%logs"):
             self._screen.show(job)
 
     @line_magic
     def jobs(self, line: str) -> None:
-        """Show all jobs in a live table: name, pid, state, exit, restarts, uptime, CPU, memory, output."""
+        """Show all jobs in a live table.
+
+        A row has the name, pid, state, exit, restarts, uptime, CPU, memory, size of the
+        output and its last line. In Python the table is ipyproc.jobs.
+
+        Examples::
+
+            %jobs
+        """
         if line.strip():
             raise UsageError(
                 f"%jobs takes no arguments, {line.strip()!r} was given; for one job see %logs NAME."
@@ -178,7 +236,7 @@ class JobMagics(Magics):
     def _start(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job:
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():
-                raise UsageError(f"%%spawn: {variable!r} is no name for a variable; give one such as 'text'.")
+                raise UsageError(f"The variable name {variable!r} cannot be; give one such as 'text'.")
         chosen = {"restart": options.restart, "max_restarts": options.max_restarts}
         with _sentences(command):
             job = self._jobs.spawn(
@@ -254,6 +312,8 @@ def _environment(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UsageError(f"%%spawn: --env {pair!r} is not of the form NAME=value; write --env MODE=fast.")
+            raise UsageError(
+                f"The option --env {pair!r} is not of the form NAME=value; write --env MODE=fast."
+            )
         environment[key] = value
     return environment

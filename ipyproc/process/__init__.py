@@ -1,7 +1,11 @@
 """The whole of ``tornado.process``, on the IOLoop that you already have.
 
-Porting from ``tornado.process`` is a change of one import line. Source of the interface: the
-documentation of Tornado 4.2 to 4.5; later differences are named where they matter.
+Porting from ``tornado.process`` is a change of one import line::
+
+    from ipyproc.process import Subprocess, fork_processes, task_id
+
+Source of the interface: the documentation of Tornado 4.2 to 4.5; later differences are named where they
+matter.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    """Imports what is public when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -35,4 +40,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    """All names, those too that have not been imported yet."""
     return sorted({*globals(), *__all__})

@@ -145,7 +145,7 @@ class ForkBench(WorkerGroup):
 
     @property
     def state(self) -> JobState:
-        """Where it is in its life."""
+        """Where it is in its life: "running", "stopping" or "exited"."""
         return self._life.state
 
     @property
@@ -174,6 +174,7 @@ class ForkBench(WorkerGroup):
         )
 
     def __await__(self) -> Any:
+        """Waits for its end, as `wait` does."""
         return self.wait().__await__()
 
     async def wait(self, raise_error: bool = True) -> BenchResult:
@@ -197,7 +198,12 @@ class ForkBench(WorkerGroup):
         return self._result_of(await super().stop(grace))
 
     def happened(self, kind: EventKind, detail: str = "") -> None:
-        """Takes note of what happened in its life, and tells everybody."""
+        """Takes note of what happened in its life, and tells everybody; called by its life.
+
+        Args:
+            kind: what happened.
+            detail: for people, such as the signal that was sent.
+        """
         if kind in (EventKind.DONE, EventKind.GAVE_UP):
             self._spare()
         super().happened(kind, detail)

@@ -63,10 +63,12 @@ def fork(
     it runs in each worker::
 
         group = ipyproc.fork('''
-        sockets = tornado.netutil.bind_sockets(8888)
+        words = {str(n): n for n in range(100_000)}
         fork_processes()
-        asyncio.run(serve(sockets))
+        print("worker", task_id(), "has", len(words), "words")
         ''', workers=4)
+        await group
+        print(group.worker_output(2))
 
     Args:
         code: Python, with top-level ``await`` where an event loop is wanted.
@@ -185,6 +187,9 @@ class WorkerGroup(Job):
 
     In `output` each line has its worker's mark (``[2] ``); what the code prints before the fork has
     none. `worker_output` is one worker's, without marks.
+
+    Attributes:
+        helper_pid: the process id of the helper that forks the workers; None until it has told.
     """
 
     def __init__(self, spec: GroupSpec, table: Table) -> None:
@@ -202,12 +207,12 @@ class WorkerGroup(Job):
 
     @property
     def command(self) -> str:
-        """What stands for its command."""
+        """What stands for its command, such as ``%%fork -n 4``."""
         return self._group.shown_command
 
     @property
     def state(self) -> JobState:
-        """Where it is in its life."""
+        """Where it is in its life; "gave up" when its restarts were not enough, else as for any job."""
         state = super().state
         return JobState.GAVE_UP if state.done and self._roster.verdict else state
 
@@ -232,6 +237,10 @@ class WorkerGroup(Job):
     def signal(self, signum: int, task_id: int | None = None) -> None:
         """Sends a signal to every worker, or to one; those that it ends are replaced.
 
+        Args:
+            signum: such as ``signal.SIGHUP``, or its number.
+            task_id: whose; None for every worker.
+
         Raises:
             JobStateError: the group has ended.
             UnknownJobError: there is no such worker.
@@ -241,7 +250,11 @@ class WorkerGroup(Job):
         )
 
     def restart_worker(self, task_id: int, signum: int = SIGTERM) -> None:
-        """Ends a worker by ``signum`` and replaces it, at no charge to the budget.
+        """Ends a worker by a signal and replaces it, at no charge to the budget.
+
+        Args:
+            task_id: whose.
+            signum: the signal, SIGTERM by default.
 
         Raises:
             JobStateError: the group has ended.
@@ -297,7 +310,7 @@ class WorkerGroup(Job):
         """Does nothing: workers have no standard input."""
 
     def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
-        """The bytes between two offsets, in stretches of one stream each, with the marks in colour."""
+        """The bytes from offset ``start`` to ``stop``, in stretches of one stream, the marks in colour."""
         before = self._output.read(start - 1, start) if start else b"\n"
         painted = []
         for name, data in super().runs(start, stop):
@@ -316,7 +329,12 @@ class WorkerGroup(Job):
             self._own.popitem()[1].close()
 
     def happened(self, kind: EventKind, detail: str = "") -> None:
-        """Takes note of what happened in its life, and tells everybody."""
+        """Takes note of what happened in its life, and tells everybody; called by its life.
+
+        Args:
+            kind: what happened.
+            detail: for people, such as the signal that was sent.
+        """
         if kind is EventKind.STARTED:
             self._run.write(self._group.start, close=False)
         elif kind is EventKind.EXITED:
@@ -346,7 +364,7 @@ class WorkerGroup(Job):
         try:
             kind, detail = self._roster.take(message)
         except KeyError:
-            self._take(WireError(f"Unexpected bytes from the helper: {message!r} is not for a kernel."))
+            self._take(WireError(f"Unexpected bytes from the helper: {message!r} is not for a kernel"))
             return
         if kind is EventKind.GAVE_UP:
             self._life.note(detail)
