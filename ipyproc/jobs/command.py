@@ -71,7 +71,7 @@ def explain_start_error(error: OSError, command: str | list[str]) -> str:
     """One sentence for a command that could not be started."""
     program = error.filename if isinstance(error.filename, str) else str(command)
     if error.errno == errno.EACCES and os.path.isdir(program):
-        return f"{program!r} is a directory, not a program; name a program in it."
+        return f"The program {program!r} is a directory; name a program in it."
     sentences = {
         errno.ENOENT: f"The program {program!r} was not found; check its spelling and the PATH.",
         errno.EACCES: f"The program {program!r} may not be executed; make it executable with chmod +x.",
@@ -82,4 +82,7 @@ def explain_start_error(error: OSError, command: str | list[str]) -> str:
         errno.EAGAIN: "The system has no room for one more process; end other jobs first.",
         errno.ENOMEM: "The system has no memory for one more process; end other jobs first.",
     }
-    return sentences.get(error.errno or 0, f"The command could not be started: {error.strerror or error}.")
+    return sentences.get(
+        error.errno or 0,
+        f"The program {program!r} could not be started ({error.strerror or error}); try it in a terminal.",
+    )

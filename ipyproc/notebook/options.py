@@ -69,7 +69,9 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
     except UsageError as error:
         raise UsageError(f"{name}: {error} (see {name}?).") from None
     except ValueError as error:
-        raise UsageError(f"{name}: the options {options.strip()!r} cannot be read: {error}.") from None
+        raise UsageError(
+            f"{name}: the options {options.strip()!r} cannot be read ({error}); close each quote."
+        ) from None
     return found, rest.strip()
 
 

@@ -272,10 +272,11 @@ def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, ob
     named = dict(zip(_POPEN_PARAMETERS[1:], args[1:], strict=False))
     if len(args) > len(_POPEN_PARAMETERS):
         raise TypeError(
-            f"Subprocess takes {len(_POPEN_PARAMETERS)} positional arguments, {len(args)} were given"
+            f"Subprocess takes {len(_POPEN_PARAMETERS)} positional arguments, {len(args)} were given; "
+            "give the others by name."
         )
     if twice := named.keys() & kwargs.keys():
-        raise TypeError(f"Subprocess got several values for the argument {min(twice)!r}")
+        raise TypeError(f"Subprocess got several values for the argument {min(twice)!r}; give one.")
     return {**named, **kwargs}
 
 
@@ -303,5 +304,6 @@ def _running(io_loop: IOLoop) -> Iterator[None]:
 def _need_unix(what: str) -> None:
     if sys.platform == "win32":
         raise NotImplementedError(
-            f"{what} needs Unix pipes and exit statuses; this platform is {sys.platform}."
+            f"{what} needs Unix pipes and exit statuses, which the platform {sys.platform!r} has not; "
+            "use WSL there."
         )

@@ -360,11 +360,15 @@ class Supervisor:
 
     def _raise_for_outcome(self) -> None:
         if self._gave_up:
-            raise RuntimeError(f"Too many child restarts, giving up (max_restarts is {self._max_restarts})")
+            raise RuntimeError(
+                f"Too many child restarts, giving up (max_restarts is {self._max_restarts}); "
+                "the log says how each child ended."
+            )
         if self._stopped_abnormally and self._signals.received:
             name = signal_name(self._signals.received[0])
             raise RuntimeError(
-                f"{name} ended the workers, and {self._stopped_abnormally} of them did not exit normally"
+                f"{name} ended the workers, and {self._stopped_abnormally} of them did not exit normally; "
+                "the log says how each child ended."
             )
 
     def _announce(self, number: int) -> None:

@@ -26,7 +26,7 @@ def plot(result: BenchResult) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingPackageError(
-            "A picture needs matplotlib, which is not installed; get it with: pip install ipyproc[plot]"
+            "A picture needs matplotlib, which is not installed; get it with 'pip install ipyproc[plot]'."
         ) from None
 
     # Not by pyplot, which would keep every figure, and choose a backend for the whole notebook.

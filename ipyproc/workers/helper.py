@@ -259,7 +259,9 @@ def _unpacked(start: Message) -> dict[str, object]:
     try:
         variables: dict[str, object] = pickle.loads(pickled)
     except Exception as error:
-        raise ValueError(f"the pushed variables cannot be read here: {error!r}") from None
+        raise ValueError(
+            f"the pushed variables cannot be read here ({error!r}); make them in the cell."
+        ) from None
     return variables
 
 

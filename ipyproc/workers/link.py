@@ -97,7 +97,7 @@ class Link:
         if message.kind == "output":
             task_id, stream = message.number("task"), message.text("stream")
             if stream not in ("stdout", "stderr"):
-                raise WireError(f"Unexpected bytes from the helper: {message!r} is of no stream.")
+                raise WireError(f"Unexpected bytes from the helper: {message!r} is of no stream")
             name = cast(StreamName, stream)
             self._output_of(task_id).append(name, message.body, at)
             self._wrote |= self._marker.write(task_id, name, message.body, at)

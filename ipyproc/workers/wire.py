@@ -108,7 +108,10 @@ def encode(kind: str, body: bytes = b"", /, **fields: Value) -> bytes:
     text = "\0".join([kind, *(f"{name}={fields[name]}" for name in types)]).encode()
     limit = START_LIMIT if kind == "start" else BODY_LIMIT
     if len(text) > _FIELDS_LIMIT or len(body) > limit:
-        raise _error(f"a message {kind!r} of {len(text)} + {len(body)} bytes is longer than {limit}")
+        raise _error(
+            f"a message {kind!r} of {len(text):,} + {len(body):,} bytes is too long; "
+            f"send at most {_FIELDS_LIMIT:,} + {limit:,}"
+        )
     return _HEAD.pack(_MARK, len(text), len(body)) + text + body
 
 
@@ -185,4 +188,4 @@ def _error(what: str) -> WireError:
     # Not at the top: with `subprocess` it is slow to import, and this is seldom needed.
     from ipyproc.errors import WireError
 
-    return WireError(f"Unexpected bytes between the kernel and its helper: {what}.")
+    return WireError(f"Unexpected bytes between the kernel and its helper: {what}")

@@ -142,7 +142,9 @@ def test_a_restart_has_the_same_task_id_a_new_pid_and_another_random_seed(withou
 @every_way
 def test_too_many_restarts_raise_and_the_workers_still_alive_are_ended_first(without: list[str]) -> None:
     done = run("restarts_used_up", *without)
-    assert done.of("error") == ["Too many child restarts, giving up (max_restarts is 2)"]
+    assert done.of("error") == [
+        "Too many child restarts, giving up (max_restarts is 2); the log says how each child ended."
+    ]
     assert done.of("left") == [[False, True, 0]]
 
 
@@ -220,7 +222,11 @@ def test_where_the_callers_handler_lets_the_parent_go_on_it_raises_if_workers_en
         out, _ = parent.communicate(timeout=10)
         assert facts_in(out.decode()) == [
             ("handler", signal.SIGTERM),
-            ("error", "SIGTERM ended the workers, and 2 of them did not exit normally"),
+            (
+                "error",
+                "SIGTERM ended the workers, and 2 of them did not exit normally; "
+                "the log says how each child ended.",
+            ),
         ]
 
 

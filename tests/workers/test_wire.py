@@ -60,7 +60,7 @@ def test_a_message_that_does_not_exist_or_is_too_large_cannot_be_sent() -> None:
         encode("bogus")
     with pytest.raises(WireError, match="no message 'hello' with the fields pid"):
         encode("hello", pid=1)
-    with pytest.raises(WireError, match="longer than"):
+    with pytest.raises(WireError, match="too long; send at most"):
         encode("output", bytes(BODY_LIMIT + 1), task=0, stream="stdout")
 
 

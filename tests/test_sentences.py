@@ -1,0 +1,329 @@
+"""Every error sentence that a user can meet: `sentences.txt` lists them, and each is provoked here."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipyproc.jobs.table import JobTable
+from ipyproc.process import Subprocess
+from ipyproc.workers.bench import forkbench
+from ipyproc.workers.bench_code import Statement
+from ipyproc.workers.group import WorkerGroup, fork
+from ipyproc.workers.wire import VERSION, encode
+from tests.jobs import conftest as of_jobs
+from tests.notebook import conftest as of_notebook
+from tests.notebook.kernels import Kernel
+from tests.support import run_python, until
+from tests.words import Reader, Words, package
+
+warm_table, table = of_jobs.warm_table, of_jobs.table
+_clients_loop, _shared, kernel = of_notebook._clients_loop, of_notebook._shared, of_notebook.kernel
+
+
+# The listing
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Code, and the sentence that it brings about.
+
+    Attributes:
+        place: where the code is run.
+        code: as a user types it.
+        sentence: with ``<n>``, ``<python>`` and ``<output>`` for what is not always the same.
+        given: the values in the code that the sentence has to name.
+    """
+
+    place: str
+    code: str
+    sentence: str
+    given: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.code.partition("\n")[0]
+
+
+def listed() -> Iterator[Entry]:
+    text = Path(__file__).with_name("sentences.txt").read_text("utf-8")
+    for section in text.split("\n## ")[1:]:
+        place, _, entries = section.partition("\n")
+        entries = re.sub("^(# .*)?\n", "", entries, flags=re.MULTILINE)
+        for entry in re.split("^>>> ", entries, flags=re.MULTILINE)[1:]:
+            code, sentence = re.fullmatch(r"(.*\n(?:\.\.\..*\n)*)((?s:.+))\n", entry).groups()
+            code = re.sub(r"\n\.\.\. ?", "\n", code).removesuffix("\n")
+            given = re.findall("«(.*?)»", code)
+            yield Entry(place, re.sub("[«»]", "", code), sentence, tuple(given))
+
+
+LISTING = list(listed())
+_VARIABLE = {"<n>": r"[\d,]+", "<python>": r"[^\n]+", "<output>": r"(?s:.*)"}
+
+
+def run_in(place: str) -> Any:
+    return pytest.mark.parametrize("entry", [entry for entry in LISTING if entry.place == place], ids=str)
+
+
+def is_as_listed(said: str, entry: Entry) -> bool:
+    parts = re.split("(<n>|<python>|<output>)", entry.sentence)
+    return bool(re.fullmatch("".join(_VARIABLE.get(part) or re.escape(part) for part in parts), said))
+
+
+# Each is provoked
+
+
+class Unreadable:
+    """What can be pickled, and not be read again."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return int, ("odd",)
+
+
+_OUTLIVES_ITS_JOB = """
+import os, time
+leader = os.getpid()
+if os.fork() == 0:
+    os.setpgid(0, 0)
+    if os.fork() == 0:
+        # A zombie in the job's group, whose parent no signal to the group reaches.
+        os.setpgid(0, leader)
+        os._exit(0)
+    print(os.getpid(), flush=True)
+    os.close(1), os.close(2)
+    time.sleep(60)
+time.sleep(60)
+"""
+
+
+def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    def busy() -> Any:
+        return table.spawn(["sleep", "60"], name="busy")
+
+    async def ended() -> Any:
+        job = table.spawn("true", name="ended")
+        await job
+        return job
+
+    async def serving() -> WorkerGroup:
+        group = fork("import time; time.sleep(60)", 1, name="group", table=table)
+        await until(lambda: group.workers[0].uptime)
+        return group
+
+    def helper_that_says(*messages: bytes) -> WorkerGroup:
+        says = f"import os, sys, time; os.write(int(sys.argv[2]), {b''.join(messages)!r}); time.sleep(60)"
+        patch.setattr("ipyproc.workers.group._PROGRAM", says)
+        return fork("pass", 1, table=table)
+
+    def script(text: str) -> None:
+        (folder / "script").write_text(f"#!/bin/sh\n{text}\n")
+        (folder / "script").chmod(0o755)
+
+    modules = {name: __import__(name) for name in ("asyncio", "os", "sys", "threading")}
+    started = {"fork": partial(fork, table=table), "forkbench": partial(forkbench, table=table)}
+    ways = (busy, ended, serving, helper_that_says, script, until, encode)
+    classes = (JobTable, Statement, Subprocess, Unreadable)
+    return {
+        **modules,
+        **started,
+        **{named.__name__: named for named in (*ways, *classes)},
+        "spawn": table.spawn,
+        "jobs": table,
+        "folder": folder,
+        "patch": patch,
+        "HELLO": encode("hello", version=VERSION, pid=1),
+        "OUTLIVES_ITS_JOB": _OUTLIVES_ITS_JOB,
+    }
+
+
+async def said_of(code: str, names: dict[str, Any], table: JobTable) -> str:
+    program = compile(code, "<entry>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    try:
+        waiting = eval(program, names)
+        if inspect.iscoroutine(waiting):
+            await asyncio.wait_for(waiting, 20)
+    except Exception as error:
+        return str(error)
+    finally:
+        for job in table:
+            job.kill()
+            await asyncio.wait_for(job.wait(raise_error=False), 20)
+    raise AssertionError(f"Nothing was said of {code!r}.")
+
+
+@run_in("in a coroutine")
+def test_in_a_coroutine_it_is_said(
+    entry: Entry, table: JobTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = asyncio.run(said_of(entry.code, names_for_entries(table, tmp_path, monkeypatch), table))
+    assert is_as_listed(said, entry), said
+
+
+_FRESH = """
+import asyncio, errno, os, resource, signal, sys, time
+from tornado.ioloop import IOLoop
+from ipyproc.jobs.command import explain_start_error
+from ipyproc.jobs.table import JobTable
+from ipyproc.process import Subprocess, fork_processes
+def no_more_processes():
+    if os.getuid() == 0:  # who may have as many as it likes
+        os.setgid(64321), os.setuid(64321)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+table = JobTable()
+spawn = table.spawn
+try:
+    exec(sys.argv[1])
+except OSError as error:
+    print(explain_start_error(error, 'true'), end='')
+except Exception as error:
+    print(error, end='')
+finally:
+    table.end_all()
+"""
+
+
+@run_in("in a fresh interpreter")
+def test_in_a_fresh_interpreter_it_is_said(entry: Entry) -> None:
+    said = run_python("-c", _FRESH, entry.code).stdout
+    assert is_as_listed(said, entry), said
+
+
+_BEFORE_A_CELL = """
+import contextlib, os, resource, sys, threading
+import ipyproc.workers.bench  # not when there are no more files
+lock = threading.Lock()
+for name, mode in (("plain", 0o644), ("noexec", 0o755)):
+    open(name, "w").close()
+    os.chmod(name, mode)
+if not os.path.islink("loop"):
+    os.symlink("loop", "loop")
+@contextlib.contextmanager
+def no_more_files():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+def fork_with(python):
+    before, sys.executable = sys.executable, python
+    try:
+        get_ipython().run_cell_magic("fork", "-n 1", "pass")
+    finally:
+        sys.executable = before
+job = ipyproc.spawn(["sleep", "60"], name="running", quiet=True)
+result = await ipyproc.spawn("true", name="ended", quiet=True)
+"""
+
+
+@run_in("in a cell")
+def test_in_a_cell_it_is_said_and_nothing_else(entry: Entry, kernel: Kernel) -> None:
+    before = kernel.run(_BEFORE_A_CELL)
+    assert before.status == "ok", before.error
+    cell = kernel.run(entry.code)
+    assert cell.status == "error"
+    said = cell.reply["evalue"]
+    assert is_as_listed(said, entry), said
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", cell.error or cell.stderr).rstrip("\n")
+    whole = f"{cell.reply['ename']}: {said}"
+    # Python shows more of what is no magic's.
+    assert shown.endswith(whole) if entry.code.startswith("await ") else shown == whole
+
+
+# All read well
+
+
+def faults(entry: Entry) -> Iterator[str]:
+    sentence, quotes_output, _ = entry.sentence.partition(":\n")
+    if sentence.startswith("[Errno"):
+        return  # The system's own words.
+    if not re.match(r"[A-Z%]|[a-z]+_[a-z]+\b", sentence):
+        yield "begins neither with a capital letter nor with a magic's or a code's name"
+    if not quotes_output and not sentence.endswith("."):
+        yield "has no full stop"
+    if "\n" in sentence:
+        yield "has several lines"
+    yield from (f"has {bad!r}" for bad in ("ipyproc/", "Traceback", ".)") if bad in sentence)
+    yield from (f"does not say {value}" for value in entry.given if value not in sentence)
+
+
+def test_every_sentence_reads_well() -> None:
+    found = {entry.sentence: list(faults(entry)) for entry in LISTING}
+    assert not {sentence: wrong for sentence, wrong in found.items() if wrong}
+
+
+# None is missing
+
+
+_NOBODY_MEETS = {
+    "module {} has no attribute {}": "Python's own words for a name that is in no module",
+    "warden: {}": "what the warden says to itself",
+    "A message is + or - and the number of a session.": "what the warden says to itself",
+    "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
+    "The session {} is no job's; start the job in a session of its own.": "a job has its own",
+    "{} is {}; give {} or more.": "a job's spec has been looked at by then",
+    "{} cannot happen to a job that is {}; tell each event once, in order.": "a guard of the state machine",
+    "there is no message {} with the fields {}": "a slip in a call of ours",
+    "{} is nothing that a kernel says.": "the kernel is of the helper's version, and says nothing else",
+    "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",
+}
+_HAVE_NO_WORDS = {
+    "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
+    "FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), word)": "the system has them",
+    "PermissionError(errno.EACCES, os.strerror(errno.EACCES), word)": "the system has them",
+    "UsageError(str(error))": "the error has them",
+    "UsageError(explain_start_error(error, self._command))": "explain_start_error has them",
+    "UsageError(explain_start_error(error, 'the helper'))": "explain_start_error has them",
+    "no_python(error, first_line)": "no_python has them",
+    "self._no_python(error)": "no_python has them",
+    "Stopped(signum)": "control flow",
+    "Stopped(signal.SIGINT)": "control flow",
+    "ChildProcessError": "control flow",
+    "KeyError(kind)": "caught where it is raised",
+    "KeyError(number)": "caught by the group",
+}
+
+
+def is_listed(words: Words) -> bool:
+    return any(words.are_in(entry.sentence) for entry in LISTING)
+
+
+def test_every_sentence_of_the_package_is_listed() -> None:
+    said = [words for module in package() for words in module.words]
+    missing = [str(words) for words in said if words.text not in _NOBODY_MEETS and not is_listed(words)]
+    assert not missing, "not in sentences.txt:\n" + "\n".join(missing)
+    assert _NOBODY_MEETS.keys() <= {words.text for words in said}, "nobody says this any more"
+
+
+def test_every_exception_has_its_sentence_where_it_is_raised_or_is_known_to_have_none() -> None:
+    assert {raised for module in package() for raised in module.wordless} == _HAVE_NO_WORDS.keys()
+
+
+def test_a_sentence_that_is_new_is_found() -> None:
+    module = Reader(
+        "new.py",
+        "def f(x):\n"
+        "    how = 'is new' if x else f'is as new as {x}'\n"
+        "    if x > 1: raise JobStateError(f'The {x} {how}; leave it.')\n"
+        "    if x > 2: raise _error('there is a new one')\n"
+        "    if x > 3: raise ValueError(f(x))\n"
+        "    if x > 4: raise TimeoutError\n"
+        "    self.stop(note=f'new {x} was stopped')\n",
+    )
+    texts = [words.text for words in module.words]
+    assert texts == [
+        "The {} is new; leave it.",
+        "The {} is as new as {}; leave it.",
+        "there is a new one",
+        "new {} was stopped",
+    ]
+    assert module.wordless == ["ValueError(f(x))", "TimeoutError"]
+    assert not any(is_listed(words) for words in module.words)
