@@ -168,7 +168,7 @@ def test_in_a_coroutine_it_is_said(
 
 
 _FRESH = """
-import asyncio, errno, os, resource, signal, sys, time
+import asyncio, errno, os, resource, signal, sys, tempfile, time
 from tornado.ioloop import IOLoop
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.table import JobTable

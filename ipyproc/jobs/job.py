@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Generator
-from signal import SIGKILL, valid_signals
+from signal import SIGKILL
 from typing import Protocol, cast
 
 from tornado.ioloop import IOLoop
 
-from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError, ReadyTimeout, signal_name
+from ipyproc.errors import JobFailed, JobStateError, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.jobs.life import LADDER, Life
 from ipyproc.jobs.model import (
     Event,
@@ -23,6 +23,7 @@ from ipyproc.jobs.model import (
     describe_status,
     input_bytes,
     need_seconds,
+    need_signal,
 )
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
@@ -298,10 +299,7 @@ class Job:
             JobStateError: it has ended.
             JobSpecError: there is no such signal (a `ValueError`).
         """
-        if not isinstance(signum, int) or signum not in valid_signals():
-            raise JobSpecError(
-                f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number."
-            )
+        need_signal(signum)
         if self.done or not self._run.signal(signum):
             raise JobStateError(
                 f"Job {self.name!r} has no process now ({self.state.value}), so {signal_name(signum)} "

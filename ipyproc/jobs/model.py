@@ -6,9 +6,11 @@ import enum
 import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from signal import valid_signals
 from typing import TYPE_CHECKING
 
 from ipyproc.errors import JobSpecError, signal_name
@@ -29,8 +31,10 @@ __all__ = [
     "command_of",
     "describe_status",
     "input_bytes",
+    "is_number",
     "need_encodable",
     "need_seconds",
+    "need_signal",
     "parse_ready",
 ]
 
@@ -145,7 +149,7 @@ class JobSpec:
             raise JobSpecError("The command is empty; give a program to run, such as 'ls -la'.")
         for word in (self.command,) if isinstance(self.command, str) else self.command:
             need_encodable("The command", word)
-        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
+        if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
             raise JobSpecError(
                 f"The timeout {self.timeout!r} is not a positive number of seconds; "
                 "give one such as 30, or leave it out for none."
@@ -154,7 +158,7 @@ class JobSpec:
             raise JobSpecError(
                 f"The restart policy {self.restart!r} is unknown; give 'no', 'on-failure' or 'always'."
             )
-        if not isinstance(self.max_restarts, int) or self.max_restarts < 0:
+        if not isinstance(self.max_restarts, int) or not 0 <= self.max_restarts <= sys.maxsize:
             raise JobSpecError(
                 f"max_restarts is {self.max_restarts!r}, which is no number of restarts; give 0 or more."
             )
@@ -170,6 +174,8 @@ class JobSpec:
         if self.cwd is not None and not os.path.isdir(self.cwd):
             why = "is not a directory" if os.path.exists(self.cwd) else "does not exist"
             raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
+        if self.cwd is not None and not os.access(self.cwd, os.X_OK):
+            raise JobSpecError(f"The working directory {self.cwd!r} may not be entered; give another.")
 
     @property
     def shown_command(self) -> str:
@@ -352,12 +358,29 @@ def need_seconds(what: str, value: float | None) -> None:
     Raises:
         JobSpecError: it is not a number of seconds, of 0 or more.
     """
-    if value is not None and not (_is_number(value) and value >= 0):
+    if value is not None and not (is_number(value) and value >= 0):
         raise JobSpecError(f"The {what} {value!r} is not a number of seconds; give one such as 2.5.")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def need_signal(signum: int) -> None:
+    """Sees to it that ``signum`` is the number of a signal.
+
+    Raises:
+        JobSpecError: there is no such signal.
+    """
+    if not isinstance(signum, int) or signum not in valid_signals():
+        raise JobSpecError(f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number.")
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a number with which one can reckon."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _is_sign(ready: object) -> bool:

@@ -158,7 +158,8 @@ class JobMagics(Magics):
         grace = self._settings.grace
 
         async def restart() -> None:
-            await asyncio.gather(*(job.restart(grace) for job in jobs))
+            with _sentences():
+                await asyncio.gather(*(job.restart(grace) for job in jobs))
             for job in jobs:
                 self._screen.show(job, output=False)
 

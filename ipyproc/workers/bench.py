@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Any
 
 from ipyproc.errors import JobSpecError, JobStateError, WireError
 from ipyproc.jobs.job import Table
-from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState, Result, describe_status
+from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState, Result, describe_status, is_number
 from ipyproc.jobs.run import Run, Watcher
 from ipyproc.jobs.table import JobTable, jobs
 from ipyproc.process import cpu_count
@@ -84,13 +84,16 @@ def forkbench(
         JobNameError: a job of that name is running.
         OSError: no more processes may be started, or files opened.
     """
+    if not isinstance(counts, Iterable):
+        raise JobSpecError(f"The numbers of workers are {counts!r}; give several such as [1, 2, 4].")
     numbers = sorted({worker_count(count) for count in counts})
     if not numbers:
         raise JobSpecError("There is no number of workers; give one such as 2, or several such as 1,2,4.")
-    if not 0 < seconds < float("inf"):
-        raise JobSpecError(f"The time is {seconds:g} s; give a number of seconds above 0, such as 2.")
-    if restarts < 0:
-        raise JobSpecError(f"The number of restarts is {restarts}; give 0 or more.")
+    if not is_number(seconds) or not 0 < seconds < float("inf"):
+        given = f"{seconds:g}" if is_number(seconds) else repr(seconds)
+        raise JobSpecError(f"The time is {given} s; give a number of seconds above 0, such as 2.")
+    if not isinstance(restarts, int) or restarts < 0:
+        raise JobSpecError(f"The number of restarts is {restarts!r}; give 0 or more.")
     if statement is None:
         code = _COSTS.format(counts=numbers, deaths=restarts or _DEATHS)
     else:

@@ -78,11 +78,12 @@ class Body:
         return code
 
     def _run(self, code: CodeType) -> int:
+        coroutine = None
         try:
-            coroutine = eval(code, self._module.__dict__)
             if code.co_flags & _COROUTINE:
                 import asyncio
-
+            coroutine = eval(code, self._module.__dict__)
+            if code.co_flags & _COROUTINE:
                 asyncio.run(coroutine)
         except KeyboardInterrupt:
             raise Stopped(signal.SIGINT) from None
@@ -91,6 +92,10 @@ class Body:
         except BaseException as error:
             self._show(error)
             return 1
+        finally:
+            # Of one that a signal kept from running, Python would say that it was never awaited.
+            if coroutine is not None:
+                coroutine.close()
         return 0
 
     def _show(self, error: BaseException) -> None:

@@ -10,9 +10,16 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 from typing import NoReturn, TypeVar
 
-from ipyproc.errors import JobSpecError, JobStateError, UnknownJobError, WireError, signal_name
+from ipyproc.errors import (
+    JobSpecError,
+    JobStateError,
+    UnknownJobError,
+    WireError,
+    WorkerCodeError,
+    signal_name,
+)
 from ipyproc.jobs.job import Job, Table
-from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState
+from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState, need_signal
 from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.run import Run, Watcher
 from ipyproc.jobs.table import JobTable, jobs
@@ -113,12 +120,13 @@ def worker_count(workers: int | None) -> int:
     Raises:
         JobSpecError: it is no number of workers (a `ValueError`).
     """
-    number = workers or cpu_count()
-    if number < 0:
+    if workers is None:
+        return cpu_count()
+    if not isinstance(workers, int) or workers < 0:
         raise JobSpecError(
-            f"The number of workers is {number}; give 1 or more, or 0 for the number of cores."
+            f"The number of workers is {workers!r}; give 1 or more, or 0 for the number of cores."
         )
-    return number
+    return workers or cpu_count()
 
 
 def enter_group(
@@ -146,6 +154,10 @@ def enter_group(
 
     The others, and what is raised, are those of `fork`.
     """
+    if not isinstance(code, str):
+        raise WorkerCodeError(f"The code {code!r} is no text; give the lines that the workers are to run.")
+    if not isinstance(variables, Mapping | None):
+        raise WorkerCodeError(f"The variables {variables!r} are no dict; give one such as {{'size': 10}}.")
     code = code.replace("\r\n", "\n")
     at = fork_line(code, first_line)
     source, path = code.encode(), "\0".join(sys.path).encode()
@@ -243,8 +255,10 @@ class WorkerGroup(Job):
 
         Raises:
             JobStateError: the group has ended.
+            JobSpecError: there is no such signal (a `ValueError`).
             UnknownJobError: there is no such worker.
         """
+        need_signal(signum)
         self._command(
             "signal", f"{signal_name(signum)} cannot be sent to it", task=self._task(task_id), signum=signum
         )
@@ -258,8 +272,10 @@ class WorkerGroup(Job):
 
         Raises:
             JobStateError: the group has ended.
+            JobSpecError: there is no such signal (a `ValueError`).
             UnknownJobError: there is no such worker.
         """
+        need_signal(signum)
         self._command(
             "restart", "no worker of it can be restarted", task=self._task(task_id), signum=int(signum)
         )

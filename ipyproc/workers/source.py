@@ -59,9 +59,9 @@ def no_python(error: SyntaxError | ValueError, first_line: int | None) -> Worker
     """
     if not isinstance(error, SyntaxError):
         return WorkerCodeError(f"The code is no Python ({error}); nothing was forked.")
-    line = (error.text or "").strip()
+    line = f": {error.text.strip()!r}" if error.text else ""
     at = "The line" if first_line is None else f"Line {(error.lineno or 1) + first_line - 1} of the cell"
-    return WorkerCodeError(f"{at} is no Python ({error.msg}): {line!r}; nothing was forked.")
+    return WorkerCodeError(f"{at} is no Python ({error.msg}){line}; nothing was forked.")
 
 
 def pickled(names: Iterable[str], namespace: Mapping[str, object]) -> bytes:
