@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.rounds import in_turn
 from tests.bench.table import OURS, Bar, Row, Verdict, as_markdown
 
 
@@ -28,6 +29,17 @@ def test_a_missed_bar_is_told_from_one_that_the_limit_misses_too(
     ours: list[float], limit: list[float] | None, verdict: Verdict
 ) -> None:
     assert row(ours, [1.0, 1.0, 1.0], limit).verdict is verdict
+
+
+def test_a_peer_that_fails_in_a_later_round_keeps_its_figures_and_we_do_not() -> None:
+    rounds = {"peer": iter([1.0]), OURS: iter([2.0, 2.0])}
+    measured = in_turn({who: values.__next__ for who, values in rounds.items()}, 2)
+    row = measured.row("x", "", "s", Bar(3.0, "peer"))
+    assert row.judged() == [2.0, 2.0] and row.verdict is Verdict.REACHED and "peer" in row.lost
+    failing = in_turn({OURS: iter([2.0]).__next__, "peer": lambda: 1.0}, 2).row(
+        "x", "", "s", Bar(3.0, "peer")
+    )
+    assert failing.verdict is Verdict.FAILED
 
 
 def test_slowness_of_the_machine_excuses_a_time_and_no_ratio() -> None:

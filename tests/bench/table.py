@@ -96,8 +96,10 @@ class Row:
     def verdict(self) -> Verdict:
         """Reached or not, when the rounds agree well enough to say so."""
         values = self.judged()
+        if self.failed:
+            return Verdict.FAILED
         if not values:
-            return Verdict.FAILED if self.failed else Verdict.MISSING
+            return Verdict.MISSING
         low, high = interval(values)
         if self.bar.met_by(low) == self.bar.met_by(high):
             if self.bar.met_by(low):
