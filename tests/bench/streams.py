@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import importlib
 import os
 import subprocess
@@ -17,7 +18,8 @@ SIZE = 1 << 30
 CHUNK = 1 << 16
 COMMAND = ["head", "-c", str(SIZE), "/dev/zero"]
 ROUNDS = 8
-BARE = "readv(2), no loop"
+BARE = "splice(2) to /dev/null, no loop"
+"""Takes pages out of the pipe and copies nothing: no reader is faster."""
 
 
 async def through_stream(process_class: type) -> int:
@@ -40,11 +42,11 @@ async def through_asyncio() -> int:
     return total
 
 
-async def through_readv() -> int:
+async def through_splice() -> int:
     process, total = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, bufsize=0), 0
-    buffer = bytearray(CHUNK)
-    with process.stdout as pipe:
-        while size := os.readv(pipe.fileno(), [buffer]):
+    with process.stdout as pipe, open(os.devnull, "wb") as null:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, CHUNK * 16)
+        while size := os.splice(pipe.fileno(), null.fileno(), CHUNK * 16):
             total += size
     process.wait()
     return total
@@ -56,7 +58,7 @@ def throughput(contender: str) -> float:
     if contender in modules:
         reading = through_stream(importlib.import_module(modules[contender]).Subprocess)
     else:
-        reading = through_readv() if contender == BARE else through_asyncio()
+        reading = through_splice() if contender == BARE else through_asyncio()
     begun = time.perf_counter()
     total = asyncio.run(reading)
     seconds = time.perf_counter() - begun
