@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
 import subprocess
@@ -12,12 +13,14 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
+from tornado.ioloop import IOLoop
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ROOT / "tests" / "programs"
@@ -68,6 +71,41 @@ def run_python(*args: str, timeout: float = 60) -> subprocess.CompletedProcess[s
     )
     assert done.returncode == 0, f"{args} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+@contextmanager
+def loop_in_a_thread() -> Iterator[IOLoop]:
+    """A loop that runs in another thread, and is not the current one here."""
+    loops: list[IOLoop] = []
+    stops: list[asyncio.Event] = []
+    started = threading.Event()
+
+    async def main() -> None:
+        stops.append(asyncio.Event())
+        loops.append(IOLoop.current())
+        started.set()
+        await stops[0].wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield loops[0]
+    finally:
+        loops[0].add_callback(stops[0].set)
+        thread.join(10)
+
+
+def open_fds_below(limit: int) -> list[int]:
+    """The open file descriptors, found with none to spare: to read a directory takes one."""
+    fds = []
+    for fd in range(limit):
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            continue
+        fds.append(fd)
+    return fds
 
 
 def open_fds() -> dict[int, str]:

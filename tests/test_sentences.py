@@ -23,7 +23,7 @@ from ipyproc.workers.wire import VERSION, encode
 from tests.jobs import conftest as of_jobs
 from tests.notebook import conftest as of_notebook
 from tests.notebook.kernels import Kernel
-from tests.support import run_python, until
+from tests.support import PROGRAMS, run_python, until
 from tests.words import Reader, Words, package
 
 warm_table, table = of_jobs.warm_table, of_jobs.table
@@ -88,22 +88,6 @@ class Unreadable:
         return int, ("odd",)
 
 
-_OUTLIVES_ITS_JOB = """
-import os, time
-leader = os.getpid()
-if os.fork() == 0:
-    os.setpgid(0, 0)
-    if os.fork() == 0:
-        # A zombie in the job's group, whose parent no signal to the group reaches.
-        os.setpgid(0, leader)
-        os._exit(0)
-    print(os.getpid(), flush=True)
-    os.close(1), os.close(2)
-    time.sleep(60)
-time.sleep(60)
-"""
-
-
 def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     def busy() -> Any:
         return table.spawn(["sleep", "60"], name="busy")
@@ -140,7 +124,7 @@ def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) 
         "folder": folder,
         "patch": patch,
         "HELLO": encode("hello", version=VERSION, pid=1),
-        "OUTLIVES_ITS_JOB": _OUTLIVES_ITS_JOB,
+        "PROGRAMS": PROGRAMS,
     }
 
 

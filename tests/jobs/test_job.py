@@ -14,8 +14,8 @@ from ipyproc.errors import JobFailed, JobSpecError, JobStateError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.model import EventKind, JobState
 from ipyproc.jobs.table import JobTable
-from tests.jobs.looped import PYTHON, loop_in_a_thread, looped
-from tests.support import open_fds, until
+from tests.jobs.looped import PYTHON, looped
+from tests.support import loop_in_a_thread, open_fds, until
 
 # The command
 

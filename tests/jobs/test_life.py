@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -18,8 +19,8 @@ from tornado.ioloop import IOLoop
 from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError, ReadyTimeout
 from ipyproc.jobs.model import Endpoint, JobState
 from ipyproc.jobs.table import JobTable
-from tests.jobs.looped import PYTHON, lives, loop_in_a_thread, looped
-from tests.support import open_fds, until, wait_until
+from tests.jobs.looped import PYTHON, lives, looped
+from tests.support import PROGRAMS, loop_in_a_thread, open_fds, until, wait_until
 
 IGNORES_INT = "trap '' INT; echo set; while :; do sleep 0.05; done"
 IGNORES_BOTH = "trap '' INT TERM; echo set; while :; do sleep 0.05; done"
@@ -188,22 +189,7 @@ async def test_a_timeout_ends_it_with_a_stop_and_the_result_says_so(table: JobTa
 
 @looped
 async def test_a_stop_returns_though_a_part_of_the_session_outlives_it(table: JobTable) -> None:
-    # A zombie keeps the job's group in being, and its parent lives in a group of its own, where no
-    # signal to the job's group reaches it.
-    program = """
-import os, time
-leader = os.getpid()
-if os.fork() == 0:
-    os.setpgid(0, 0)
-    if os.fork() == 0:
-        os.setpgid(0, leader)
-        os._exit(0)
-    print(os.getpid(), flush=True)
-    os.close(1), os.close(2)
-    time.sleep(60)
-time.sleep(60)
-"""
-    job = table.spawn([*PYTHON, program])
+    job = table.spawn([sys.executable, str(PROGRAMS / "job_outlived.py")])
     await until(lambda: job.output)
     outlives = int(job.output)
     result = await asyncio.wait_for(job.stop(grace=0.05), 30)

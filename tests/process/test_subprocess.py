@@ -25,7 +25,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.process import CalledProcessError, Subprocess
-from tests.support import open_fds, run_program, until, wait_until
+from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_until
 
 T = TypeVar("T")
 
@@ -44,30 +44,6 @@ def exits(status: int) -> Subprocess:
 def gated(status: int) -> Subprocess:
     """A child that exits with ``status`` when its stdin is closed, not before."""
     return Subprocess(["/bin/sh", "-c", f"read x; exit {status}"], stdin=Subprocess.STREAM)
-
-
-@contextmanager
-def loop_in_a_thread() -> Iterator[IOLoop]:
-    """A loop that is not the current one of this thread, and runs."""
-    created: list[IOLoop] = []
-    started = threading.Event()
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        created.append(IOLoop.current())
-        stops.append(stop)
-        started.set()
-        await stop.wait()
-
-    stops: list[asyncio.Event] = []
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    started.wait(10)
-    try:
-        yield created[0]
-    finally:
-        created[0].add_callback(stops[0].set)
-        thread.join(10)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import gc
 import json
 import os
@@ -13,22 +12,11 @@ import sys
 
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.table import JobTable
+from tests.support import open_fds_below
 
 LIMIT = 128
 MOST = 24
 """More than a start needs, with all that a table takes at its first."""
-
-
-def open_fds() -> list[int]:
-    # Not from /proc: reading a directory needs an fd.
-    fds = []
-    for fd in range(LIMIT):
-        try:
-            fcntl.fcntl(fd, fcntl.F_GETFD)
-        except OSError:
-            continue
-        fds.append(fd)
-    return fds
 
 
 def children() -> bool:
@@ -53,7 +41,7 @@ async def start(table: JobTable, free: int) -> dict[str, object]:
     fillers = open_all_that_may_be()
     for fd in fillers[:free]:
         os.close(fd)
-    before = open_fds()
+    before = open_fds_below(LIMIT)
     told: dict[str, object] = {"free": free}
     try:
         job = table.spawn(["cat"], name="cat", stdin="hello")
@@ -65,7 +53,7 @@ async def start(table: JobTable, free: int) -> dict[str, object]:
         told["outcome"] = (await job.wait(raise_error=False)).output
     table.clear()
     gc.collect()
-    told["fds are as before"] = open_fds() == before
+    told["fds are as before"] = open_fds_below(LIMIT) == before
     for fd in fillers[free:]:
         os.close(fd)
     return told

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import gc
 import json
 import os
@@ -12,22 +11,11 @@ import resource
 import sys
 
 from ipyproc.process import Subprocess
+from tests.support import open_fds_below
 
 LIMIT = 64
 MOST = 14
 """More than a start with three streams needs."""
-
-
-def open_fds() -> list[int]:
-    # Not from /proc: reading a directory needs an fd.
-    fds = []
-    for fd in range(LIMIT):
-        try:
-            fcntl.fcntl(fd, fcntl.F_GETFD)
-        except OSError:
-            continue
-        fds.append(fd)
-    return fds
 
 
 def open_all_that_may_be() -> list[int]:
@@ -44,7 +32,7 @@ async def start(free: int) -> dict[str, object]:
     fillers = open_all_that_may_be()
     for fd in fillers[:free]:
         os.close(fd)
-    before = open_fds()
+    before = open_fds_below(LIMIT)
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), Subprocess.STREAM)
     try:
         process = Subprocess(["cat"], **streams)
@@ -57,7 +45,7 @@ async def start(free: int) -> dict[str, object]:
         await process.stderr.read_until_close()
         assert await process.wait_for_exit() == 0
     gc.collect()
-    same = open_fds() == before
+    same = open_fds_below(LIMIT) == before
     for fd in fillers[free:]:
         os.close(fd)
     return {"free": free, "outcome": outcome, "fds are as before": same}
