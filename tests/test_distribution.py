@@ -11,6 +11,7 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -104,7 +105,7 @@ def _redirect(port: int) -> str | None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/")
-        return connection.getresponse().getheader("Location")
+        return urlsplit(connection.getresponse().getheader("Location")).path
     except OSError:
         return None
     finally:
