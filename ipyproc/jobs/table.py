@@ -349,7 +349,8 @@ class JobTable:
             taken = self._jobs.get(name)
             if taken is not None and not taken.done:
                 raise JobNameError(
-                    f"A job named {name!r} is running already (pid {taken.pid}); stop it, or give another."
+                    f"A job named {name!r} is running already (pid {taken.pid}); "
+                    "stop it, see it by %logs, or give the new one another name."
                 )
             return name
         base = _program(command)

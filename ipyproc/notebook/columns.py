@@ -22,7 +22,8 @@ class Column:
 
     Attributes:
         name: its heading.
-        rank: 0 stays; of the others the highest goes first, and before it those that are empty.
+        rank: 0 stays; of the others the highest goes first. Those that are empty go before, and before
+            anything is shortened.
         number: whether it is aligned to the right.
         least: to how many characters its cells may be shortened; None for not at all: a figure that is
             cut short says nothing.
@@ -64,6 +65,10 @@ def _choose(
 ) -> tuple[list[Column], int]:
     """The columns for which there is room, and how far apart they stand."""
     chosen = list(columns)
+    empty = [column for column in columns if column.rank and not any(row[column.name].plain for row in rows)]
+    empty.sort(key=lambda column: column.rank)
+    while empty and sum(widest[column.name] + _GAPS[0] for column in chosen) > width:
+        chosen.remove(empty.pop())
     while True:
         for gap in _GAPS:
             if _least_width(chosen, widest, gap) <= width:
@@ -71,8 +76,7 @@ def _choose(
         droppable = [column for column in chosen if column.rank]
         if not droppable:
             return chosen, _GAPS[-1]
-        empty = {column.name: not any(row[column.name].plain for row in rows) for column in droppable}
-        chosen.remove(max(droppable, key=lambda column: (empty[column.name], column.rank)))
+        chosen.remove(max(droppable, key=lambda column: column.rank))
 
 
 def _least_width(columns: Sequence[Column], widest: Mapping[str, int], gap: int) -> int:

@@ -89,6 +89,9 @@ class JobMagics(Magics):
         """
         sign = "%" if cell is None else "%%"
         options, command = parse(self.spawn, line, sign)
+        if command.startswith("#"):
+            # To the shell it is a comment, which succeeds, and the body would be nobody's input.
+            command = ""
         body = (cell or "") if (cell or "").strip() else None
         if not command and body is None:
             raise UsageError(
@@ -230,7 +233,8 @@ class JobMagics(Magics):
     def has_command(self, line: str) -> bool:
         """Whether the line of a ``%%spawn`` has a command, or something that has to be refused."""
         try:
-            return bool(parse(self.spawn, line)[1])
+            command = parse(self.spawn, line)[1]
+            return bool(command) and not command.startswith("#")
         except UsageError:
             return True
 

@@ -31,7 +31,8 @@ _GLYPHS = {
 }
 
 _PRE = (
-    '<pre style="margin:0;padding:2px 6px;white-space:{wrap};overflow-x:auto;background:transparent;'
+    '<pre style="margin:0;padding:2px 6px;white-space:{wrap};word-break:normal;overflow-wrap:anywhere;'
+    "overflow-x:auto;background:transparent;"
     "line-height:normal;font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);"
     'font-size:var(--jp-code-font-size,13px)">{code}</pre>'
 )
@@ -62,10 +63,12 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     return line
 
 
-def tail_block(tail: str, hidden: int, name: str) -> RenderableType:
-    """The end of an output of which the cell shows no more, and how to get all of it."""
+def tail_block(tail: str, hidden: int, name: str, dropped: int) -> RenderableType:
+    """The end of an output of which the cell shows no more, and how to get what is kept of it."""
     text = Text()
-    text.append(f"… {human_bytes(hidden)} not shown; ipyproc.jobs[{name!r}].output has all of it …\n", GREY)
+    kept = f"all but the oldest {human_bytes(dropped)}" if dropped else "all of it"
+    where = f"ipyproc.jobs[{name!r}].output has {kept} (import ipyproc)"
+    text.append(f"… {human_bytes(hidden)} not shown; {where} …\n", GREY)
     text.append_text(Text.from_ansi(tail.rstrip("\n")))
     return text
 

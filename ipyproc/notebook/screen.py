@@ -31,7 +31,7 @@ log = logging.getLogger("ipyproc")
 
 _TICK_SECONDS = 0.5
 _FEW = 8
-_PAGE_WIDTH = 112
+_PAGE_WIDTH = 96
 
 
 class Screen:

@@ -255,7 +255,9 @@ class CellView:
 
         tail = self.job.tail(self.config.tail_lines, _TAIL_BYTES)
         hidden = self.job.size - self._position
-        return render.bundle(render.tail_block(tail, hidden, self.job.name), _WIDTH)
+        return render.bundle(
+            render.tail_block(tail, hidden, self.job.name, self.job.snapshot().dropped), _WIDTH
+        )
 
     def _send(self, runs: list[tuple[StreamName, bytes]]) -> None:
         if len(runs) > _MOST_RUNS:

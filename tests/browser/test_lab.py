@@ -27,7 +27,7 @@ def test_the_first_tour_notebook_shows_each_output_live_in_its_own_cell(page: La
     assert "a warning, on standard error" in shown
     assert "4\n30\n100" in page.wait_for(cells["%%spawn sort -n"], "100")
     assert "line: 3\nline: 2\nline: 1" in page.wait_for(
-        cells["job = %spawn -q --name countdown for i in 3 2 1; do echo $i; sleep 0.2; done"], "line: 1"
+        cells["job = %spawn -q --name countdown for i in 3 2 1; do echo $$i; sleep 0.2; done"], "line: 1"
     )
     failing = page.wait_for(cells["%%spawn --name failing --no-raise-error"], "exit 3")
     assert failing.endswith("cannot open the data\n")

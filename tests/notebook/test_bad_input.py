@@ -62,7 +62,10 @@ def sentence_of(cell: Cell) -> str:
         ("%send nosuch hello", ["no job 'nosuch'", "the jobs are: running"]),
         ("%send", ["needs a job's name and a text", "running"]),
         ("%jobs nosuch", ["takes no arguments", "%logs"]),
-        ("%%spawn --name running ls", ["named 'running' is running already", "stop it, or give another"]),
+        (
+            "%%spawn --name running ls",
+            ["named 'running' is running already", "see it by %logs"],
+        ),
     ],
 )
 def test_one_sentence_for(kernel: Kernel, code: str, said: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The README's recipes work as they stand."""
+"""The README's first cells and recipes work as they stand."""
 
 from __future__ import annotations
 
@@ -12,20 +12,33 @@ from nbclient import NotebookClient
 from tests.support import ROOT, kernel_environment
 
 
-def recipes() -> list[str]:
+def cells_of(heading: str) -> list[str]:
     text = (ROOT / "README.md").read_text()
-    section = text.split("\n## Recipes\n")[1].split("\n## ")[0]
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
+def shown_by(cells: list[str], folder: Path) -> dict[str, str]:
+    """What each cell shows, run one after another in one kernel."""
+    whole = ["%load_ext ipyproc", *cells, "import ipyproc\nipyproc.jobs.end_all()"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in whole])
+    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(folder)}}).execute(
+        env=kernel_environment(folder)
+    )
+    return {cell.source: str(cell.outputs) for cell in book.cells}
+
+
+def test_the_first_cells_pasted_as_they_stand_work(tmp_path: Path) -> None:
+    listing, build, line, stop = list(shown_by(cells_of("First cells"), tmp_path).values())[1:-1]
+    assert "total" in listing and "exit 0" in listing
+    assert "compiling" in build and "done" in build and "exit 0" in build
+    assert "0 " in line and "sort /etc/passwd" in line
+    assert "build" in stop
 
 
 @pytest.mark.timeout(180)
 def test_each_recipe_pasted_as_it_stands_works(tmp_path: Path) -> None:
-    cells = ["%load_ext ipyproc", *recipes(), "ipyproc.jobs.end_all()"]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute(
-        env=kernel_environment(tmp_path)
-    )
-    shown = {cell.source: str(cell.outputs) for cell in book.cells}
+    shown = shown_by(cells_of("Recipes"), tmp_path)
 
     def of(beginning: str) -> str:
         return next(text for source, text in shown.items() if source.startswith(beginning))

@@ -260,3 +260,8 @@ def test_a_job_that_was_started_again_between_cells_can_be_interrupted(kernel: K
     kernel.until(lambda: "1 restart of" in cell.shown and "running" in cell.shown)
     kernel.run("result = await ipyproc.jobs['again'].stop(20)")
     assert kernel.ask("result.ended_by") == "SIGINT"
+
+
+def test_a_comment_in_place_of_the_command_leaves_the_body_a_script(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -w -n commented  # no command here\necho from the script")
+    assert cell.stdout == "from the script\n"
