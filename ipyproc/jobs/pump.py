@@ -176,7 +176,7 @@ class Pipes:
         self._pumps: dict[int, weakref.ref[Pump]] = {}
         self._new: deque[weakref.ref[Pump]] = deque(maxlen=_MOST_NEW)
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @cached_property
     def _epoll(self) -> select.epoll | None:
