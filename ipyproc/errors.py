@@ -14,6 +14,7 @@ __all__ = [
     "JobNameError",
     "JobSpecError",
     "JobStateError",
+    "JoinTimeout",
     "MissingPackageError",
     "NoLoopError",
     "NotReadyError",
@@ -47,6 +48,10 @@ class UnknownJobError(IpyprocError, KeyError):
 
 class JobStateError(IpyprocError, RuntimeError):
     """The job's state does not allow what was asked, such as writing to one that has ended."""
+
+
+class JoinTimeout(IpyprocError, TimeoutError):
+    """The job had not ended in time."""
 
 
 class MissingPackageError(IpyprocError, ImportError):

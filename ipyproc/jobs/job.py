@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator
-from signal import SIGKILL
 from typing import Protocol, cast
 
-from tornado.ioloop import IOLoop
-
-from ipyproc.errors import JobFailed, JobStateError, NotReadyError, ReadyTimeout, signal_name
-from ipyproc.jobs.life import LADDER, Life
+from ipyproc.errors import JobFailed, JobStateError, JoinTimeout, NotReadyError, ReadyTimeout, signal_name
+from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.life import LADDER, Life, stop_ladder
 from ipyproc.jobs.model import (
     Event,
     EventKind,
@@ -29,7 +28,6 @@ from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
 from ipyproc.jobs.waiters import Waiters
-from ipyproc.process.watch import asyncio_loop, on_loop
 
 __all__ = ["Job", "Table"]
 
@@ -42,8 +40,15 @@ _DETAIL_BYTES = 8192
 class Table(Home, Protocol):
     """What a job needs of the table in which it stands."""
 
-    def find_loop(self) -> IOLoop:
-        """The loop on which jobs that are started now live, where the one before may be closed."""
+    def find_driver(self) -> Driver:
+        """The driver of the loop on which jobs that are started now live."""
+
+    def claim(self, job: Job) -> None:
+        """See to it that a job that is started anew stands in the table under its name.
+
+        Raises:
+            JobNameError: another job has the name by now.
+        """
 
     def tell(self, job: Job, event: Event) -> None:
         """Hands on what happened to a job; in any thread for ``WROTE`` and ``AWAITED``."""
@@ -66,17 +71,19 @@ class Job:
 
     Any number of awaits may be made, from any cell, loop and thread, before and after the end;
     cancelling one leaves the job alone. All methods may be called from any thread. The job leads a
-    session of its own, so that signals for the kernel's process group do not reach it; every signal
-    of ours goes to the whole process group of the job.
+    session of its own, so that signals for the kernel's process group do not reach it. A stop, a
+    timeout, `kill` and the kernel's end reach every process of that session; `signal` the program.
     """
 
     def __init__(self, spec: JobSpec, table: Table) -> None:
         self._spec = spec
         self._table = table
+        self._lock = threading.RLock()
+        self._driver = table.find_driver()
         self._output = Output(spec.max_output)
         self._changes = Waiters()
         self._reads = Waiters()
-        self._readiness = Readiness(spec.ready, self._output, self._became_ready)
+        self._readiness = Readiness(spec.ready, self._output, table.census, self._became_ready)
         self._listeners: list[Callable[[Event], None]] = []
         self._again = False
         self._look_queued = False
@@ -134,6 +141,16 @@ class Job:
             ending = f"gave up, {ending}"
         return f"<Job {self.name!r} {ending}>"
 
+    @property
+    def left(self) -> int:
+        """How many processes it has left running, once it has ended; `stop` ends them."""
+        return self._life.left
+
+    @property
+    def lingers(self) -> bool:
+        """Whether there may be more of it though it has ended: what it left running, and its output."""
+        return self.done and self._life.lingers
+
     def snapshot(self) -> Snapshot:
         """An immutable picture of this moment, for a view."""
         life, run, output = self._life, self._run, self._output
@@ -148,7 +165,7 @@ class Job:
             state=life.state,
             pid=run.pid,
             elapsed=life.elapsed,
-            uptime=None if run.status is not None else time.time() - run.started,
+            uptime=None if run.status is not None else time.monotonic() - run.began,
             returncode=life.exits[-1].status if life.ending else run.status,
             exits=life.exits,
             restarts=life.restarts,
@@ -160,6 +177,7 @@ class Job:
             last_line=output.last_line(),
             notes=notes,
             ended_by=life.ending.ended_by if life.ending else None,
+            left_running=life.left,
         )
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -196,12 +214,7 @@ class Job:
         __tracebackhide__ = True
         self._tell(EventKind.AWAITED)
         await self._until(lambda: self._result is not None)
-        result = cast(Result, self._result)
-        if raise_error and result.returncode != 0:
-            notes = "; ".join(result.notes)
-            shown = self._spec.shown_command
-            raise JobFailed(result.returncode, self.command, self._detail(), notes, shown)
-        return result
+        return self._checked(cast(Result, self._result), raise_error)
 
     async def ready(self, timeout: float | None = None) -> Job:
         """Waits until it is ready, as its ``ready=`` says; at once when it has none.
@@ -233,11 +246,34 @@ class Job:
             )
         return self
 
-    async def stop(self, grace: float = 2.0) -> Result:
-        """Ends it: SIGINT, after ``grace`` seconds SIGTERM, after as many again SIGKILL.
+    def join(self, timeout: float | None = None, raise_error: bool = True) -> Result:
+        """Block until its end, in code that cannot await; what `wait` is in a coroutine.
 
-        It is not restarted. Its whole process group is gone when this returns, and
-        ``result.ended_by`` says which signal was needed. Never raises for the exit status.
+        Where the loop is held by this very call, the call drives the job: its output is read, its timers
+        fire, it is restarted. An interrupt (KeyboardInterrupt) leaves the job running.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes.
+            raise_error: whether an exit status other than 0 is an error.
+
+        Raises:
+            JobFailed: the exit status is not 0; with the last lines of its stderr.
+            JoinTimeout: it has not ended in time (a `TimeoutError`); the job goes on.
+        """
+        __tracebackhide__ = True
+        need_seconds("timeout", timeout)
+        self._tell(EventKind.AWAITED)
+        if not self._driver.block_until(lambda: self._result is not None, timeout):
+            late = "" if timeout is None else f" within {timeout:g} s"
+            raise JoinTimeout(f"Job {self.name!r} has not ended{late}; it goes on running.")
+        return self._checked(cast(Result, self._result), raise_error)
+
+    async def stop(self, grace: float = 2.0) -> Result:
+        """End it: its stop signal (SIGINT), after ``grace`` seconds SIGTERM, after as many again SIGKILL.
+
+        It is not restarted. Its whole session is empty when this returns, and ``result.ended_by`` says
+        which signal ended it. What an ended job has left running is ended likewise. Never raises for the
+        exit status.
 
         Args:
             grace: seconds between the signals.
@@ -247,16 +283,20 @@ class Job:
         lives = self._lives
 
         def begin() -> None:
-            self._again = False
-            self._life.stop(grace)
+            with self._lock:
+                self._again = False
+                self._life.stop(grace, ladder=stop_ladder(self._spec.stop_signal))
 
-        on_loop(self._life.io_loop, begin)
         # Somebody else may start it anew before this one comes round.
-        await self._until(lambda: self._result is not None or self._lives > lives)
+        def ended() -> bool:
+            return self._lives > lives or (self._result is not None and not self.left)
+
+        self._driver.soon(begin)
+        await self._until(ended)
         return cast(Result, self._result or self._last_result)
 
     async def restart(self, grace: float = 2.0) -> Job:
-        """Stops it, as `stop` does, and starts it anew; when it has ended, just that.
+        """Stop it, as `stop` does, and start it anew; when it has ended, just that.
 
         Its output goes on after the old. Returns when the new process runs.
 
@@ -265,21 +305,26 @@ class Job:
 
         Raises:
             OSError: it cannot be started again.
+            JobNameError: it has ended, and another job has its name by now.
             JobStateError: it was stopped, by somebody else, before it was started again.
         """
         need_seconds("grace", grace)
         lives = self._lives
+        if self.done:
+            self._table.claim(self)
+            if self._driver.closed:
+                self._driver = self._table.find_driver()
 
         def begin() -> None:
-            if self.done and self._again:
-                self._live_again()
-            elif not self.done:
-                self._life.stop(grace)
+            with self._lock:
+                if not self.done or self.left:
+                    self._life.stop(grace, ladder=stop_ladder(self._spec.stop_signal))
+                elif self._again:
+                    self._live_again()
 
-        io_loop = self._table.find_loop() if self.done else self._life.io_loop
         # At once: whoever wants to end it from now on takes it back.
         self._again = True
-        on_loop(io_loop, begin)
+        self._driver.soon(begin)
         await self._until(lambda: self._lives > lives or not self._again)
         if self._lives == lives:
             raise JobStateError(
@@ -290,7 +335,11 @@ class Job:
         return self
 
     def signal(self, signum: int) -> None:
-        """Sends a signal to its process group.
+        """Send a signal to its program.
+
+        Where a shell runs a script, that is the shell's process group, without the shell itself when the
+        signal would only end the script around the program. For every process of the job there are
+        `stop` and `kill`.
 
         Args:
             signum: such as ``signal.SIGHUP``, or its number.
@@ -307,24 +356,26 @@ class Job:
             )
 
     def kill(self) -> None:
-        """Ends it at once with SIGKILL; it is not restarted. Harmless when it has ended."""
+        """End every process of it at once with SIGKILL; it is not restarted. Harmless when it has ended."""
 
         def begin() -> None:
-            self._again = False
-            self._life.stop(0.0, ladder=LADDER[-1:])
+            with self._lock:
+                self._again = False
+                self._life.stop(0.0, ladder=LADDER[-1:])
 
         if not self.done:
-            self._run.signal(SIGKILL)
-            on_loop(self._life.io_loop, begin)
+            self._run.kill_now()
+        if not self.done or self.left:
+            self._driver.soon(begin)
 
     def interrupt(self, times: int) -> None:
-        """What an interrupt does to a job in the foreground: SIGINT, then SIGTERM, then SIGKILL.
+        """Do to it what an interrupt does in the foreground: SIGINT, then SIGTERM, then SIGKILL.
 
         Args:
             times: which interrupt this is, from 1.
         """
         signum = LADDER[min(times, len(LADDER)) - 1]
-        on_loop(self._life.io_loop, lambda: self._life.stop(None, ladder=(signum,)))
+        self._driver.soon(lambda: self._life.stop(None, ladder=(signum,)))
 
     # Its input
 
@@ -342,15 +393,14 @@ class Job:
         if self.done or not run.takes_input:
             what = "has ended" if self.done else "has its standard input closed"
             raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
-        data = input_bytes(text)
-        on_loop(self._life.io_loop, lambda: run.write(data, close=False))
+        run.write(input_bytes(text), close=False)
 
     def close_stdin(self) -> None:
         """Closes its standard input, after what was sent has been written. Harmless when closed."""
         run = self._run
         if run.takes_input:
             run.end_input()
-            on_loop(self._life.io_loop, lambda: run.write(b"", close=True))
+            run.write(b"", close=True)
 
     # Its output
 
@@ -427,12 +477,32 @@ class Job:
         """
         if not self.done:
             raise JobStateError(f"Job {self.name!r} is {self.state.value}; stop it before it is released.")
+        if self.left:
+            raise JobStateError(
+                f"Job {self.name!r} has left {self.left} running; stop it before it is released."
+            )
         self._tell(EventKind.RELEASED)
+        with self._lock:
+            self._run.cut()
         self._output.close()
 
     def reap(self, seconds: float) -> None:
         """Waits for the exit of its process without the loop, so many seconds; for the kernel's end."""
         self._run.reap(seconds)
+
+    @property
+    def sessions(self) -> list[int]:
+        """The sessions in which a process of it runs, as far as is known."""
+        run = self._life.run
+        if run is None or run.session.is_empty:
+            return []
+        return [run.pid] if run.status is None or run.session.members is None or run.session.left else []
+
+    def lose(self) -> None:
+        """Lets go of its pipes in a fork of the process, whose they are not."""
+        self._lock = threading.RLock()
+        if (run := self._life.run) is not None:
+            run.lose()
 
     # What its life tells
 
@@ -450,10 +520,10 @@ class Job:
             if self._readiness.wants_output and not self._look_queued:
                 # Of many reads while the loop is held, one look is enough.
                 self._look_queued = True
-                on_loop(self._life.io_loop, self._look)
+                self._driver.call(self._look)
             return
         if kind is EventKind.STARTED:
-            self._readiness.begin(self._life.io_loop, self._run.offset)
+            self._readiness.begin(self._driver, self._run.pid, self._run.offset)
         elif kind is EventKind.EXITED:
             self._readiness.end()
         elif kind in (EventKind.DONE, EventKind.GAVE_UP):
@@ -461,16 +531,18 @@ class Job:
         self._tell(kind, detail)
         if kind is EventKind.GAVE_UP:
             self._tell(EventKind.DONE)
-        if self.done and self._again and not asyncio_loop(self._life.io_loop).is_closed():
-            self._live_again()
+        if self.done and self._again and not self._driver.closed:
+            if not self.left:
+                self._live_again()
         elif self.done:
             self._again = False
         self._reads.wake()
         self._changes.wake()
 
     def _look(self) -> None:
-        self._look_queued = False
-        self._readiness.look()
+        with self._lock:
+            self._look_queued = False
+            self._readiness.look()
 
     @property
     def _run(self) -> Run:
@@ -482,7 +554,7 @@ class Job:
 
     def _new_life(self) -> Life:
         self._lives += 1
-        return Life(self._spec, self._table, self, self._new_run)
+        return Life(self._spec, self._driver, self._lock, self, self._new_run)
 
     def _new_run(self, watcher: Watcher) -> Run:
         return Run(self._spec, self._table, self._output, watcher)
@@ -523,6 +595,14 @@ class Job:
                 await future
             finally:
                 self._changes.forget(future)
+
+    def _checked(self, result: Result, raise_error: bool) -> Result:
+        __tracebackhide__ = True
+        if raise_error and result.returncode != 0:
+            notes = "; ".join(result.notes)
+            shown = self._spec.shown_command
+            raise JobFailed(result.returncode, self.command, self._detail(), notes, shown)
+        return result
 
     def _detail(self) -> str:
         text = self._output.stderr_tail(_DETAIL_LINES)

@@ -1,6 +1,6 @@
 """The life of a job, from its start to its end: processes, restarts, stops and timeouts.
 
-What is decided about restarts is decided in `ipyproc.jobs.restart`; this carries it out, on the loop.
+What is decided about restarts is decided in `ipyproc.jobs.restart`; this carries it out.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from signal import SIGCONT, SIGINT, SIGKILL, SIGTERM, Signals
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import Protocol, cast
 
 from tornado.ioloop import IOLoop
 
 from ipyproc.jobs import restart
+from ipyproc.jobs.driver import Driver, Timer
 from ipyproc.jobs.model import EventKind, Exit, JobSpec, JobState, describe_status
-from ipyproc.jobs.run import Home, Run, Watcher
+from ipyproc.jobs.run import Run, Watcher
 from ipyproc.process.watch import asyncio_loop, on_loop
 
-__all__ = ["LADDER", "Ending", "Life", "Listener"]
+__all__ = ["LADDER", "Ending", "Life", "Listener", "stop_ladder"]
 
 log = logging.getLogger("ipyproc")
 
@@ -32,13 +34,20 @@ LADDER = (SIGINT, SIGTERM, SIGKILL)
 """The signals of a stop, each after the grace of the one before."""
 
 _HELD_OPEN_SECONDS = 1.0
-_GROUP_POLL_SECONDS = 0.02
-_TIMEOUT_GRACE = 2.0
+_GRACE = 2.0
 _KEPT_EXITS = 10
 _KILL_SECONDS = 2.0
 _CANNOT_RUN = 127
 _NOT_EXECUTABLE = 126
 _NEVER = 1e9
+_ESCAPED = (
+    "a process that it started has left its session (setsid) and holds its output open; it is on its own"
+)
+
+
+def stop_ladder(first: int) -> tuple[Signals, ...]:
+    """Return the signals of a stop that begins with ``first``."""
+    return (Signals(first), *(signum for signum in LADDER[1:] if signum != first))
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Ending:
     Attributes:
         status: the exit status of the last process, negative for a signal.
         elapsed: seconds from the start to the end.
-        ended_by: the signal of ours that was needed to stop it; None when it ended by itself.
+        ended_by: the signal of ours that ended it; None when it ended by itself.
         timed_out: whether its timeout stopped it.
         notes: what else there is to say.
     """
@@ -64,7 +73,7 @@ class Listener(Protocol):
     """Who is told of what happens."""
 
     def happened(self, kind: EventKind, detail: str = "") -> None:
-        """Something happened; in any thread for ``WROTE``, else on the loop."""
+        """Something happened; in any thread for ``WROTE``, else where the loop is driven."""
 
 
 class _Tie:
@@ -94,55 +103,72 @@ class _Tie:
         self._knot: weakref.ref[_Tie._Knot] | None = None
         self._timer: weakref.ref[asyncio.TimerHandle] | None = None
 
-    def tie(self, io_loop: IOLoop, then: Callable[[], None]) -> None:
-        """Ties it to a loop, and has ``then`` called there; from any thread."""
+    def tie(self, io_loop: IOLoop) -> None:
+        """Ties it to a loop; from any thread."""
         knot = self._Knot(self._on_cut)
         self._knot = weakref.ref(knot)
-        on_loop(io_loop, partial(self._hang, io_loop, knot, then))
+        on_loop(io_loop, partial(self._hang, io_loop, knot))
 
     def untie(self) -> None:
-        """Takes it off; on the loop, or when the loop is closed."""
+        """Takes it off; where the loop is driven, or when it is closed."""
         if self._knot is not None and (knot := self._knot()) is not None:
             knot.on_cut = None
         if self._timer is not None and (timer := self._timer()) is not None:
-            timer.cancel()
+            loop = timer._loop  # type: ignore[attr-defined]
+            if asyncio._get_running_loop() is loop or loop.is_closed():
+                timer.cancel()
+            else:
+                loop.call_soon_threadsafe(timer.cancel)
 
-    def _hang(self, io_loop: IOLoop, knot: _Knot, then: Callable[[], None]) -> None:
-        self._timer = weakref.ref(asyncio_loop(io_loop).call_later(_NEVER, knot))
-        then()
+    def _hang(self, io_loop: IOLoop, knot: _Knot) -> None:
+        if knot.on_cut is not None:
+            self._timer = weakref.ref(asyncio_loop(io_loop).call_later(_NEVER, knot))
 
 
 class Life:
     """One life of a job: as many processes as its restart policy allows, one after another.
 
-    It is begun by `start`, in any thread; everything after that happens on the loop.
+    It is begun by `start`, in any thread; everything after that happens where its loop is driven, under
+    the job's lock.
 
     Attributes:
-        io_loop: the loop on which it is spent.
+        driver: of the loop on which it is spent.
+        lock: the job's.
         error: why the last process could not be started.
     """
 
     def __init__(
-        self, spec: JobSpec, home: Home, listener: Listener, new_run: Callable[[Watcher], Run]
+        self,
+        spec: JobSpec,
+        driver: Driver,
+        lock: AbstractContextManager[object],
+        listener: Listener,
+        new_run: Callable[[Watcher], Run],
     ) -> None:
+        self.driver = driver
+        self.lock = lock
         self._spec = spec
-        self._home = home
         self._new_run = new_run
         self._listener = listener
-        policy = restart.RestartPolicy(restart.RestartMode(spec.restart), spec.max_restarts)
-        self._supervision = restart.Supervision(policy)
-        self._timers: dict[str, object] = {}
+        self._supervision = restart.Supervision(restart.policy_of(spec))
+        self._timers: dict[str, Timer] = {}
         self._tie = _Tie(self.abandoned)
         self._ladder: list[Signals] = []
+        self._grace: float | None = None
         self._ends_all = False
+        self._sent: list[Signals] = []
         self._ended_by: str | None = None
         self._timed_out = False
+        self._unwell = False
+        self._drained = False
+        self._draining = False
+        self._clearing = False
+        self._start_when_clear = False
         self._killed_at = math.inf
-        self.io_loop = home.io_loop
         self.error: OSError | None = None
         self.run: Run | None = None
         self.state = JobState.RUNNING
-        self.born = time.time()
+        self.born = time.monotonic()
         self.exits: tuple[Exit, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.ending: Ending | None = None
@@ -155,50 +181,84 @@ class Life:
     @property
     def elapsed(self) -> float:
         """Seconds from its start until its end, or until now."""
-        return self.ending.elapsed if self.ending else time.time() - self.born
+        return self.ending.elapsed if self.ending else time.monotonic() - self.born
+
+    @property
+    def left(self) -> int:
+        """How many processes it has left running at its end."""
+        run = self.run
+        return run.session.left if self.state.done and run is not None and run.status is not None else 0
+
+    @property
+    def lingers(self) -> bool:
+        """Whether it has ended, and there may be more to tell: processes that it left, or their output."""
+        run = self.run
+        return self.left > 0 or (self.state.done and run is not None and run.piping)
 
     def start(self) -> None:
-        """Starts the first process, in any thread, and has it looked after on the loop.
+        """Start the first process, in any thread, and have it looked after on the loop.
 
         Raises:
             OSError: it cannot be started.
         """
-        self.run = self._new_run(self)
-        self._tie.tie(self.io_loop, self._begin_first)
+        with self.lock:
+            self._launch()
+            self._tie.tie(self.driver.io_loop)
+            self.driver.call(self._begin_first)
 
     def fail(self, error: OSError) -> None:
-        """Ends before there was a process, since none could be started."""
+        """End before there was a process, since none could be started."""
         self._not_started(error)
         self._finish(gave_up=False)
 
     def stop(self, grace: float | None, *, ladder: tuple[Signals, ...] = LADDER, note: str = "") -> None:
-        """Ends it by the signals of ``ladder``; on the loop.
+        """End it by the signals of ``ladder``.
 
         Args:
             grace: seconds between the signals; None sends the first alone.
             ladder: the signals. A shorter ladder replaces a longer one that is being climbed.
             note: why, for people.
         """
-        if self.state.done:
-            return
-        if note:
-            self.note(note)
-        climbing = self.state is JobState.STOPPING
-        self._ends_all |= grace is not None
-        if climbing and grace is None and "ladder" in self._timers:
-            # An interrupt beside a stop hurries it on, and takes none of its signals away.
-            self._send(ladder[0])
-            return
-        if climbing and grace is not None and self._was_killed:
-            return
-        if climbing and grace is not None and len(ladder) >= len(self._ladder) > 0:
-            return
-        if not climbing:
-            self._cancel("backoff")
-            self.state = JobState.STOPPING
-            self._decide(restart.StopAsked())
-        self._ladder = list(ladder)
-        self._climb(grace)
+        with self.lock:
+            if self.state.done:
+                self._stop_what_is_left(grace, ladder)
+                return
+            if note:
+                self.note(note)
+            climbing = self.state is JobState.STOPPING
+            self._ends_all |= grace is not None
+            if climbing and grace is None and "ladder" in self._timers:
+                # An interrupt beside a stop hurries it on, and takes none of its signals away.
+                self._send(ladder[0])
+                return
+            if climbing and grace is not None and self._was_killed:
+                return
+            if climbing and grace is not None and len(ladder) >= len(self._ladder) > 0:
+                return
+            if not climbing:
+                self._cancel("backoff")
+                self.state = JobState.STOPPING
+                self._decide(restart.StopAsked())
+                if self.state.done:
+                    self._stop_what_is_left(grace, ladder)
+                    return
+            self._ladder = list(ladder)
+            self._climb(grace)
+
+    def recycle(self, why: str) -> None:
+        """End a process that is not well, as a failure: the restart policy says what follows.
+
+        Args:
+            why: for people.
+        """
+        with self.lock:
+            run = self.run
+            if self.state is not JobState.RUNNING or run is None or run.status is not None or self._unwell:
+                return
+            self.note(why)
+            self._unwell = True
+            run.signal_session(SIGTERM)
+            self._timer("recycle", _GRACE, lambda: self._kill(run))
 
     # What a process tells
 
@@ -208,91 +268,171 @@ class Life:
 
     def exited(self, run: Run) -> None:
         """The exit of a process has been seen."""
-        status = cast(int, run.status)
-        self._record(run, status)
-        self._listener.happened(EventKind.EXITED, describe_status(status))
-        if run.held_open:
-            self._timer("pipes", _HELD_OPEN_SECONDS, lambda: self._cut(run))
+        self._cancel("recycle")
+        if self._sent and self._ended_by is None:
+            by = Signals(-run.status) if run.status in {-signum for signum in self._sent} else self._sent[-1]
+            self._ended_by = by.name
+        self._record(run, cast(int, run.status))
+        self._listener.happened(EventKind.EXITED, describe_status(cast(int, run.status)))
+        if self._ends_all:
+            run.session.hurry()
         self._look(run)
 
     def piped_out(self, run: Run) -> None:
         """A pipe of a process is at its end."""
+        if self.state.done:
+            self._tell_of_left()
+        elif run.status is not None and run.session.left:
+            # Whoever held it may be gone as well.
+            run.session.look()
+        self._look(run)
+
+    def members_changed(self, run: Run) -> None:
+        """What is left of a process's session has changed."""
+        if self._clearing and run.session.is_empty:
+            self._cleared()
+        if self.state.done:
+            self._tell_of_left()
         self._look(run)
 
     def abandoned(self) -> None:
         """The loop was closed: nobody can look after the job any more, so it ends here."""
-        if self.state.done:
-            return
-        run = cast(Run, self.run)
-        seen = run.status is not None
-        status = run.abandon()
-        if not seen:
-            self._record(run, -SIGKILL if status is None else status)
-        self._timers.clear()
-        self.note("its event loop was closed while it ran")
-        self._finish(gave_up=False)
+        with self.lock:
+            run = self.run
+            if run is None or (self.state.done and not self.lingers):
+                return
+            seen = run.status is not None
+            status = run.abandon()
+            if self.state.done:
+                return
+            if not seen:
+                self._record(run, -SIGKILL if status is None else status)
+            self._timers.clear()
+            self.note("its event loop was closed while it ran")
+            self._finish(gave_up=False)
 
     # How it goes on
 
+    def _launch(self) -> None:
+        run = self._new_run(self)
+        run.start()
+        self.run = run
+        self._drained = False
+        self._unwell = False
+
     def _begin_first(self) -> None:
-        if self._spec.timeout is not None:
-            self._timer("timeout", self._spec.timeout, self._time_out)
-        self._begin()
+        with self.lock:
+            if self._spec.timeout is not None:
+                self._timer("timeout", self._spec.timeout, self._time_out)
+            self._begin()
 
     def _begin(self) -> None:
-        """Has the process that was started looked after."""
+        """Have the process that was started looked after."""
         run = cast(Run, self.run)
-        self._supervision, _ = restart.decide(self._supervision, restart.Started(), run.started)
+        self._supervision, _ = restart.decide(self._supervision, restart.Started(), run.began)
         if self.state is not JobState.STOPPING:
             # A stop can come before the process is looked after, which is not to call it off.
             self.state = JobState.RUNNING
         self._listener.happened(EventKind.STARTED, f"pid {run.pid}")
         run.begin()
-        self._look(run)
 
     def _record(self, run: Run, status: int) -> None:
-        self._add_exit(Exit(run.pid, status, run.started, time.time()))
+        self._add_exit(Exit(run.pid, status, run.started, run.started + time.monotonic() - run.began))
 
     def _add_exit(self, last: Exit) -> None:
         self.exits = (*self.exits[1 - _KEPT_EXITS :], last)
 
-    def _cut(self, run: Run) -> None:
-        if run.held_open:
-            self.note(
-                "a process that it started holds its output open; what that one writes from now on is lost"
-            )
-        run.cut()
-
     def _look(self, run: Run) -> None:
-        """Goes on when a process has exited and its pipes are at their end."""
-        if not run.over or run is not self.run or self.state.done:
+        """Go on when a process has exited, and nothing more is to be waited for."""
+        session = run.session if run.status is not None else None
+        if session is None or run is not self.run or self.state.done or session.members is None:
             return
+        if self.state is JobState.BACKOFF or self._clearing or self._draining:
+            return
+        if self._ends_all and session.left and not self._is_in_vain(run):
+            # The leader is gone; the rest of its session has the same grace. An interrupt is one signal,
+            # which a shell has its children behind & ignore: whoever waits is not to wait for these.
+            session.hurry()
+            if self._was_killed:
+                self._timer("vain", _KILL_SECONDS, lambda: self._look(run))
+            return
+        if run.piping and not self._drained:
+            if session.left:
+                # Its last words may still be on their way through a process such as tee.
+                if "pipes" not in self._timers:
+                    self._timer("pipes", _HELD_OPEN_SECONDS, lambda: self._drain(run))
+                return
+            self._drain_now(run)
+            if run.piping:
+                self.note(_ESCAPED)
         self._cancel("pipes")
-        if self._ends_all and run.has_members() and not self._is_in_vain():
-            # The leader is gone; the rest of its session has the same grace, and nobody announces
-            # its end. An interrupt is one signal, which a shell has its children behind & ignore:
-            # whoever waits is not to wait for these.
-            self._timer("group", _GROUP_POLL_SECONDS, lambda: self._look(run))
-            return
-        self._decide(restart.Exited(cast(int, run.status)))
+        self._cancel("vain")
+        status = cast(int, run.status)
+        # A process that was ended for not being well has failed, whatever it says.
+        self._decide(restart.Exited(status or 1 if self._unwell else status))
+
+    def _drain(self, run: Run) -> None:
+        self._drain_now(run)
+        self._look(run)
+
+    def _drain_now(self, run: Run) -> None:
+        # The end of a pipe that this finds is told in the midst of it.
+        self._drained = self._draining = True
+        run.drain()
+        self._draining = False
 
     def _decide(
         self, event: restart.Started | restart.Exited | restart.StopAsked | restart.BackoffOver
     ) -> None:
-        self._supervision, actions = restart.decide(self._supervision, event, time.time())
+        self._supervision, actions = restart.decide(self._supervision, event, time.monotonic())
         for action in actions:
             if isinstance(action, restart.Start):
-                self._start_again()
+                self._clear_and_start()
             elif isinstance(action, restart.StartAfter):
                 self.state = JobState.BACKOFF
+                self._clear()
                 self._timer("backoff", action.delay, lambda: self._decide(restart.BackoffOver()))
                 self._listener.happened(EventKind.RESTARTING, f"in {action.delay:.2g} s")
             else:
                 self._finish(action.gave_up)
 
+    def _clear(self) -> None:
+        """End what the process that has exited left behind: the next one is to find its place free."""
+        run = cast(Run, self.run)
+        if run.status is None or not run.session.left:
+            return
+        self._clearing = True
+        run.session.hurry()
+        run.session.signal(SIGTERM)
+        self._timer("clear", _GRACE, lambda: self._kill(run))
+        self._timer("cleared", _GRACE + _KILL_SECONDS, self._cleared)
+
+    def _kill(self, run: Run) -> None:
+        log.warning("Processes of job %r did not end by themselves: they get SIGKILL.", self._spec.name)
+        run.session.signal(SIGKILL)
+
+    def _cleared(self) -> None:
+        self._clearing = False
+        self._cancel("clear")
+        self._cancel("cleared")
+        if self._start_when_clear:
+            self._start_when_clear = False
+            if self.state is JobState.STOPPING:
+                self._look(cast(Run, self.run))
+            else:
+                self._start_again()
+
+    def _clear_and_start(self) -> None:
+        if not self._clearing:
+            self._clear()
+        if self._clearing:
+            self._start_when_clear = True
+        else:
+            self._start_again()
+
     def _start_again(self) -> None:
         try:
-            self.run = self._new_run(self)
+            self._launch()
         except OSError as error:
             # For want of fds or memory perhaps: the policy decides whether it is tried once more.
             self._not_started(error)
@@ -310,20 +450,24 @@ class Life:
     def _finish(self, gave_up: bool) -> None:
         for name in list(self._timers):
             self._cancel(name)
-        self._tie.untie()
         statuses = [exit.status for exit in self.exits]
         if gave_up:
             self.note(f"crash loop: {restart.describe_crash_loop(statuses)}")
         self.state = JobState.GAVE_UP if gave_up else JobState.EXITED
         self.ending = Ending(
-            statuses[-1], time.time() - self.born, self._ended_by, self._timed_out, self.notes
+            statuses[-1], time.monotonic() - self.born, self._ended_by, self._timed_out, self.notes
         )
+        if self.run is not None and self.run.status is not None:
+            self.run.session.hurry(False)
+        if not self.lingers:
+            self._tie.untie()
         self._listener.happened(EventKind.GAVE_UP if gave_up else EventKind.DONE)
 
+    # Stops
+
     def _climb(self, grace: float | None) -> None:
-        """Sends the next signal of the ladder, and sees to the one after it."""
-        run = self.run
-        if self.state is not JobState.STOPPING or not self._ladder or run is None:
+        """Send the next signal of the ladder, and see to the one after it."""
+        if self.state is not JobState.STOPPING or not self._ladder or self.run is None:
             return
         self._send(self._ladder.pop(0))
         if grace is not None:
@@ -332,22 +476,24 @@ class Life:
     def _send(self, signum: Signals) -> None:
         run = cast(Run, self.run)
         if signum is SIGKILL:
-            if self._ended_by is not None and not self._was_killed:
-                log.warning("Job %r did not end by itself: its process group gets SIGKILL.", self._spec.name)
+            if self._sent and not self._was_killed:
+                log.warning("Job %r did not end by itself: its session gets SIGKILL.", self._spec.name)
             self._killed_at = min(self._killed_at, time.monotonic())
-        if self._ended_by is None or LADDER.index(signum) > LADDER.index(Signals[self._ended_by]):
-            self._ended_by = signum.name
-        run.signal(signum)
-        # What is stopped takes its signal only when it goes on.
-        run.signal(SIGCONT)
+        if run.status is None:
+            self._sent.append(signum)
+        elif signum is not SIGINT and run.session.left:
+            self.note(f"a process that it left needed {signum.name}")
+        run.signal_session(signum)
         self._listener.happened(EventKind.STOPPING, signum.name)
+        if run.status is not None:
+            self._look(run)
 
     @property
     def _was_killed(self) -> bool:
         return self._killed_at < math.inf
 
-    def _is_in_vain(self) -> bool:
-        """Whether a part of the job outlives its SIGKILL: somebody else's, or in a group of its own."""
+    def _is_in_vain(self, run: Run) -> bool:
+        """Whether a part of the job outlives its SIGKILL: somebody else's."""
         if time.monotonic() - self._killed_at < _KILL_SECONDS:
             return False
         self.note("a process that it started could not be ended, and lives on")
@@ -355,10 +501,47 @@ class Life:
 
     def _time_out(self) -> None:
         self._timed_out = True
-        self.stop(_TIMEOUT_GRACE, note=f"timed out after {self._spec.timeout:g} s")
+        self.stop(_GRACE, note=f"timed out after {self._spec.timeout:g} s")
+
+    # What it leaves
+
+    def _stop_what_is_left(self, grace: float | None, ladder: tuple[Signals, ...]) -> None:
+        if self.left and (not self._ladder or len(ladder) < len(self._ladder)):
+            self._ladder = list(ladder)
+            self._climb_on_left(grace)
+
+    def _climb_on_left(self, grace: float | None) -> None:
+        run = cast(Run, self.run)
+        if not self.left:
+            return
+        if not self._ladder:
+            if grace is not None:
+                # SIGKILL did not end them: they are somebody else's.
+                run.session.close()
+                run.session.members = []
+                self._tell_of_left()
+            return
+        signum = self._ladder.pop(0)
+        if signum is SIGKILL:
+            log.warning("What job %r left did not end by itself: it gets SIGKILL.", self._spec.name)
+        run.session.hurry()
+        run.session.signal(signum)
+        if grace is not None:
+            seconds = grace if self._ladder else _KILL_SECONDS
+            self._timer("ladder", seconds, lambda: self._climb_on_left(grace))
+
+    def _tell_of_left(self) -> None:
+        if not self.left:
+            self._ladder.clear()
+            self._cancel("ladder")
+        if not self.lingers:
+            self._tie.untie()
+        self._listener.happened(EventKind.LEFT, f"{self.left} running")
+
+    # Helpers
 
     def note(self, note: str) -> None:
-        """Notes something that there is to say of it; on the loop."""
+        """Note something that there is to say of it."""
         # The same thing may happen to each of a thousand processes of a job that is restarted.
         if note not in self.notes:
             self.notes = (*self.notes, note)
@@ -367,12 +550,14 @@ class Life:
         self._cancel(name)
 
         def fire() -> None:
-            self._timers.pop(name, None)
-            callback()
+            with self.lock:
+                if self._timers.get(name) is timer:
+                    del self._timers[name]
+                    callback()
 
-        self._timers[name] = self.io_loop.call_later(seconds, fire)
+        timer = self._timers[name] = self.driver.later(seconds, fire)
 
     def _cancel(self, name: str) -> None:
-        handle = self._timers.pop(name, None)
-        if handle is not None:
-            self.io_loop.remove_timeout(handle)
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from signal import valid_signals
+from signal import SIGINT, valid_signals
 from typing import TYPE_CHECKING
 
 from ipyproc.errors import JobSpecError, signal_name
@@ -68,6 +68,7 @@ class EventKind(str, enum.Enum):
     GAVE_UP = "gave up"
     STOPPING = "stopping"
     AWAITED = "awaited"
+    LEFT = "left running"
     RELEASED = "released"
     MEASURED = "measured"
     DONE = "done"
@@ -130,6 +131,11 @@ class JobSpec:
         ready: a pattern in its output, or an endpoint that accepts; None when it is ready at once.
         max_output: bytes of output that are kept.
         quiet: whether its cell shows nothing of it.
+        backoff: seconds before the first restart.
+        factor: what each further delay is, in the one before.
+        cap: seconds that no delay exceeds.
+        healthy: seconds of uptime after which the restarts before are forgiven.
+        stop_signal: the first signal of a stop.
     """
 
     command: str | tuple[str, ...]
@@ -143,6 +149,11 @@ class JobSpec:
     ready: re.Pattern[str] | Endpoint | None = None
     max_output: int = DEFAULT_MAX_OUTPUT
     quiet: bool = False
+    backoff: float = 0.25
+    factor: float = 2.0
+    cap: float = 30.0
+    healthy: float = 10.0
+    stop_signal: int = SIGINT
 
     def __post_init__(self) -> None:
         if not self.command or (isinstance(self.command, str) and not self.command.strip()):
@@ -171,6 +182,7 @@ class JobSpec:
                 f"The readiness {self.ready!r} is neither a text nor a pattern of text; "
                 "give a regular expression, or a host:port that is to accept connections."
             )
+        need_signal(self.stop_signal)
         if self.cwd is not None and not os.path.isdir(self.cwd):
             why = "is not a directory" if os.path.exists(self.cwd) else "does not exist"
             raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
@@ -210,6 +222,7 @@ class Snapshot:
         last_line: the last line of its output.
         notes: what else there is to say, a sentence each.
         ended_by: the signal of ours that ended it, such as ``SIGINT``; None when it ended by itself.
+        left_running: how many processes it has left running, once it has ended.
     """
 
     name: str
@@ -229,6 +242,7 @@ class Snapshot:
     last_line: str
     notes: tuple[str, ...]
     ended_by: str | None = None
+    left_running: int = 0
 
 
 @dataclass(frozen=True)
@@ -238,8 +252,7 @@ class Result:
     Attributes:
         returncode: the exit status, negative for a signal.
         elapsed: seconds from its start to its end.
-        ended_by: the signal of ours that was needed to stop it, such as ``SIGTERM``; None when it
-            ended by itself.
+        ended_by: the signal of ours that ended it, such as ``SIGTERM``; None when it ended by itself.
         timed_out: whether its timeout stopped it.
         notes: what else there is to say, a sentence each.
     """

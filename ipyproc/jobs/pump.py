@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Protocol
 
-from tornado.ioloop import IOLoop
-
+from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.feed import put_nothing_at
 from ipyproc.jobs.output import StreamName
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.watch import asyncio_loop, on_loop
 
 __all__ = ["Pipes", "Pump", "Sink"]
 
@@ -56,10 +56,10 @@ class Pump:
         fd: a pipe's reading end, non-blocking; the pump closes it.
         stream: what the pipe is to the job.
         output: where the bytes go.
-        io_loop: the loop that reads, as long as it comes round.
+        driver: of the loop that reads, as long as it comes round.
         pipes: where the pump is entered, for whoever stands in for the loop.
         on_read: called after each read, in the thread that read.
-        on_end: called on the loop when the pipe is at its end.
+        on_end: called where the loop is driven, when the pipe is at its end.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Pump:
         fd: int,
         stream: StreamName,
         output: Sink,
-        io_loop: IOLoop,
+        driver: Driver,
         pipes: Pipes,
         on_read: Callable[[], None],
         on_end: Callable[[], None],
@@ -76,22 +76,25 @@ class Pump:
         self.reads = 0
         self._stream = stream
         self._output = output
-        self._io_loop = io_loop
+        self._driver = driver
         self._on_read = on_read
         self._on_end = on_end
         self._large = False
         self._at_end = False
+        self._ended = False
+        self._watched = False
         self._pipes = pipes
 
     def start(self) -> None:
         """Begins to read on the loop; to be called there."""
-        if self.fd is not None:
-            asyncio_loop(self._io_loop).add_reader(self.fd, self._readable)
+        if self.fd is not None and not self._ended:
+            self._watched = True
+            asyncio_loop(self._driver.io_loop).add_reader(self.fd, self._readable)
 
     def read(self) -> bool:
         """Reads what is there, 1 MiB at most, in any thread; whether there was anything."""
         with self._output.lock:
-            if self.fd is None or self._at_end:
+            if self.fd is None or self._at_end or self._ended:
                 return False
             size = self._read_into_output(self.fd)
             if not size and not self._at_end:
@@ -102,13 +105,26 @@ class Pump:
         if size:
             self._on_read()
         if self._at_end:
-            self._io_loop.add_callback(self._end)
+            self._driver.call(self._end)
         return True
 
     def cut(self) -> None:
-        """Takes what is there and closes, though a writer may live on; to be called on the loop."""
+        """Takes what is there and closes, though a writer may live on; where the loop is driven."""
         self.drain()
         self._end()
+
+    def drop(self) -> None:
+        """Close it and tell nobody: what was to write into it has not been started."""
+        self._ended = True
+        with self._output.lock:
+            fd, self.fd = self.fd, None
+        if fd is not None:
+            self._close(fd)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing more can be read."""
+        return self._at_end or self._ended
 
     def drain(self) -> None:
         """Takes what is there, though not for ever where a writer lives on."""
@@ -138,15 +154,29 @@ class Pump:
         return size
 
     def _readable(self) -> None:
-        self.read()
+        # Of thousands that end together some wait for the loop's next turn: it polls again then.
+        if not self._driver.is_spent():
+            self.read()
 
     def _end(self) -> None:
         with self._output.lock:
+            ended, self._ended = self._ended, True
+        if ended:
+            return
+        if self._driver.closed:
+            self._give_back()
+        else:
+            # The loop's poll knows the fd: nobody else may get its number before the loop forgets it.
+            on_loop(self._driver.io_loop, self._give_back)
+        self._on_end()
+
+    def _give_back(self) -> None:
+        with self._output.lock:
             fd, self.fd = self.fd, None
         if fd is not None:
-            asyncio_loop(self._io_loop).remove_reader(fd)
+            if self._watched and not self._driver.closed:
+                asyncio_loop(self._driver.io_loop).remove_reader(fd)
             self._close(fd)
-            self._on_end()
 
     def _enlarge(self) -> None:
         # One read a wake-up: a larger pipe is fewer of them. Past the user's share of pipe memory
@@ -158,6 +188,11 @@ class Pump:
                 fcntl.fcntl(fd, _F_SETPIPE_SZ, _LARGE_PIPE)
         except OSError:
             pass
+
+    def lose(self) -> None:
+        """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
+        if self.fd is not None:
+            put_nothing_at(self.fd)
 
     def _close(self, fd: int) -> None:
         self._pipes.discard(fd)

@@ -1,17 +1,17 @@
-"""Whether a job is ready: by a pattern in its output, or by an address that accepts."""
+"""Whether a job is ready: by a pattern in its output, or by an address at which it listens."""
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import re
 from collections.abc import Callable
 
-from tornado.ioloop import IOLoop
-
+from ipyproc.jobs.census import Census
+from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.listening import listens
 from ipyproc.jobs.model import Endpoint
 from ipyproc.jobs.output import Output
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.sessions import Member
 
 __all__ = ["Readiness"]
 
@@ -22,18 +22,20 @@ _CARRY = 16 << 10
 
 
 class Readiness:
-    """Looks out for the sign that a job is ready; lives on the job's loop.
+    """Looks out for the sign that a job is ready; where the job's loop is driven, under the job's lock.
 
     Args:
-        sign: a pattern in the output, an endpoint that accepts connections, or None for at once.
+        sign: a pattern in the output, an endpoint at which the job listens, or None for at once.
         output: the job's output.
-        on_ready: called on the loop when the sign is there.
+        census: looks who listens.
+        on_ready: called when the sign is there.
     """
 
     def __init__(
         self,
         sign: re.Pattern[str] | Endpoint | None,
         output: Output,
+        census: Census,
         on_ready: Callable[[], None],
     ) -> None:
         self.ready = sign is None
@@ -43,34 +45,35 @@ class Readiness:
         self._position = 0
         self._text = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._task: asyncio.Task[None] | None = None
+        self._census = census
+        self._turn = 0
 
     @property
     def wants_output(self) -> bool:
         """Whether new output should be looked at."""
         return not self.ready and isinstance(self._sign, re.Pattern)
 
-    def begin(self, io_loop: IOLoop, offset: int) -> None:
-        """A process has been started: looks out for its sign, in what it writes.
+    def begin(self, driver: Driver, sid: int, offset: int) -> None:
+        """Look out for the sign of a process that has been started.
 
         Args:
-            io_loop: the loop on which it is looked after.
+            driver: of the loop on which it is looked after.
+            sid: its session.
             offset: where its output begins; some of it may have been read by now.
         """
         self.ready = self._sign is None
         self._position = offset
         self._text = ""
         self._decoder.reset()
+        self._turn += 1
         if isinstance(self._sign, Endpoint):
-            self._task = asyncio_loop(io_loop).create_task(self._connect(self._sign))
+            self._look_for_listener(driver, sid, self._sign, self._turn, _FIRST_TRY)
         elif self._output.end > offset:
-            io_loop.add_callback(self.look)
+            driver.call(self.look)
 
     def end(self) -> None:
-        """The process has ended."""
-        task, self._task = self._task, None
-        if task is not None and not task.get_loop().is_closed():
-            task.cancel()
+        """Look no more: the process has ended."""
+        self._turn += 1
 
     def look(self) -> None:
         """Looks at the output that came since the last look."""
@@ -94,15 +97,19 @@ class Readiness:
         self._text = ""
         self._on_ready()
 
-    async def _connect(self, endpoint: Endpoint) -> None:
-        pause = _FIRST_TRY
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
-            except OSError:
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, _SLOWEST_TRY)
-                continue
-            writer.close()
-            self._found()
-            return
+    def _look_for_listener(
+        self, driver: Driver, sid: int, endpoint: Endpoint, turn: int, pause: float
+    ) -> None:
+        def look(members: list[Member]) -> None:
+            found = listens(endpoint, members)
+            driver.soon(lambda: take(found))
+
+        def take(found: bool) -> None:
+            if turn != self._turn:
+                return
+            if found:
+                self._found()
+            else:
+                self._look_for_listener(driver, sid, endpoint, turn, min(pause * 1.5, _SLOWEST_TRY))
+
+        self._census.ask(sid, look, pause)

@@ -15,6 +15,7 @@ from math import isfinite
 from typing import cast
 
 from ipyproc.errors import JobSpecError, JobStateError, signal_name
+from ipyproc.jobs.model import JobSpec, is_number
 
 __all__ = [
     "Action",
@@ -32,6 +33,7 @@ __all__ = [
     "Supervision",
     "decide",
     "describe_crash_loop",
+    "policy_of",
 ]
 
 _EXITS_KEPT = 10
@@ -77,8 +79,19 @@ class RestartPolicy:
     def __post_init__(self) -> None:
         for name, least in (("max_restarts", 0), ("backoff", 0), ("factor", 1), ("cap", 0), ("healthy", 0)):
             value = getattr(self, name)
-            if not (isfinite(value) and value >= least):
-                raise JobSpecError(f"{name} is {value}; give {least} or more.")
+            if not (is_number(value) and isfinite(value) and value >= least):
+                raise JobSpecError(f"{name} is {value!r}; give {least} or more.")
+
+
+def policy_of(spec: JobSpec) -> RestartPolicy:
+    """Return the restart policy that a spec asks for.
+
+    Raises:
+        JobSpecError: a part of it cannot be.
+    """
+    return RestartPolicy(
+        RestartMode(spec.restart), spec.max_restarts, spec.backoff, spec.factor, spec.cap, spec.healthy
+    )
 
 
 class Phase(Enum):

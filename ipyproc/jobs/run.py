@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from signal import SIGKILL
-from typing import TYPE_CHECKING, Protocol, cast
+from contextlib import AbstractContextManager, ExitStack
+from signal import SIGCONT, SIGKILL
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from tornado.ioloop import IOLoop
-from tornado.iostream import PipeIOStream, StreamClosedError
-
 from ipyproc.jobs.command import check
+from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.feed import Feed
 from ipyproc.jobs.model import JobSpec
 from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.pump import Pipes, Pump, Sink
-from ipyproc.jobs.warden import session_members
+from ipyproc.jobs.session import Session
+from ipyproc.jobs.targets import program_targets
+from ipyproc.jobs.warden import end_sessions
 from ipyproc.process import Subprocess
 
 if TYPE_CHECKING:
+    from ipyproc.jobs.census import Census
     from ipyproc.jobs.warden import Warden
 
-__all__ = ["Home", "Run", "Side", "Watcher", "has_group"]
+__all__ = ["Home", "Run", "Side", "Watcher"]
 
 log = logging.getLogger("ipyproc")
 
@@ -38,25 +39,26 @@ class Home(Protocol):
 
     pipes: Pipes
     warden: Warden
-
-    @property
-    def io_loop(self) -> IOLoop:
-        """The loop on which jobs that are started now live."""
+    census: Census
 
 
 class Watcher(Protocol):
     """Who is told what becomes of a process."""
 
-    io_loop: IOLoop
+    driver: Driver
+    lock: AbstractContextManager[object]
 
     def wrote(self) -> None:
         """It wrote something; in whichever thread read it."""
 
     def exited(self, run: Run) -> None:
-        """Its exit has been seen; on the loop."""
+        """Its exit has been seen; where the loop is driven."""
 
     def piped_out(self, run: Run) -> None:
-        """One of its pipes is at its end; on the loop."""
+        """One of its pipes is at its end; where the loop is driven."""
+
+    def members_changed(self, run: Run) -> None:
+        """A look at what is left of its session has found something new; where the loop is driven."""
 
 
 class Side(Sink, Protocol):
@@ -69,8 +71,8 @@ class Side(Sink, Protocol):
 class Run:
     """One process of a job, which leads a session of its own.
 
-    It is started by the constructor, in any thread, so that errors reach the caller; `begin` has the
-    loop read its pipes.
+    Made by the constructor, started by `start`, in any thread, so that errors reach the caller; `begin`
+    has the loop read its pipes.
 
     Args:
         spec: what runs, and how.
@@ -80,19 +82,17 @@ class Run:
         side: where the bytes of a third pipe go, whose number the process has as its last argument.
 
     Attributes:
-        started: when, in seconds since the epoch.
+        started: when, in seconds since the epoch; for showing only.
+        began: when, on the monotonic clock.
         offset: where its output begins in the job's.
         status: the exit status, negative for a signal; None until the exit has been seen.
-
-    Raises:
-        OSError: it cannot be started. Nothing is left of it by then.
     """
 
     def __init__(
         self, spec: JobSpec, home: Home, output: Output, watcher: Watcher, side: Side | None = None
     ) -> None:
         self._home = home
-        self._io_loop = watcher.io_loop
+        self._driver = watcher.driver
         self._output = output
         self._watcher = watcher
         self._spec = spec
@@ -101,14 +101,13 @@ class Run:
         self._unread: list[Pump] = []
         self._side = side
         self._open = len(_STREAMS) + (side is not None)
-        self._gone = False
         self._begun = False
         self._takes_input = spec.stdin is None
         self._early_status: int | None = None
         self.status: int | None = None
         self.offset = output.end
-        self.started = time.time()
-        self._start()
+        self.started = 0.0
+        self.began = 0.0
 
     @property
     def pid(self) -> int:
@@ -116,185 +115,255 @@ class Run:
         return self._process.pid
 
     @property
-    def over(self) -> bool:
-        """Whether its exit has been seen, and its pipes are at their end."""
-        return self._begun and self.status is not None and not self._open
-
-    @property
-    def held_open(self) -> bool:
-        """Whether it has exited, and another process still holds one of its pipes."""
-        return self.status is not None and self._open > 0
+    def piping(self) -> bool:
+        """Whether a pipe of it is not at its end."""
+        return self._open > 0
 
     @property
     def takes_input(self) -> bool:
         """Whether there may be more for its standard input."""
-        return self._takes_input and not self._stdin.closed()
+        return self._takes_input and self._feed.open
+
+    def start(self) -> None:
+        """Start the process, in any thread.
+
+        Raises:
+            OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
+        """
+        spec, home = self._spec, self._home
+        check(spec.command, spec.cwd, spec.env.get("PATH", os.environ.get("PATH")))
+        with ExitStack() as undo, ExitStack() as theirs:
+            childs_stdin, stdin = os.pipe()
+            theirs.callback(os.close, childs_stdin)
+            self._feed = Feed(stdin, self._driver)
+            undo.callback(self._feed.close)
+            os.set_blocking(stdin, False)
+            write_ends: list[int] = []
+            for name in (*_STREAMS, "stdout")[: self._open]:
+                read_end, write_end = os.pipe()
+                theirs.callback(os.close, write_end)
+                pump = self._pump(read_end, name, beside=len(write_ends) == len(_STREAMS))
+                undo.callback(pump.drop)
+                os.set_blocking(read_end, False)
+                write_ends.append(write_end)
+                self._unread.append(pump)
+            undo.callback(self._unread.clear)
+            inodes = [os.fstat(fd).st_ino for fd in write_ends]
+            # Before the process runs: a kernel that is killed at this very moment leaves nothing.
+            undo.callback(home.warden.cancel, inodes[0])
+            home.warden.expect(inodes)
+            self._launch(childs_stdin, write_ends)
+            undo.callback(self._undo_launch)
+            home.warden.guard(self.pid, inodes[0])
+            undo.callback(home.warden.release, self.pid)
+            for pump in self._unread:
+                # Before `begin`, since a loop that is held does not come to that.
+                home.pipes.add(pump)
+            self.session = Session(
+                self.pid, self._driver, home.census, self._watcher.lock, self._members_changed
+            )
+            self._driver.add(self)
+            undo.callback(self._driver.discard, self)
+            self._process.set_exit_callback(self._exited)
+            undo.pop_all()
+        self._pumps.update(self._unread)
 
     def begin(self) -> None:
-        """Has its pipes read and its input written; to be called on the loop."""
+        """Have its pipes read and its input written; on the loop, or where it is driven."""
         self._begun = True
-        while self._unread:
-            self._unread.pop(0).start()
+        unread, self._unread = self._unread, []
+        for pump in unread:
+            pump.start()
         if self._spec.stdin is not None:
             self.write(self._spec.stdin, close=True)
         if self._early_status is not None:
-            self._exited(self._early_status)
+            self._note_exit(self._early_status)
+
+    # Its input
 
     def end_input(self) -> None:
-        """Takes no more for its standard input; what was taken is still written. In any thread."""
+        """Take no more for its standard input; what was taken is still written. In any thread."""
         self._takes_input = False
 
     def write(self, data: bytes, *, close: bool) -> None:
-        """Writes to its standard input, and closes it after that; to be called on the loop."""
-        stdin = self._stdin
-        if stdin.closed():
-            return
-        try:
-            written = stdin.write(data)
-        except StreamClosedError:
-            return
+        """Write to its standard input, and close it after that; in any thread."""
+        self._feed.write(data, close=close)
 
-        def finished(future: asyncio.Future[None]) -> None:
-            # A child that closed its end, or exited, is no error of the sender's.
-            error = None if future.cancelled() else future.exception()
-            if error is not None and not isinstance(error, StreamClosedError):
-                log.warning("Writing to process %d failed: %s", self.pid, error)
-            if close:
-                stdin.close()
-
-        written.add_done_callback(finished)
+    # Signals
 
     def signal(self, signum: int) -> bool:
-        """Signals its process group; whether there was one."""
-        if self._gone:
+        """Signal the program; return whether there was one. See `ipyproc.jobs.targets`."""
+        if self.status is not None:
             return False
-        try:
-            os.killpg(self.pid, signum)
-        except ProcessLookupError:
-            # Once it has been reaped too, the next to have its number is a stranger.
-            self._gone = self.status is not None
-            return False
-        except PermissionError:
-            # All that is left of the group are processes of somebody else (setuid).
-            return False
-        return True
+        reached = False
+        for pid in program_targets(self.pid, self._spec.command, signum):
+            try:
+                os.kill(pid, signum)
+                reached = True
+            except PermissionError:
+                reached = True  # It is somebody else's (setuid).
+            except ProcessLookupError:
+                pass
+        return reached
 
-    def has_members(self) -> bool:
-        """Whether any process of its session still runs."""
-        return self.signal(0) and bool(session_members(self.pid))
+    def signal_session(self, signum: int) -> None:
+        """Signal every process of its session; where the loop is driven."""
+        self.session.signal(signum)
+        # What is stopped takes its signal only when it goes on.
+        if signum != SIGKILL and self.status is None:
+            try:
+                os.killpg(self.pid, SIGCONT)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def kill_now(self) -> None:
+        """Send SIGKILL to its first process group, in any thread, ahead of everything else."""
+        if self.status is None:
+            try:
+                os.killpg(self.pid, SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    # Its end
+
+    def look(self) -> None:
+        """See whether it has exited, and write what waits for it; for who stands in for the loop."""
+        if self.status is None:
+            self._process.look()
+        self._feed.push()
+
+    def read(self) -> bool:
+        """Read what its pipes have; return whether there was anything. In any thread."""
+        found = False
+        for pump in [*self._unread, *self._pumps]:
+            found |= pump.read()
+        return found
+
+    def fds(self) -> list[int]:
+        """The fds that can be read when there is output of it."""
+        return [
+            fd for pump in [*self._unread, *self._pumps] if not pump.at_end and (fd := pump.fd) is not None
+        ]
 
     def cut(self) -> None:
-        """Closes its pipes, though another process may still hold them; to be called on the loop."""
+        """Close its pipes, though another process may still hold them; where the loop is driven."""
         for pump in list(self._pumps):
             pump.cut()
 
+    def drain(self) -> None:
+        """Take what its pipes have, though not for ever where a writer lives on."""
+        for pump in list(self._pumps):
+            pump.drain()
+
     def abandon(self) -> int | None:
-        """Ends it with SIGKILL, and takes what it wrote, now that its loop has been closed.
+        """End it with SIGKILL, and take what it wrote, now that its loop has been closed.
 
         Returns:
             The exit status; None when it is not to be had.
         """
-        self.signal(SIGKILL)
+        self._driver.discard(self)
+        self.session.close()
+        if self.status is None:
+            self.kill_now()
+        end_sessions([self.pid], 0.0)
         status = self.reap(1.0) if self.status is None else self.status
-        # Not close(): that would wake writers, on a loop that is no more.
         self._takes_input = False
-        self._stdin.close_fd()
-        for pump in [*self._pumps]:
+        self._feed.close()
+        for pump in [*self._pumps, *self._unread]:
             pump.drain()
         self._unread.clear()
+        self._home.warden.release(self.pid)
         return status
 
     def reap(self, seconds: float) -> int | None:
-        """Waits for its exit without the loop, for a moment; for when there is no loop any more."""
+        """Wait for its exit without the loop, for a moment; for when there is no loop any more."""
         try:
             return self._process.proc.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return None
 
-    @property
-    def _stdin(self) -> PipeIOStream:
-        return cast(PipeIOStream, self._process.stdin)
+    def lose(self) -> None:
+        """Let go of its pipes in a fork of the process, whose they are not."""
+        self._feed.lose()
+        for pump in [*self._unread, *self._pumps]:
+            pump.lose()
 
-    def _start(self) -> None:
-        spec, home, output, watcher = self._spec, self._home, self._output, self._watcher
-        check(spec.command, spec.cwd, spec.env.get("PATH", os.environ.get("PATH")))
-        with ExitStack() as ours, ExitStack() as theirs:
-            read_ends, write_ends = [], []
-            for _ in range(self._open):
-                read_end, write_end = os.pipe()
-                ours.callback(os.close, read_end)
-                theirs.callback(os.close, write_end)
-                os.set_blocking(read_end, False)
-                read_ends.append(read_end)
-                write_ends.append(write_end)
-            command = spec.command
-            if self._side is not None:
-                command = (*command, str(write_ends[-1]))
-            self._process = Subprocess.on(
-                self._io_loop,
-                command,
-                shell=isinstance(command, str),
-                stdin=Subprocess.STREAM,
-                stdout=write_ends[0],
-                stderr=write_ends[1],
-                cwd=spec.cwd,
-                env=_environment(spec.env),
-                start_new_session=True,
-                pass_fds=write_ends[len(_STREAMS) :],
-            )
-            home.warden.guard(self.pid)
-            try:
-                self._process.set_exit_callback(self._exited)
-            except OSError:
-                self._undo()
-                raise
-            ours.pop_all()
-        self._unread = [
-            self._pump(name, fd, output, watcher.wrote) for name, fd in zip(_STREAMS, read_ends, strict=False)
-        ]
-        if (side := self._side) is not None:
-            self._unread.append(self._pump("stdout", read_ends[-1], side, side.arrived))
-        self._pumps.update(self._unread)
-        for pump in self._unread:
-            # Before `begin`, since a loop that is held does not come to that.
-            home.pipes.add(pump)
+    # How it is started
 
-    def _undo(self) -> None:
-        self.signal(SIGKILL)
+    def _launch(self, stdin: int, write_ends: list[int]) -> None:
+        spec = self._spec
+        command = spec.command
+        if self._side is not None:
+            command = (*command, str(write_ends[-1]))
+        self.started, self.began = time.time(), time.monotonic()
+        self._process = Subprocess.on(
+            self._driver.io_loop,
+            command,
+            shell=isinstance(command, str),
+            stdin=stdin,
+            stdout=write_ends[0],
+            stderr=write_ends[1],
+            cwd=spec.cwd,
+            env=_environment(spec.env),
+            start_new_session=True,
+            pass_fds=write_ends[len(_STREAMS) :],
+        )
+
+    def _undo_launch(self) -> None:
+        end_sessions([self.pid], 0.0)
+        self.kill_now()
         self._process.proc.wait()
-        self._stdin.close()
-        self._home.warden.release(self.pid)
 
-    def _pump(self, stream: StreamName, fd: int, sink: Sink, on_read: Callable[[], None]) -> Pump:
-        return Pump(fd, stream, sink, self._io_loop, self._home.pipes, on_read, self._ended)
+    def _pump(self, fd: int, stream: str, *, beside: bool) -> Pump:
+        sink: Sink = self._output
+        on_read: Callable[[], None] = self._watcher.wrote
+        if beside and self._side is not None:
+            sink, on_read = self._side, self._side.arrived
+        name: StreamName = "stderr" if stream == "stderr" else "stdout"
+        return Pump(fd, name, sink, self._driver, self._home.pipes, on_read, self._ended)
 
     def _ended(self) -> None:
-        self._open -= 1
-        self._watcher.piped_out(self)
+        with self._watcher.lock:
+            self._open -= 1
+            self._look_no_more()
+            self._watcher.piped_out(self)
 
     def _exited(self, status: int) -> None:
-        if not self._begun:
-            # Another thread is starting it, and nobody knows of it yet.
-            self._early_status = status
-            return
-        self.status = status
-        self.signal(0)
-        self._stdin.close()
-        self._watcher.exited(self)
+        if self._driver.is_spent():
+            # Of thousands that exit together some wait for the loop's next turn.
+            self._driver.soon(lambda: self._note_exit(status))
+        else:
+            self._driver.call(lambda: self._note_exit(status))
+
+    def _note_exit(self, status: int) -> None:
+        with self._watcher.lock:
+            if not self._begun:
+                # Another thread is starting it, and nobody knows of it yet.
+                self._early_status = status
+                return
+            self.status = status
+            self._look_no_more()
+            self._feed.close()
+            self.session.leader_exited()
+            self._let_go()
+            self._watcher.exited(self)
+
+    def _members_changed(self) -> None:
+        self._let_go()
+        self._watcher.members_changed(self)
+
+    def _look_no_more(self) -> None:
+        if self.status is not None and not self._open:
+            self._driver.discard(self)
+
+    def _let_go(self) -> None:
+        # What a job left behind is ended with the kernel; but once it has gone, its number may be given
+        # to a stranger.
+        if self.session.is_empty:
+            self._home.warden.release(self.pid)
 
 
 def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:
     # As bytes, as the system has it: to decode all of it, and encode it again, takes as long as a fork.
     encoded = {os.fsencode(name): os.fsencode(value) for name, value in added.items()}
     return {**os.environb, b"PYTHONUNBUFFERED": b"1", **encoded}
-
-
-def has_group(pgid: int) -> bool:
-    """Whether any process of a process group, a zombie perhaps, is still there."""
-    try:
-        os.killpg(pgid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -10,17 +10,20 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from signal import SIGINT
 from typing import Protocol, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from tornado.ioloop import IOLoop
 
 from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
+from ipyproc.jobs.census import Census
+from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import (
     DEFAULT_MAX_OUTPUT,
     Endpoint,
     Event,
-    EventKind,
     JobSpec,
     command_of,
     input_bytes,
@@ -28,7 +31,6 @@ from ipyproc.jobs.model import (
     parse_ready,
 )
 from ipyproc.jobs.pump import Pipes
-from ipyproc.jobs.run import has_group
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.bare import signal
 from ipyproc.process.watch import asyncio_loop
@@ -73,6 +75,8 @@ class JobTable:
     def __init__(self) -> None:
         self.pipes = Pipes()
         self.warden = Warden()
+        self.census = Census()
+        self._drivers: WeakKeyDictionary[object, Driver] = WeakKeyDictionary()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.RLock()
         self._io_loop: IOLoop | None = None
@@ -80,7 +84,7 @@ class JobTable:
         self._outlooks: list[Outlook] = []
         self._pid = os.getpid()
         self._at_exit = False
-        self._groups: set[int] = set()
+        _tables.add(self)
 
     # Looking at it
 
@@ -132,6 +136,11 @@ class JobTable:
         ready: str | re.Pattern[str] | Endpoint | None = None,
         max_output: int = DEFAULT_MAX_OUTPUT,
         quiet: bool = False,
+        backoff: float = 0.25,
+        factor: float = 2.0,
+        cap: float = 30.0,
+        healthy: float = 10.0,
+        stop_signal: int = SIGINT,
     ) -> Job:
         """Starts a job, and returns at once; what ``%spawn`` is in Python.
 
@@ -158,6 +167,11 @@ class JobTable:
                 for `Job.ready`.
             max_output: bytes of output that are kept, 1 GiB by default; past it the oldest go.
             quiet: whether its cell shows nothing of it.
+            backoff: seconds before the first restart; 0 for at once.
+            factor: what each further delay is, in the one before.
+            cap: seconds that no delay exceeds.
+            healthy: seconds of uptime after which all restarts before are forgiven.
+            stop_signal: the first signal of a stop; SIGTERM and SIGKILL follow it as needed.
 
         Raises:
             FileNotFoundError: the program does not exist.
@@ -182,6 +196,11 @@ class JobTable:
                 ready=parse_ready(ready) if isinstance(ready, str) else ready,
                 max_output=max_output,
                 quiet=quiet,
+                backoff=backoff,
+                factor=factor,
+                cap=cap,
+                healthy=healthy,
+                stop_signal=stop_signal,
             )
 
         return self.enter(name, given, spec_of, Job)
@@ -206,6 +225,7 @@ class JobTable:
             NoLoopError: no event loop runs here.
             OSError: it cannot be started.
         """
+        self._need_owner()
         with self._lock:
             spec = spec_of(self._free_name(name, command))
             self.find_loop()
@@ -259,6 +279,35 @@ class JobTable:
             self.warden.watch(current)
         return current
 
+    def find_driver(self) -> Driver:
+        """The driver of the loop on which a job that is started now lives; see `find_loop`."""
+        return self.driver_of(self.find_loop())
+
+    def driver_of(self, io_loop: IOLoop) -> Driver:
+        """The one driver of a loop."""
+        loop = asyncio_loop(io_loop)
+        with self._lock:
+            driver = self._drivers.get(loop)
+            if driver is None:
+                driver = self._drivers[loop] = Driver(io_loop)
+            return driver
+
+    def claim(self, job: Job) -> None:
+        """See to it that a job that is started anew stands in the table under its name.
+
+        Raises:
+            JobNameError: another job has the name by now.
+        """
+        with self._lock:
+            holder = self._jobs.get(job.name)
+            if holder is None:
+                self._jobs[job.name] = job
+            elif holder is not job:
+                raise JobNameError(
+                    f"Another job has the name {job.name!r} by now, so the old one cannot be started again; "
+                    "start its command anew under another name."
+                )
+
     def settle(self, io_loop: IOLoop) -> None:
         """Has all jobs live on ``io_loop``, whatever thread and loop starts them."""
         self._io_loop = io_loop
@@ -280,8 +329,6 @@ class JobTable:
             job: the one to which it happened.
             event: what happened.
         """
-        if event.kind in (EventKind.EXITED, EventKind.DONE):
-            self._let_go(job.pid)
         for outlook in tuple(self._outlooks):
             try:
                 outlook.happened(job, event)
@@ -305,7 +352,7 @@ class JobTable:
     def clear(self) -> None:
         """Forgets all jobs that have ended."""
         for job in self:
-            if job.done:
+            if job.done and not job.left:
                 self.forget(job.name)
 
     def end_all(self) -> None:
@@ -316,7 +363,8 @@ class JobTable:
         if os.getpid() != self._pid:
             return
         living = [job for job in self if not job.done]
-        end_sessions([job.pid for job in self if not job.done], _END_GRACE)
+        # A job that waits to be restarted has none, and its last pid may be a stranger's by now.
+        end_sessions([sid for job in self for sid in job.sessions], _END_GRACE)
         for job in living:
             # With the loop at its end nobody else takes the exit status.
             job.reap(_REAP_SECONDS)
@@ -324,15 +372,15 @@ class JobTable:
         atexit.unregister(self.end_all)
         self._at_exit = False
 
-    def _let_go(self, pid: int) -> None:
-        """Has the warden forget the process groups of which nothing is left."""
-        # What a job left behind is ended with the kernel; but once it has gone, its number may be
-        # given to a stranger.
-        self._groups.add(pid)
-        for pgid in list(self._groups):
-            if not has_group(pgid):
-                self._groups.discard(pgid)
-                self.warden.release(pgid)
+    def _need_owner(self) -> None:
+        if self._pid == os.getpid():
+            return
+        if self._jobs or self._io_loop is not None:
+            raise NoLoopError(
+                "This process is a fork of the one that has the jobs, and cannot start any; "
+                "start them there, or start this process by multiprocessing's 'spawn'."
+            )
+        self._pid = os.getpid()
 
     def _end_at_exit(self) -> None:
         if not self._at_exit:
@@ -352,6 +400,11 @@ class JobTable:
                     f"A job named {name!r} is running already (pid {taken.pid}); "
                     "stop it, see it by %logs, or give the new one another name."
                 )
+            if taken is not None and taken.left:
+                raise JobNameError(
+                    f"A job named {name!r} has ended and left {taken.left} running; "
+                    "stop it, or give the new one another name."
+                )
             return name
         base = _program(command)
         number, candidate = 1, base
@@ -359,6 +412,19 @@ class JobTable:
             number += 1
             candidate = f"{base}-{number}"
         return candidate
+
+
+_tables: WeakSet[JobTable] = WeakSet()
+
+
+def _forked() -> None:
+    """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
+    for table in list(_tables):
+        for job in table:
+            job.lose()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager

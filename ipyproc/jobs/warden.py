@@ -1,43 +1,40 @@
 """The warden: a small process that ends the jobs' sessions when the kernel dies without saying so.
 
-This file is both ends. Run as a program it is the warden; imported, it is the kernel's client. One
-pipe leads from the client to the program, with one line a message: ``+123`` guards the session 123,
-``-123`` releases it. The warden's work begins when the kernel has exited, or has closed the pipe.
+This is the kernel's client of it; `ipyproc.process.warden_program` is the program, and has the messages.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import select
-import signal
-import stat
+import subprocess
 import sys
+import threading
 import time
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-# The program sees no site-packages, and is to start fast and stay small: the rest is the client's.
-if __name__ != "__main__":
-    import logging
-    import subprocess
-    import threading
-    import weakref
-    from collections.abc import Iterable
+from tornado.ioloop import IOLoop
 
-    from tornado.ioloop import IOLoop
+from ipyproc.errors import signal_name
+from ipyproc.process import sessions
+from ipyproc.process import watch as exits
 
-    from ipyproc.errors import signal_name
-    from ipyproc.process import watch as exits
+__all__ = ["Warden", "end_sessions"]
 
-    _log = logging.getLogger("ipyproc")
+_log = logging.getLogger("ipyproc")
 
-__all__ = ["Warden", "end_sessions", "session_members"]
-
-_FILE = os.path.abspath(__file__)
-_KERNEL_GONE_GRACE = 0.7
-_KILL_SECONDS = 1.0
-_END_SECONDS = 2.5
+_HOME = str(Path(__file__).resolve().parents[2])
+# -I and -S: no module of the folder that the kernel works in, and no site-packages.
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {_HOME!r}); "
+    "from ipyproc.process.warden_program import main; sys.exit(main(sys.argv[1:]))"
+)
+_END_SECONDS = 3.0
 _FLUSH_SECONDS = 0.5
 _RETRY_SECONDS = 0.1
-_LOOK_SECONDS = 0.5
 _STABLE_SECONDS = 1.0
 _MAX_QUICK_DEATHS = 5
 
@@ -65,6 +62,7 @@ class Warden:
         self._lock = threading.Lock()
         self._owner = os.getpid()
         self._guarded: dict[int, None] = {}
+        self._expected: dict[int, bytes] = {}
         self._program: _Program | None = None
         self._io_loop: IOLoop | None = None
         self._retry_queued = False
@@ -82,27 +80,50 @@ class Warden:
         program = self._program
         return program.proc.pid if program is not None and program.proc.returncode is None else None
 
-    def guard(self, pgid: int) -> None:
-        """Has the session ``pgid`` ended if the kernel dies.
+    def expect(self, inodes: Sequence[int]) -> None:
+        """Guard a process that is about to be started, and has no number yet.
 
         Args:
-            pgid: the process group, and session, of a job that was started with a session of its own.
+            inodes: of the pipes that it gets, by which the warden finds it if the kernel is killed before
+                `guard` or `cancel` is called. The first names it there.
+        """
+        with self._lock:
+            if self._owner == os.getpid():
+                message = b"?%s\n" % b" ".join(b"%d" % inode for inode in inodes)
+                self._expected[inodes[0]] = message
+                self._send(message)
+
+    def cancel(self, inode: int) -> None:
+        """Forget a process that was expected, and could not be started."""
+        with self._lock:
+            if self._expected.pop(inode, None) is not None:
+                self._send(b"!%d\n" % inode)
+
+    def guard(self, sid: int, inode: int | None = None) -> None:
+        """Have the session ``sid`` ended if the kernel dies.
+
+        Args:
+            sid: the session of a job, which the job leads.
+            inode: the first of those by which it was expected.
 
         Raises:
             ValueError: that session is the kernel's own, or no job's.
         """
-        _need_others_session(pgid)
+        sessions.need_other_session(sid)
         with self._lock:
             if self._owner == os.getpid():
-                self._guarded[pgid] = None
-                self._send(b"+%d\n" % pgid)
+                self._guarded[sid] = None
+                if inode is not None and self._expected.pop(inode, None) is not None:
+                    self._send(b"+%d %d\n" % (sid, inode))
+                else:
+                    self._send(b"+%d\n" % sid)
 
-    def release(self, pgid: int) -> None:
-        """Forgets the session ``pgid``; harmless when it is not guarded."""
+    def release(self, sid: int) -> None:
+        """Forget the session ``sid``; harmless when it is not guarded."""
         with self._lock:
-            if pgid in self._guarded:
-                del self._guarded[pgid]
-                self._send(b"-%d\n" % pgid)
+            if sid in self._guarded:
+                del self._guarded[sid]
+                self._send(b"-%d\n" % sid)
 
     def alive(self) -> bool:
         """Whether the program runs, asked of the system."""
@@ -139,6 +160,7 @@ class Warden:
         with self._lock:
             program, self._program = self._program, None
             guarded, self._guarded = self._guarded, {}
+            self._expected = {}
         # A warden that was killed, or stopped so that it never got round to it, has ended nobody.
         if program is not None and program.end() != 0:
             end_sessions(guarded)
@@ -147,7 +169,7 @@ class Warden:
         program = self._program
         if program is not None and program.alive() and program.send(message):
             self._queue_retry(program)
-        elif self._guarded:
+        elif self._guarded or self._expected:
             self._start()
 
     def _start(self) -> bool:
@@ -162,7 +184,7 @@ class Warden:
             self._quick_deaths = self._quick_deaths + 1 if quick else 0
             self._program = None
         try:
-            first = b"".join(b"+%d\n" % pgid for pgid in self._guarded)
+            first = b"".join([*self._expected.values(), *(b"+%d\n" % sid for sid in self._guarded)])
             self._program = program = _Program(self, first)
         except OSError as error:
             _log.warning(
@@ -203,7 +225,7 @@ class Warden:
     def _disown(self) -> None:
         # In a fork the lock may be held, by a thread that exists no more.
         self._lock = threading.Lock()
-        self._guarded = {}
+        self._guarded, self._expected = {}, {}
         program, self._program = self._program, None
         if program is not None:
             program.disown()
@@ -226,7 +248,7 @@ class _Program:
             # Before it runs: a kernel killed at this very moment leaves it what it has to know.
             self.send(first)
             self.proc = subprocess.Popen(
-                [sys.executable, "-I", "-S", _FILE, str(os.getpid())],
+                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(os.getpid())],
                 stdin=childs_end,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -313,213 +335,22 @@ class _Program:
             os.close(fd)
 
 
-def session_members(sid: int) -> list[int]:
-    """The processes of a session that have not exited, in ascending order.
-
-    Zombies do not count; they are their parents' to reap. Where the system has no ``/proc`` of
-    Linux's kind, the session's first process group stands for all of it, by its number.
-    """
-    return sorted(_living({sid}))
-
-
 def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
-    """Ends every process of some sessions: SIGTERM, and SIGKILL for what is left after ``grace``.
+    """End every process of some sessions that children of this process lead or led.
 
-    A shell with job control puts its children into process groups of their own; a session has them
-    all. Blocks until all have exited, for ``grace`` and one second at most. Zombies count as gone.
-
-    Args:
-        sids: the sessions.
-        grace: seconds between the two signals.
-
-    Raises:
-        ValueError: one of the sessions is the caller's own, or no job's.
+    As `ipyproc.process.sessions.end_sessions`; blocks.
     """
-    sessions = set(sids)
-    for sid in sessions:
-        _need_others_session(sid)
-    living = _living(sessions)
-    _signal_groups(living, signal.SIGTERM)
-    # What is stopped takes its SIGTERM only when it goes on.
-    _signal_groups(living, signal.SIGCONT)
-    living = _poll_until_gone(sessions, grace)
-    if living:
-        _tell(f"SIGKILL to {len(living)} processes that lived on for {grace:g} s after a SIGTERM.")
-        _poll_until_gone(sessions, _KILL_SECONDS, signal.SIGKILL)
+    started = {sid: _start_of_child(sid) for sid in sids}
+    sessions.end_sessions(started, grace, started=started, tell=_log.warning)
 
 
-def _need_others_session(sid: int) -> None:
-    if sid <= 1 or sid == os.getsid(0):
-        whose = "the caller's own" if sid > 1 else "no job's"
-        raise ValueError(f"The session {sid} is {whose}; start the job in a session of its own.")
-
-
-def _poll_until_gone(sids: set[int], seconds: float, signum: signal.Signals | None = None) -> dict[int, int]:
-    """Polls until nobody lives or the time is over; what lives is sent ``signum`` each time."""
-    deadline = time.monotonic() + seconds
-    pause = 0.002
-    while (living := _living(sids)) and (left := deadline - time.monotonic()) > 0:
-        if signum is not None:
-            _signal_groups(living, signum)
-        time.sleep(min(pause, left))
-        pause = min(pause * 2, 0.04)
-    return living
-
-
-def _signal_groups(living: dict[int, int], signum: signal.Signals) -> None:
-    # By groups: for the system that is one step, which misses no child that is just being forked.
-    for pgid in set(living.values()):
-        try:
-            os.killpg(pgid, signum)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-
-def _living(sids: set[int]) -> dict[int, int]:
-    """The process group of each process of these sessions that has not exited."""
-    pids = _all_pids()
-    if pids is None:
-        return {sid: sid for sid in sids if _has_group(sid)}
-    living = {}
-    for pid in pids:
-        try:
-            # getsid costs a fiftieth of a look into /proc, which is left to the few that matter.
-            if os.getsid(pid) in sids and not _has_exited(pid):
-                living[pid] = os.getpgid(pid)
-        except ProcessLookupError:
-            pass
-    return living
-
-
-def _all_pids() -> list[int] | None:
-    """Every process there is; None where the system does not list them as Linux does."""
-    if not os.path.exists("/proc/self/stat"):
+def _start_of_child(pid: int) -> int | None:
+    """When a child started; None when it has been reaped: whoever has its number by now is another."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
         return None
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    except OSError:
-        return None  # No fd is left.
-
-
-def _has_exited(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read(1024)
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    except OSError:
-        return False
-    # The second field is the program's name, which may hold blanks and parentheses.
-    fields = text[text.rindex(b")") + 2 :].split()
-    # A process whose first thread has ended looks like a zombie while its other threads live.
-    return fields[0] in (b"Z", b"X") and int(fields[17]) < 2
-
-
-def _has_group(pgid: int) -> bool:
-    try:
-        os.killpg(pgid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _tell(sentence: str) -> None:
-    if __name__ == "__main__":
-        print(f"warden: {sentence}", file=sys.stderr)
-    else:
-        _log.warning(sentence)
-
-
-def _main(arguments: list[str]) -> int:
-    if complaint := _complaint(arguments):
-        _tell(complaint)
-        return 2
-    # Whoever ends the kernel's whole container asks everybody in it; the warden's turn is the last.
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)
-    end_sessions(_guarded_in_the_end(int(arguments[0])), _KERNEL_GONE_GRACE)
-    return 0
-
-
-def _complaint(arguments: list[str]) -> str:
-    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
-    if len(arguments) != 1 or not arguments[0].isdecimal() or int(arguments[0]) < 1:
-        given = " ".join(arguments) or "nothing"
-        return f"the one argument is the kernel's pid, but {given!r} was given; ipyproc itself starts this."
-    try:
-        is_pipe = stat.S_ISFIFO(os.fstat(0).st_mode)
-    except OSError:
-        is_pipe = False
-    if not is_pipe:
-        kind = "a terminal" if os.isatty(0) else "no pipe"
-        return f"stdin is {kind}, but must be a pipe from the kernel; ipyproc itself starts this."
-    return ""
-
-
-def _guarded_in_the_end(kernel: int) -> set[int]:
-    """Follows the messages until the kernel is gone; returns the sessions that are guarded then."""
-    guarded: set[int] = set()
-    unread = b""
-    os.set_blocking(0, False)
-    parent, pidfd = os.getppid(), _open_pidfd(kernel)
-    poll = select.poll()
-    poll.register(0, select.POLLIN)
-    if pidfd >= 0:
-        poll.register(pidfd, select.POLLIN)
-    gone = not _exists(kernel)
-    while True:
-        try:
-            while data := os.read(0, 65536):
-                # A last line without its end, from a kernel killed as it wrote, is not taken.
-                *lines, unread = (unread + data).split(b"\n")
-                for line in lines:
-                    _take(line, guarded)
-            return guarded
-        except BlockingIOError:
-            pass
-        # Only now, since a kernel that is gone has left its last messages in the pipe. The end of the
-        # pipe alone would not do: a fork of the kernel may hold it open.
-        if gone:
-            return guarded
-        ready = dict(poll.poll(None if pidfd >= 0 else _LOOK_SECONDS * 1000))
-        gone = pidfd in ready if pidfd >= 0 else os.getppid() != parent
-
-
-def _take(line: bytes, guarded: set[int]) -> None:
-    sign, digits = line[:1], line[1:]
-    try:
-        if sign not in (b"+", b"-") or not digits.isdigit():
-            raise ValueError("A message is + or - and the number of a session.")
-        _need_others_session(int(digits))
-    except ValueError as error:
-        _tell(f"left out the message {line!r}: {error}")
-        return
-    if sign == b"+":
-        guarded.add(int(digits))
-    else:
-        guarded.discard(int(digits))
-
-
-def _open_pidfd(pid: int) -> int:
-    """A pidfd, or -1 where the system has none, refuses them, or has no such process."""
-    try:
-        return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
-    except OSError:
-        return -1
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    return sessions.start_time(pid)
 
 
 def _disown_all() -> None:

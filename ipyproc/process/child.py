@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from asyncio import Future
 from collections.abc import Callable
@@ -27,6 +28,8 @@ CalledProcessError = subprocess.CalledProcessError
 
 _POPEN_CODE = subprocess.Popen.__init__.__code__
 _POPEN_PARAMETERS = _POPEN_CODE.co_varnames[1 : _POPEN_CODE.co_argcount]
+
+_exit_lock = threading.Lock()
 
 _popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
 
@@ -211,6 +214,21 @@ class Subprocess:
             self.set_exit_callback(resolve)
         return future
 
+    def look(self) -> None:
+        """Look whether this process has exited, now and in any thread; its exit callbacks run here if so.
+
+        For who stands in for the loop while that is held. Harmless beside a loop that runs.
+        """
+        if self.returncode is not None:
+            self._run_callbacks()
+        elif self._watched:
+            try:
+                status = watch.reap(self.proc)
+            except ChildProcessError:
+                return  # Somebody else took the status: the loop settles that.
+            if status is not None:
+                self._exited(status)
+
     @classmethod
     def initialize(cls, io_loop: IOLoop | None = None) -> None:
         """Installs a SIGCHLD handler, and makes it the watcher of exits.
@@ -250,17 +268,22 @@ class Subprocess:
         return cast("list[str]", self.proc.args)
 
     def _exited(self, status: int) -> None:
-        if self.returncode is not None:
-            return
-        # Popen would warn "still running" for a child whose status it never learned.
-        self.returncode = self.proc.returncode = status
+        with _exit_lock:
+            # The loop may see it, and who stands in for the loop.
+            if self.returncode is not None:
+                return
+            # Popen would warn "still running" for a child whose status it never learned.
+            self.returncode = self.proc.returncode = status
         # Out of set_exit_callback itself none is run: it has the loop do that.
         if not self._arming:
             self._run_callbacks()
 
     def _run_callbacks(self) -> None:
-        while self._callbacks:
-            callback = self._callbacks.pop(0)
+        while True:
+            try:
+                callback = self._callbacks.pop(0)
+            except IndexError:
+                return
             try:
                 callback(cast(int, self.returncode))
             except Exception:

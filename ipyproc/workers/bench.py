@@ -14,6 +14,7 @@ from signal import SIGKILL
 from typing import Any
 
 from ipyproc.errors import JobSpecError, JobStateError, WireError
+from ipyproc.jobs.driver import Timer
 from ipyproc.jobs.job import Table
 from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState, Result, describe_status, is_number
 from ipyproc.jobs.run import Run, Watcher
@@ -234,7 +235,7 @@ class ForkBench(WorkerGroup):
         self._victim: tuple[int, float] | None = None
         self._replaced: list[float] = []
         self._kills = 0
-        self._next_kill: object | None = None
+        self._next_kill: Timer | None = None
         self._has_left = False
 
     # What the helper tells, on the loop
@@ -314,8 +315,7 @@ class ForkBench(WorkerGroup):
         if self._begun is None or self._kills >= self._restarts:
             return
         due = self._begun + self._seconds * (self._kills + 1) / (self._restarts + 1)
-        io_loop = self._table.io_loop
-        self._next_kill = io_loop.call_later(max(0.0, due - time.monotonic()), self._kill)
+        self._next_kill = self._driver.later(max(0.0, due - time.monotonic()), self._kill)
 
     def _kill(self) -> None:
         self._next_kill = None
@@ -331,7 +331,7 @@ class ForkBench(WorkerGroup):
 
     def _spare(self) -> None:
         if self._next_kill is not None:
-            self._table.io_loop.remove_timeout(self._next_kill)
+            self._next_kill.cancel()
             self._next_kill = None
 
     def _result_of(self, result: Result) -> BenchResult:

@@ -24,7 +24,6 @@ from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.run import Run, Watcher
 from ipyproc.jobs.table import JobTable, jobs
 from ipyproc.process import cpu_count
-from ipyproc.process.watch import on_loop
 from ipyproc.workers.link import Link
 from ipyproc.workers.marks import coloured
 from ipyproc.workers.model import GroupSnapshot, GroupSpec, WorkerSnapshot
@@ -365,7 +364,7 @@ class WorkerGroup(Job):
 
     def _new_run(self, watcher: Watcher) -> Run:
         self._roster = Roster(self._group.workers)
-        self._link = Link(self._output, self._output_of, self._table.io_loop, watcher.wrote, self._take)
+        self._link = Link(self._output, self._output_of, self._driver, self._lock, watcher.wrote, self._take)
         self.helper_pid = None
         return _HelperRun(self._spec, self._table, self._output, watcher, self._link)
 
@@ -393,7 +392,7 @@ class WorkerGroup(Job):
         status = self._run.status
         if status is not None and status < 0 and self._life.state is not JobState.STOPPING:
             # All that is left are processes that the workers started.
-            self._run.signal(SIGKILL)
+            self._run.session.signal(SIGKILL)
             self._life.note(f"its helper was ended by {signal_name(-status)}, and every worker with it")
 
     def _output_of(self, task_id: int) -> Output:
@@ -416,15 +415,14 @@ class WorkerGroup(Job):
         run = self._run
         if self.done or not run.takes_input:
             raise JobStateError(f"Job {self.name!r} has ended, so {otherwise}; restart it first.")
-        data = encode(kind, b"", **fields)
-        on_loop(self._table.io_loop, lambda: run.write(data, close=False))
+        run.write(encode(kind, b"", **fields), close=False)
 
 
 class _HelperRun(Run):
     """The leader of a helper's session; the helper and its workers are in it."""
 
-    def signal(self, signum: int) -> bool:
-        """Signals the session's group; SIGINT and SIGTERM go by way of the leader and the helper.
+    def signal_session(self, signum: int) -> None:
+        """Signal the session; SIGINT and SIGTERM go by way of the leader and the helper.
 
         A worker that got them from both would be broken off in its cleanup.
         """
@@ -432,6 +430,6 @@ class _HelperRun(Run):
             try:
                 os.kill(self.pid, signum)
             except ProcessLookupError:
-                return False
-            return True
-        return super().signal(signum)
+                pass
+        else:
+            super().signal_session(signum)

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import cast
 
-from tornado.ioloop import IOLoop
-
 from ipyproc.errors import WireError
+from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.output import Output, StreamName
-from ipyproc.process.watch import on_loop
 from ipyproc.workers.marks import HELD_SECONDS, Marker
 from ipyproc.workers.wire import Decoder, Message, check_version
 
@@ -23,27 +21,30 @@ class Link:
     """Takes what one helper sends, in whichever thread reads it.
 
     Output is kept at once, marked in the group's and as it is in the worker's own. Other messages are
-    handed over on the loop.
+    handed over where the loop is driven.
 
     Args:
         output: the group's.
         output_of: gives a worker's own.
-        io_loop: the group's loop.
+        driver: of the group's loop.
+        job_lock: the group's, under which messages are handed over.
         on_output: called when there is new output, in the thread that read it.
-        on_message: takes a message, or the error for what is none; on the loop.
+        on_message: takes a message, or the error for what is none; where the loop is driven.
     """
 
     def __init__(
         self,
         output: Output,
         output_of: Callable[[int], Output],
-        io_loop: IOLoop,
+        driver: Driver,
+        job_lock: AbstractContextManager[object],
         on_output: Callable[[], None],
         on_message: Callable[[Message | WireError], None],
     ) -> None:
         self._output = output
         self._output_of = output_of
-        self._io_loop = io_loop
+        self._driver = driver
+        self._job_lock = job_lock
         self._on_output = on_output
         self._on_message = on_message
         self._marker = Marker(output)
@@ -80,9 +81,9 @@ class Link:
         if wrote:
             self._on_output()
         if wait:
-            on_loop(self._io_loop, self._flush_later)
+            self._driver.call(self._flush_later)
         if self._queue:
-            on_loop(self._io_loop, self._hand_over)
+            self._driver.call(self._hand_over)
 
     def end(self) -> None:
         """No more will come: shows what was held back."""
@@ -108,11 +109,12 @@ class Link:
         self._queue.append(message)
 
     def _hand_over(self) -> None:
-        while self._queue:
-            self._on_message(self._queue.popleft())
+        with self._job_lock:
+            while self._queue:
+                self._on_message(self._queue.popleft())
 
     def _flush_later(self) -> None:
-        self._io_loop.call_later(HELD_SECONDS, self._flush)
+        self._driver.later(HELD_SECONDS, self._flush)
 
     def _flush(self) -> None:
         with self.lock:

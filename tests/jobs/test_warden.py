@@ -19,7 +19,8 @@ import pytest
 from tornado.ioloop import IOLoop
 
 import ipyproc.jobs.warden as warden_module
-from ipyproc.jobs.warden import Warden, end_sessions, session_members
+from ipyproc.jobs.warden import Warden, end_sessions
+from ipyproc.process.sessions import session_members
 from tests.support import PROGRAMS, ROOT, open_fds, run_program, until, wait_until
 
 pytestmark = pytest.mark.timeout(30)

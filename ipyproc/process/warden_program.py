@@ -1,0 +1,190 @@
+"""The warden's program: it ends the jobs' sessions when the kernel dies without saying so.
+
+One pipe leads from the kernel to standard input, with one line a message:
+
+==================  ==========================================================================
+``?12 34``          a process is about to be started whose pipes have the inodes 12 and 34
+``+123 12``         guard the session 123; it is the one that was expected with inode 12 first
+``!12``             what was expected with inode 12 first has not been started
+``-123``            release the session 123
+==================  ==========================================================================
+
+Its work begins when the kernel has exited, or has closed the pipe. `ipyproc.jobs.warden` is the kernel's
+end. The program sees no site-packages, and imports little: it starts fast and stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import time
+
+from ipyproc.process.bare import signal
+from ipyproc.process.sessions import end_sessions, need_other_session, start_time
+
+__all__ = ["main"]
+
+_GRACE = 0.7
+_LOOK_SECONDS = 0.5
+_EXPECT_SECONDS = 0.4
+_EXPECT_PAUSE = 0.01
+
+
+class Guarded:
+    """What the messages have said.
+
+    Attributes:
+        sessions: each session, and when its leader started; None where it had gone before we looked.
+        expected: what is about to be started: the inodes of its pipes, by the first.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: dict[int, int | None] = {}
+        self.expected: dict[int, set[int]] = {}
+
+    def take(self, line: bytes) -> None:
+        """Take one message; what is none is left out, and said so on standard error."""
+        try:
+            self._take(line[:1], [int(word) for word in line[1:].split()])
+        except (ValueError, IndexError) as error:
+            _tell(f"left out the message {line!r}: {error}")
+
+    def _take(self, sign: bytes, numbers: list[int]) -> None:
+        if sign == b"?":
+            self.expected[numbers[0]] = set(numbers)
+        elif sign == b"!":
+            self.expected.pop(numbers[0], None)
+        elif sign == b"+":
+            need_other_session(numbers[0])
+            self.sessions[numbers[0]] = start_time(numbers[0])
+            if len(numbers) > 1:
+                self.expected.pop(numbers[1], None)
+        elif sign == b"-":
+            self.sessions.pop(numbers[0], None)
+        else:
+            raise ValueError("A message is one of ? ! + - and numbers.")
+
+
+def main(arguments: list[str]) -> int:
+    """Guard until the kernel is gone, then end what is guarded; return the exit status."""
+    if complaint := _complaint(arguments):
+        _tell(complaint)
+        return 2
+    # Whoever ends the kernel's whole container asks everybody in it; the warden's turn is the last.
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    kernel = int(arguments[0])
+    kernels_session = _session_of(kernel)
+    guarded = _guarded_in_the_end(kernel)
+    sessions = dict(guarded.sessions)
+    end_sessions(sessions, _GRACE, started=sessions, tell=_tell)
+    deadline = time.monotonic() + _EXPECT_SECONDS
+    # A kernel that is killed as it starts a process leaves one that has not told its number yet, and may
+    # not even be in its session.
+    while guarded.expected and time.monotonic() < deadline:
+        late = {sid: start_time(sid) for sid in _sessions_holding(guarded.expected, kernels_session)}
+        if late:
+            end_sessions(late, 0.1, started=late, tell=_tell)
+        time.sleep(_EXPECT_PAUSE)
+    return 0
+
+
+def _complaint(arguments: list[str]) -> str:
+    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
+    if len(arguments) != 1 or not arguments[0].isdecimal() or int(arguments[0]) < 1:
+        given = " ".join(arguments) or "nothing"
+        return f"the one argument is the kernel's pid, but {given!r} was given; ipyproc itself starts this."
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(0).st_mode)
+    except OSError:
+        is_pipe = False
+    if not is_pipe:
+        kind = "a terminal" if os.isatty(0) else "no pipe"
+        return f"stdin is {kind}, but must be a pipe from the kernel; ipyproc itself starts this."
+    return ""
+
+
+def _guarded_in_the_end(kernel: int) -> Guarded:
+    """Follow the messages until the kernel is gone; return what is guarded then."""
+    guarded = Guarded()
+    unread = b""
+    os.set_blocking(0, False)
+    parent, pidfd = os.getppid(), _open_pidfd(kernel)
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    if pidfd >= 0:
+        poll.register(pidfd, select.POLLIN)
+    gone = not _exists(kernel)
+    while True:
+        try:
+            while data := os.read(0, 65536):
+                # A last line without its end, from a kernel killed as it wrote, is not taken.
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    guarded.take(line)
+            return guarded
+        except BlockingIOError:
+            pass
+        # Only now, since a kernel that is gone has left its last messages in the pipe. The end of the
+        # pipe alone would not do: a fork of the kernel may hold it open.
+        if gone:
+            return guarded
+        ready = dict(poll.poll(None if pidfd >= 0 else _LOOK_SECONDS * 1000))
+        gone = pidfd in ready if pidfd >= 0 else os.getppid() != parent
+
+
+def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> set[int]:
+    """The sessions in which a process holds one of the pipes that are expected.
+
+    Not the kernel's own: forks of the kernel in it may hold them too.
+    """
+    wanted = {f"pipe:[{inode}]" for inodes in expected.values() for inode in inodes}
+    found: set[int] = set()
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return found
+    left_out = {kernels_session, os.getsid(0)}
+    for pid in pids:
+        try:
+            sid = os.getsid(pid)
+            if sid in found or sid in left_out or (not kernels_session and sid != pid):
+                continue
+            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue  # It is gone, or another user's.
+        if wanted.intersection(links):
+            found.add(sid)
+    return found
+
+
+def _session_of(pid: int) -> int:
+    """The session of a process; 0 when it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
+
+
+def _open_pidfd(pid: int) -> int:
+    """A pidfd, or -1 where the system has none, refuses them, or has no such process."""
+    try:
+        return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+    except OSError:
+        return -1
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _tell(sentence: str) -> None:
+    print(f"warden: {sentence}", file=sys.stderr)
