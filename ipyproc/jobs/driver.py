@@ -104,7 +104,9 @@ class Driver:
             self.soon(work)
 
     def soon(self, work: Work) -> None:
-        """Have ``work`` run by whoever drives, after what was handed in before."""
+        """Have ``work`` run by whoever drives, after what was handed in before; never on a closed loop."""
+        if self.closed:
+            return
         with self._lock:
             self._work.append(work)
             if self._scheduled:

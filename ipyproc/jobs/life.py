@@ -303,11 +303,12 @@ class Life:
                 return
             seen = run.status is not None
             status = run.abandon()
+            for name in list(self._timers):
+                self._cancel(name)
             if self.state.done:
                 return
             if not seen:
                 self._record(run, -SIGKILL if status is None else status)
-            self._timers.clear()
             self.note("its event loop was closed while it ran")
             self._finish(gave_up=False)
 
@@ -454,8 +455,9 @@ class Life:
         if gave_up:
             self.note(f"crash loop: {restart.describe_crash_loop(statuses)}")
         self.state = JobState.GAVE_UP if gave_up else JobState.EXITED
+        notes = (*self.notes, f"left {self.left} running") if self.left else self.notes
         self.ending = Ending(
-            statuses[-1], time.monotonic() - self.born, self._ended_by, self._timed_out, self.notes
+            statuses[-1], time.monotonic() - self.born, self._ended_by, self._timed_out, notes
         )
         if self.run is not None and self.run.status is not None:
             self.run.session.hurry(False)
@@ -518,7 +520,6 @@ class Life:
             if grace is not None:
                 # SIGKILL did not end them: they are somebody else's.
                 run.session.close()
-                run.session.members = []
                 self._tell_of_left()
             return
         signum = self._ladder.pop(0)

@@ -271,7 +271,9 @@ class Run:
         self._feed.close()
         for pump in [*self._pumps, *self._unread]:
             pump.drain()
+            pump.drop()
         self._unread.clear()
+        self._open = 0
         self._home.warden.release(self.pid)
         return status
 

@@ -106,8 +106,9 @@ class Session:
         self._census.ask(self.sid, answer, after)
 
     def close(self) -> None:
-        """Look no more."""
-        self._stopped_looking = True
+        """Look no more: nothing of it is the job's any longer."""
+        self._stopped_looking = self._leaderless = True
+        self.members = []
 
     def _take(self, turn: int, found: list[Member]) -> None:
         with self._lock:

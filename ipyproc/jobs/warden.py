@@ -22,7 +22,7 @@ from ipyproc.errors import signal_name
 from ipyproc.process import sessions
 from ipyproc.process import watch as exits
 
-__all__ = ["Warden", "end_sessions"]
+__all__ = ["Warden", "end_sessions", "program"]
 
 _log = logging.getLogger("ipyproc")
 
@@ -248,7 +248,7 @@ class _Program:
             # Before it runs: a kernel killed at this very moment leaves it what it has to know.
             self.send(first)
             self.proc = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(os.getpid())],
+                program(str(os.getpid())),
                 stdin=childs_end,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -335,6 +335,11 @@ class _Program:
             os.close(fd)
 
 
+def program(*arguments: str) -> list[str]:
+    """Return the command of the warden's program."""
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments]
+
+
 def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
     """End every process of some sessions that children of this process lead or led.
 
@@ -346,6 +351,7 @@ def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
 
 def _start_of_child(pid: int) -> int | None:
     """When a child started; None when it has been reaped: whoever has its number by now is another."""
+    sessions.need_other_session(pid)
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

@@ -132,7 +132,8 @@ def ours(sid: int, found: list[Member], leader_started: int | None) -> list[Memb
             number after that is another.
     """
     for member in found:
-        if member.pid == sid and member.started != leader_started:
+        # Where the system lists no processes (started is 0), nobody can tell.
+        if member.started and member.pid == sid and member.started != leader_started:
             return []
     return found
 
@@ -151,7 +152,8 @@ def signal_members(sid: int, members: Iterable[Member], signum: int) -> bool:
     for pgid, group in groups.items():
         for member in group:
             try:
-                if os.getsid(member.pid) != sid or os.getpgid(member.pid) != pgid:
+                # Where the system lists no processes (started is 0), the group is all that is known.
+                if member.started and (os.getsid(member.pid) != sid or os.getpgid(member.pid) != pgid):
                     continue
                 os.killpg(pgid, signum)
             except ProcessLookupError:
@@ -187,7 +189,7 @@ def end_sessions(
 
     Args:
         sids: the sessions.
-        grace: seconds between the two signals.
+        grace: seconds between the two signals; 0 for SIGKILL alone, without a word.
         started: for sessions whose leader may live, when it started (`ours`); for all others the leader
             has been reaped.
         tell: called with a sentence before a SIGKILL.
@@ -219,10 +221,11 @@ def end_sessions(
             pause = min(pause * 2, 0.04)
         return left
 
-    # What is stopped takes its SIGTERM only when it goes on.
-    signal_all(living(), signal.SIGTERM, signal.SIGCONT)
+    if grace > 0:
+        # What is stopped takes its SIGTERM only when it goes on.
+        signal_all(living(), signal.SIGTERM, signal.SIGCONT)
     if left := poll_until_gone(grace):
-        if tell is not None:
+        if tell is not None and grace > 0:
             number = sum(map(len, left.values()))
             tell(f"SIGKILL to {number} processes that lived on for {grace:g} s after a SIGTERM.")
         poll_until_gone(_KILL_SECONDS, signal.SIGKILL)

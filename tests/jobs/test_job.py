@@ -291,9 +291,10 @@ async def test_a_job_is_done_one_second_after_its_exit_when_another_holds_its_pi
     exit_of_it = job.snapshot().exits[-1]
     assert result.returncode == 4
     assert result.elapsed - (exit_of_it.ended - exit_of_it.started) > 0.9
-    assert "holds its output open" in result.notes[0]
-    assert job.snapshot().notes == result.notes
+    assert result.notes == ("left 1 running",)
+    assert (job.left, job.snapshot().left_running) == (1, 1)
     os.kill(int(result.output), signal.SIGKILL)
+    await until(lambda: not job.left and not job.lingers)
 
 
 @looped

@@ -19,6 +19,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 import ipyproc.jobs.warden as warden_module
+import ipyproc.process.sessions as sessions_module
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.sessions import session_members
 from tests.support import PROGRAMS, ROOT, open_fds, run_program, until, wait_until
@@ -167,7 +168,7 @@ def test_a_kernel_and_its_warden_gone_before_the_warden_began_leave_nothing() ->
         gone.wait()
         read_end, write_end = os.pipe()
         program = subprocess.Popen(
-            [sys.executable, "-I", "-S", warden_module.__file__, str(gone.pid)], stdin=read_end
+            warden_module.program(str(gone.pid)), stdin=read_end
         )
         os.close(read_end)
         os.write(write_end, b"+%d\n" % guarded.pid)
@@ -457,8 +458,7 @@ def test_a_forgotten_warden_ends() -> None:
 
 
 def run_warden(stdin: int, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", warden_module.__file__, *args]
-    return subprocess.run(command, stdin=stdin, stderr=subprocess.PIPE, text=True, timeout=10)
+    return subprocess.run(warden_module.program(*args), stdin=stdin, stderr=subprocess.PIPE, text=True, timeout=10)
 
 
 @pytest.mark.parametrize("args", [[], ["kernel"], ["0"], ["1", "2"]])
@@ -550,7 +550,7 @@ def test_end_sessions_of_none_and_of_ended_ones_returns() -> None:
 def test_where_the_system_lists_no_processes_the_first_group_stands_for_the_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(warden_module, "_all_pids", lambda: None)
+    monkeypatch.setattr(sessions_module, "_all_pids", lambda: None)
     with job("family") as (leader, processes):
         assert session_members(leader.pid) == [leader.pid]
         # A zombie's group cannot be told from a living one there.
