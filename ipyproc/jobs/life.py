@@ -499,6 +499,7 @@ class Life:
         if time.monotonic() - self._killed_at < _KILL_SECONDS:
             return False
         self.note("a process that it started could not be ended, and lives on")
+        run.session.close()
         return True
 
     def _time_out(self) -> None:
@@ -519,6 +520,7 @@ class Life:
         if not self._ladder:
             if grace is not None:
                 # SIGKILL did not end them: they are somebody else's.
+                self.note("a process that it started could not be ended, and lives on")
                 run.session.close()
                 self._tell_of_left()
             return

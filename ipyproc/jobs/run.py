@@ -120,6 +120,11 @@ class Run:
         return self._open > 0
 
     @property
+    def feeding(self) -> bool:
+        """Whether input waits that it has not taken."""
+        return self._feed.pending
+
+    @property
     def takes_input(self) -> bool:
         """Whether there may be more for its standard input."""
         return self._takes_input and self._feed.open

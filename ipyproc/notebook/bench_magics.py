@@ -12,6 +12,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
 from ipyproc.notebook.options import parse
 
@@ -101,6 +102,7 @@ class BenchMagics(Magics):
             (await bench).plot()
         """
         sign = "%" if cell is None else "%%"
+        mark, line = taken_mark(line)
         options, rest = parse(self.forkbench, line, sign)
         # At import, `%load_ext` would wait for it.
         from ipyproc.workers import bench
@@ -121,7 +123,7 @@ class BenchMagics(Magics):
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
         if self.waits(f"{sign}forkbench", [line]):
-            return awaited(job, self._screen, raise_error=not options.no_raise_error)
+            return awaited(job, self._screen, mark, raise_error=not options.no_raise_error)
         return job
 
     def waits(self, magic: str, arguments: list[str]) -> bool:

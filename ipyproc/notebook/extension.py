@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
+from ipyproc.jobs.standin import StandIn
 from ipyproc.jobs.table import jobs
 from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.cells import current_cell
@@ -17,7 +18,6 @@ from ipyproc.notebook.completion import matcher
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.foreground import with_awaits
 from ipyproc.notebook.fork_magics import ForkMagics
-from ipyproc.notebook.guard import Guard
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.screen import Screen
 from ipyproc.notebook.widget import result_bundle
@@ -44,27 +44,31 @@ def load(shell: InteractiveShell) -> None:
     in_terminal = getattr(shell, "kernel", None) is None
     io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
     config = IPyProc(parent=shell)
-    screen = Screen(shell, io_loop, config)
-    guard = Guard(io_loop, jobs.pipes, screen)
+    driver = jobs.driver_of(io_loop)
+    screen = Screen(shell, driver, config)
+    stand_in = StandIn(driver, jobs.pipes, screen)
+    cells = _Running()
     magics = JobMagics(shell, jobs, screen, config)
     forks = ForkMagics(shell, screen)
     benches = BenchMagics(shell, screen)
     with ExitStack() as undo:
         jobs.settle(io_loop)
-        undo.callback(guard.close)
-        guard.start()
+        undo.callback(stand_in.close)
+        stand_in.start()
         undo.callback(_closed.update, {id(shell): screen})
         undo.callback(screen.close)
         # In this order: a job's status line stands before its output.
-        for outlook in (screen, guard):
+        for outlook in (screen, stand_in):
             jobs.add_outlook(outlook)
             undo.callback(jobs.remove_outlook, outlook)
         _register(shell, magics, undo)
         _register(shell, forks, undo)
         _register(shell, benches, undo)
         for event, callback in (
+            ("pre_run_cell", cells.begins),
+            ("post_run_cell", cells.ends),
             ("pre_run_cell", screen.cell_begins),
-            ("post_run_cell", guard.cell_ends),
+            ("post_run_cell", stand_in.cell_ends),
             ("post_run_cell", screen.cell_ends),
         ):
             shell.events.register(event, callback)
@@ -76,6 +80,9 @@ def load(shell: InteractiveShell) -> None:
         )
 
         def waits(magic: str, arguments: list[str]) -> bool:
+            # What is made ready in the midst of a cell, by %%time or %run, is not run as a coroutine.
+            if cells.running:
+                return False
             return any(ours.waits(magic, arguments) for ours in (magics, forks, benches))
 
         _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, waits), undo)
@@ -104,6 +111,27 @@ def unload(shell: InteractiveShell) -> None:
     undo = _loaded.pop(id(shell), None)
     if undo is not None:
         undo.close()
+
+
+class _Running:
+    """Whether a cell runs in this thread."""
+
+    def __init__(self) -> None:
+        self._cells: dict[int, int] = {}
+
+    @property
+    def running(self) -> bool:
+        return threading.get_ident() in self._cells
+
+    def begins(self, _info: object = None) -> None:
+        own = threading.get_ident()
+        self._cells[own] = self._cells.get(own, 0) + 1
+
+    def ends(self, _result: object = None) -> None:
+        own = threading.get_ident()
+        left = self._cells.pop(own, 1) - 1
+        if left > 0:
+            self._cells[own] = left
 
 
 def _loop_of_kernel(shell: InteractiveShell) -> IOLoop:

@@ -14,7 +14,7 @@ from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
 from ipyproc.notebook.cells import is_batch
-from ipyproc.notebook.foreground import Foreground, plainly, wait_for
+from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.options import parse
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class ForkMagics(Magics):
             tornado.httpserver.HTTPServer(application).add_sockets(sockets)
             await asyncio.Event().wait()
         """
+        mark, line = taken_mark(line)
         options, rest = parse(self.fork, line, "%%")
         if rest:
             raise UsageError(
@@ -114,7 +115,7 @@ class ForkMagics(Magics):
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
         if self.waits("%%fork", [line]):
-            return awaited(group, self._screen, raise_error=not options.no_raise_error)
+            return awaited(group, self._screen, mark, raise_error=not options.no_raise_error)
         return group
 
     def waits(self, magic: str, arguments: list[str]) -> bool:
@@ -151,8 +152,8 @@ def name_of_cell(shell: Any) -> str:
     return f"In[{len(shell.user_ns['In']) - 1}]"
 
 
-def awaited(group: Job, screen: Screen, *, raise_error: bool) -> Foreground:
-    """A group that its cell waits for, in the foreground."""
+def awaited(group: Job, screen: Screen, mark: bool, *, raise_error: bool) -> object:
+    """Wait for a group in the foreground; where the cell's line has the mark, the cell awaits it."""
 
     async def wait() -> Job:
         try:
@@ -161,4 +162,4 @@ def awaited(group: Job, screen: Screen, *, raise_error: bool) -> Foreground:
             screen.catch_up([group])
         return group
 
-    return Foreground(group, lambda: plainly(wait()))
+    return finish(lambda: plainly(wait()), mark, screen.driver, [group])

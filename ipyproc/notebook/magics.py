@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -16,7 +16,7 @@ from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import EventKind
 from ipyproc.notebook.cells import is_batch
-from ipyproc.notebook.foreground import Foreground, plainly, wait_for
+from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.options import parse, pick
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class JobMagics(Magics):
             python3 -m http.server 8000 --bind 127.0.0.1
         """
         sign = "%" if cell is None else "%%"
+        awaited, line = taken_mark(line)
         options, command = parse(self.spawn, line, sign)
         if command.startswith("#"):
             # To the shell it is a comment, which succeeds, and the body would be nobody's input.
@@ -103,7 +104,7 @@ class JobMagics(Magics):
         job = self._start(options, command or body or "", stdin if stdin or not waits else "")
         if waits:
             until_ready = bool(options.ready) and not options.wait
-            return Foreground(job, lambda: plainly(self._foreground(job, options, until_ready)))
+            return self._finish(lambda: self._foreground(job, options, until_ready), awaited, [job])
         return job
 
     @line_magic
@@ -119,10 +120,11 @@ class JobMagics(Magics):
 
             %wait build docs
         """
+        awaited, line = taken_mark(line)
         jobs = self._named(line, "%wait")
         for job in jobs:
             self._screen.show(job, output=False)
-        return self._awaited(jobs, lambda: wait_for(*jobs))
+        return self._finish(lambda: wait_for(*jobs), awaited, jobs)
 
     @line_magic
     def stop(self, line: str) -> object:
@@ -137,6 +139,7 @@ class JobMagics(Magics):
 
             %stop build "my server"
         """
+        awaited, line = taken_mark(line)
         jobs = self._named(line, "%stop")
         grace = self._settings.grace
 
@@ -145,7 +148,7 @@ class JobMagics(Magics):
             for job in jobs:
                 self._screen.show(job, output=False)
 
-        return self._awaited(jobs, stop)
+        return self._finish(stop, awaited)
 
     @line_magic
     def restart(self, line: str) -> object:
@@ -157,6 +160,7 @@ class JobMagics(Magics):
 
             %restart build
         """
+        awaited, line = taken_mark(line)
         jobs = self._named(line, "%restart")
         grace = self._settings.grace
 
@@ -166,7 +170,7 @@ class JobMagics(Magics):
             for job in jobs:
                 self._screen.show(job, output=False)
 
-        return self._awaited(jobs, restart)
+        return self._finish(restart, awaited)
 
     @line_magic
     def send(self, line: str) -> None:
@@ -279,8 +283,10 @@ class JobMagics(Magics):
 
         job.subscribe(fill)
 
-    def _awaited(self, jobs: list[Job], work: Callable[[], Coroutine[object, object, object]]) -> Foreground:
-        return Foreground(jobs[0] if len(jobs) == 1 else jobs, lambda: plainly(work()))
+    def _finish(
+        self, work: Callable[[], Coroutine[object, object, object]], awaited: bool, jobs: Sequence[Job] = ()
+    ) -> object:
+        return finish(lambda: plainly(work()), awaited, self._screen.driver, jobs)
 
     def _named(self, line: str, magic: str) -> list[Job]:
         names = []

@@ -49,6 +49,10 @@ class Shown(Protocol):
         """Whether nothing more will happen to it."""
 
     @property
+    def lingers(self) -> bool:
+        """Whether there may be more to show though it has ended: what it has left running."""
+
+    @property
     def size(self) -> int:
         """The offset past the newest byte of its output."""
 
@@ -171,7 +175,7 @@ class CellView:
         caught_up = not self._output or self._position >= self.job.size or self._tail_id is not None
         if self.status_changed and (force or done or now >= self._status_due):
             self._show_status(now, carrier or self.cell)
-        if done and caught_up:
+        if done and caught_up and not self.job.lingers:
             self._end_stream()
             self.finished = True
         if self._leftover is not None and carrier is not None and (force or done):
@@ -189,7 +193,7 @@ class CellView:
             due = max(self._tail_due, page_free_at) if self.paced else self._tail_due
         if self.status_changed:
             due = min(due, self._status_due)
-        if self.job.done:
+        if self.job.done and not self.job.lingers:
             due = (
                 min(due, now) if not self._output or self._tail_id or self._position >= self.job.size else due
             )

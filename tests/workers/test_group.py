@@ -16,7 +16,7 @@ import pytest
 from ipyproc.errors import JobFailed, JobNameError, JobSpecError, JobStateError, UnknownJobError
 from ipyproc.jobs.model import JobState
 from ipyproc.jobs.table import JobTable
-from ipyproc.jobs.warden import session_members
+from ipyproc.process.sessions import session_members
 from ipyproc.workers.group import WorkerGroup, fork
 from ipyproc.workers.model import WorkerState
 from ipyproc.workers.wire import VERSION
