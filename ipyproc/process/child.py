@@ -20,6 +20,7 @@ from tornado.iostream import PipeIOStream
 from tornado.log import app_log
 
 from ipyproc.process import watch
+from ipyproc.process.ignored import exits_kept, is_ignored
 from ipyproc.process.interrupts import interrupts_after
 
 try:
@@ -123,13 +124,18 @@ class Subprocess:
                     _need_unix("Subprocess.STREAM")
                     kwargs[name], ours[name] = self._pipe(name, kwargs.get("pipesize"), childs_ends, undo)
             undo.callback(self._end)
-            # Looked up now: whoever has put something in its place wants that.
-            self.proc = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)(*args, **kwargs)
+            if is_ignored():
+                with exits_kept() as statuses:
+                    self.proc = _started(args, kwargs)
+                    self._pidfd = watch.early_pidfd(self.proc.pid)
+                if self.proc.pid in statuses:
+                    self.proc.returncode = os.waitstatus_to_exitcode(statuses[self.proc.pid])
+            else:
+                self.proc = _started(args, kwargs)
         self.pid = self.proc.pid
         self.stdin = ours.get("stdin", self.proc.stdin)
         self.stdout = ours.get("stdout", self.proc.stdout)
         self.stderr = ours.get("stderr", self.proc.stderr)
-        self._pidfd = watch.early_pidfd(self.pid)
 
     def _pipe(
         self, name: str, size: object, childs_ends: ExitStack, undo: ExitStack
@@ -152,9 +158,13 @@ class Subprocess:
             return
         if self._pidfd is not None:
             self._pidfd.close()
-        if sys.platform != "win32" and os.getpgid(proc.pid) == proc.pid:
-            os.killpg(proc.pid, signal.SIGKILL)
         proc.kill()
+        if sys.platform != "win32":
+            try:
+                if os.getpgid(proc.pid) == proc.pid:
+                    os.killpg(proc.pid, signal.SIGKILL)
+            except ProcessLookupError:  # SIGCHLD is ignored, and it has gone.
+                pass
         for pipe in (proc.stdin, proc.stdout, proc.stderr):
             if pipe is not None:
                 pipe.close()
@@ -298,6 +308,12 @@ class Subprocess:
                 callback(cast(int, self.returncode))
             except Exception:
                 app_log.error("Exception in exit callback %r", callback, exc_info=True)
+
+
+def _started(args: tuple[object, ...], kwargs: dict[str, object]) -> subprocess.Popen[bytes]:
+    # Looked up at each call: whoever has put something in its place wants that.
+    popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
+    return popen(*args, **kwargs)
 
 
 def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:

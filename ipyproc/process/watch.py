@@ -12,7 +12,6 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from tornado.ioloop import IOLoop
 from tornado.log import gen_log
 
+from ipyproc.process.ignored import is_ignored
 from ipyproc.process.pidfd import LOST_STATUS, exit_status, open_pidfd
 
 if TYPE_CHECKING:
@@ -98,13 +98,10 @@ class Pidfd:
 
 
 def early_pidfd(pid: int) -> Pidfd | None:
-    """Opens a pidfd for a child that was started just now, if SIGCHLD is ignored.
+    """Opens a pidfd for a child that was started just now, while SIGCHLD is ignored.
 
-    Nobody can wait for such a child, and once it has gone nobody can open it: only a pidfd from
-    before tells its exit status (Linux 6.15).
+    Once the child has gone nobody can open it, and only a pidfd from before tells its exit status.
     """
-    if sys.platform == "win32" or signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN:
-        return None
     fd = open_pidfd(pid)
     return None if fd is None else Pidfd(fd)
 
@@ -180,7 +177,7 @@ def _status(proc: subprocess.Popen[bytes], pidfd: Pidfd | None) -> int | None:
 
 
 def _lost(pid: int) -> int:
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+    if is_ignored():
         gen_log.warning(
             "SIGCHLD is ignored in this process, so that the exit status of process %d is lost; reporting "
             "%d. Call signal.signal(signal.SIGCHLD, signal.SIG_DFL) before processes are started.",

@@ -8,7 +8,6 @@ import gc
 import inspect
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.process import CalledProcessError, Subprocess
+from tests.seccomp import KNOWN_MACHINE
 from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_until
 
 T = TypeVar("T")
@@ -467,7 +467,7 @@ def found_without_pidfd() -> dict[str, Any]:
 
 
 on_a_known_machine = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "aarch64"), reason="the seccomp filter is for x86_64 and aarch64"
+    not KNOWN_MACHINE, reason="the seccomp filter is for x86_64 and aarch64"
 )
 
 

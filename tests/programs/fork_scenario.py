@@ -130,7 +130,7 @@ def reaped_by_a_stranger() -> None:
     signal.signal(signal.SIGCHLD, reap_any)
     try:
         if fork_processes(1, 1) is not None:
-            os._exit(0)
+            os._exit(3)
     except RuntimeError as error:
         tell("error", str(error))
 
