@@ -306,7 +306,7 @@ class Subprocess:
             callback = self._callbacks.pop(0)
             try:
                 callback(cast(int, self.returncode))
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 app_log.error("Exception in exit callback %r", callback, exc_info=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -403,7 +404,7 @@ class WorkerGroup(Job):
         for listener in tuple(self._message_listeners):
             try:
                 listener(message)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 # It is told in the midst of the group's life, which goes on.
                 log.exception("Listener %r of group %r failed at %r.", listener, self.name, message)
 

@@ -117,13 +117,16 @@ def test_no_loop_is_made_for_a_subprocess_that_has_one() -> None:
 # Callbacks and waits
 
 
-def test_an_exit_callback_that_raises_is_logged_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_an_exit_callback_that_raises_is_logged_and_stops_no_other(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         process = gated(4)
         codes: list[int] = []
 
         def raises(code: int) -> None:
-            raise ValueError("by intent")
+            raise error("by intent")
 
         process.set_exit_callback(codes.append)
         process.set_exit_callback(raises)
