@@ -218,8 +218,9 @@ def watch_with_pidfd(child: Child) -> bool:
         return False
     try:
         # Before it is opened: once it has been reaped, its number may be a stranger's.
-        if reap(child.proc) is not None:
+        if child.proc.returncode is not None:
             raise ChildProcessError
+        os.waitid(os.P_PID, child.proc.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         pidfd = Pidfd(os.pidfd_open(child.proc.pid))
     except (ChildProcessError, ProcessLookupError):
         on_loop(child.io_loop, lambda: _settle(child))
