@@ -68,9 +68,13 @@ class Subprocess:
             None until then.
         io_loop: the loop of the streams and the callbacks.
 
+    In a fork of this process (`os.fork`, a pool of `multiprocessing`) the streams are closed, so that
+    the process sees the end of its input when the parent closes it.
+
     Raises:
         OSError: whatever `subprocess.Popen` raises for a program that cannot be started. Every file
             descriptor made for it has been closed by then.
+        KeyboardInterrupt: an interrupt came meanwhile. The process has been killed and reaped.
         NotImplementedError: ``STREAM`` on Windows, whose pipes no Tornado loop can watch.
     """
 
@@ -229,7 +233,8 @@ class Subprocess:
 
         Returns:
             A Future of the return code, negative for a signal; 255 where somebody else took the exit
-            status past the Popen object.
+            status past the Popen object, or SIGCHLD is ignored, and the system does not tell it (Linux
+            does since 6.15).
 
         Raises:
             subprocess.CalledProcessError: through the Future, with the command and the return code.
