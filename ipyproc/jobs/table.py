@@ -9,7 +9,6 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from signal import SIGINT
 from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -32,7 +31,7 @@ from ipyproc.jobs.model import (
 )
 from ipyproc.jobs.pump import Pipes
 from ipyproc.jobs.warden import Warden, end_sessions
-from ipyproc.process.bare import signal
+from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
@@ -231,7 +230,8 @@ class JobTable:
             self.find_loop()
             self.pipes.open()
             self._end_at_exit()
-            with _interrupts_after():
+            # Nobody could end a job that is half started.
+            with interrupts_after():
                 job = kind(spec, self)
                 self._jobs.pop(spec.name, None)
                 self._jobs[spec.name] = job
@@ -425,22 +425,6 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-
-@contextmanager
-def _interrupts_after() -> Iterator[None]:
-    """Has an interrupt wait until a job has been entered: nobody could end one that is half started."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda signum, _frame: came.append(signum))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _program(command: str | tuple[str, ...]) -> str:

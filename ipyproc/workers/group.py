@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sys
 import time
@@ -34,10 +36,15 @@ from ipyproc.workers.wire import VERSION, Message, Value, encode
 
 __all__ = ["WorkerGroup", "enter_group", "fork", "worker_count"]
 
+log = logging.getLogger("ipyproc")
+
 _HOME = str(Path(__file__).resolve().parents[2])
-# Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie.
+# Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie. And our
+# own folder comes first for our own package alone, whatever a .pth file has imported under its name.
 _PROGRAM = (
-    f"import sys; sys.path[:] = [*filter(None, sys.path), {_HOME!r}]; "
+    f"import sys; sys.path[:] = [{_HOME!r}, *filter(None, sys.path)]; "
+    "[sys.modules.pop(name) for name in [*sys.modules] if name.partition('.')[0] == 'ipyproc']; "
+    "import ipyproc; del sys.path[0]; "
     "from ipyproc.workers.leader import main; main()"
 )
 _EVERY_WORKER = -1
@@ -304,9 +311,17 @@ class WorkerGroup(Job):
         """Has ``listener`` called with every message of the helper, on the loop; returns what ends that.
 
         Output is no message of this kind.
+
+        Args:
+            listener: takes a message. An exception of its own is logged.
         """
         self._message_listeners.append(listener)
-        return lambda: self._message_listeners.remove(listener)
+
+        def unlisten() -> None:
+            if listener in self._message_listeners:
+                self._message_listeners.remove(listener)
+
+        return unlisten
 
     # What is different from other jobs
 
@@ -386,7 +401,11 @@ class WorkerGroup(Job):
             kind, detail = EventKind.STOPPING, "gave up"
         self._tell(kind, detail)
         for listener in tuple(self._message_listeners):
-            listener(message)
+            try:
+                listener(message)
+            except (Exception, asyncio.CancelledError):
+                # It is told in the midst of the group's life, which goes on.
+                log.exception("Listener %r of group %r failed at %r.", listener, self.name, message)
 
     def _look_at_end(self) -> None:
         status = self._run.status

@@ -14,8 +14,8 @@ import time
 from ipyproc.process import log
 from ipyproc.process.bare import partial, signal
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
+from ipyproc.process.pidfd import open_pidfd
 from ipyproc.process.supervisor import Supervisor, task_id
-from ipyproc.process.worker import open_pidfd
 from ipyproc.workers.body import Body, Stopped, die_by
 from ipyproc.workers.channel import Channel
 from ipyproc.workers.leader import Detached, main
