@@ -158,7 +158,7 @@ class Job:
         if output.dropped:
             notes += (f"the oldest {output.dropped:,} bytes of output were dropped (max_output)",)
         if output.lost:
-            notes += (f"{output.lost:,} bytes of output could not be kept (no room on disk)",)
+            notes += (f"{output.lost:,} bytes of output could not be kept ({output.lost_because})",)
         return Snapshot(
             name=self.name,
             command=self._spec.shown_command,
@@ -536,6 +536,7 @@ class Job:
                 self._live_again()
         elif self.done:
             self._again = False
+            self._rest()
         self._reads.wake()
         self._changes.wake()
 
@@ -580,6 +581,10 @@ class Job:
             notes=ending.notes,
             _output=self._output,
         )
+
+    def _rest(self) -> None:
+        """Hold no more than an ended job needs to be looked at, and started again."""
+        self._output.settle()
 
     def _became_ready(self) -> None:
         self._tell(EventKind.READY)

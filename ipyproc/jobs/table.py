@@ -19,6 +19,7 @@ from tornado.ioloop import IOLoop
 from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.files import Reserve, directory_path
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import (
     DEFAULT_MAX_OUTPUT,
@@ -77,6 +78,7 @@ class JobTable:
         self.warden = Warden()
         self.census = Census()
         self._drivers: WeakKeyDictionary[object, Driver] = WeakKeyDictionary()
+        self._reserve = Reserve()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.RLock()
         self._io_loop: IOLoop | None = None
@@ -231,10 +233,13 @@ class JobTable:
             self.find_loop()
             self.pipes.open()
             self._end_at_exit()
+            self.warden.clear(directory_path())
             with _interrupts_after():
                 job = kind(spec, self)
                 self._jobs.pop(spec.name, None)
                 self._jobs[spec.name] = job
+            # Last: with hardly any fds left, the job comes first.
+            self._reserve.open()
         for outlook in tuple(self._outlooks):
             try:
                 outlook.spawned(job)
