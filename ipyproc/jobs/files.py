@@ -265,7 +265,7 @@ def _plan_another(spoiled: _Directory) -> None:
 
 @contextmanager
 def _borrowed_fd(error: OSError) -> Iterator[None]:
-    """Have an fd free within the block, by a reserve; raise ``error`` where that is no help, or none is left."""
+    """Have an fd free within the block, by a reserve; raise ``error`` where that does not help."""
     if not is_want_of_fds(error):
         raise error
     with _borrowing:

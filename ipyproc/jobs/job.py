@@ -306,11 +306,14 @@ class Job:
         Raises:
             OSError: it cannot be started again.
             JobNameError: it has ended, and another job has its name by now.
-            JobStateError: it was stopped, by somebody else, before it was started again.
+            JobStateError: it was stopped, by somebody else, before it was started again; or it has ended,
+                and its input was so large (over 64 kB) that it was let go of.
         """
         need_seconds("grace", grace)
         lives = self._lives
         if self.done:
+            for given in self._spec.inputs:
+                given.need(self.name)
             self._table.claim(self)
             if self._driver.closed:
                 self._driver = self._table.find_driver()
@@ -585,6 +588,8 @@ class Job:
     def _rest(self) -> None:
         """Hold no more than an ended job needs to be looked at, and started again."""
         self._output.settle()
+        for given in self._spec.inputs:
+            given.let_go()
 
     def _became_ready(self) -> None:
         self._tell(EventKind.READY)

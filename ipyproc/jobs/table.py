@@ -20,6 +20,7 @@ from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobEr
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.files import Reserve, directory_path
+from ipyproc.jobs.input import Input
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import (
     DEFAULT_MAX_OUTPUT,
@@ -191,7 +192,7 @@ class JobTable:
                 name=name,
                 cwd=_checked_cwd(cwd),
                 env=_checked_env(env),
-                stdin=None if stdin is None else input_bytes(stdin),
+                stdin=None if stdin is None else Input(input_bytes(stdin)),
                 timeout=timeout,
                 restart=restart,
                 max_restarts=max_restarts,
