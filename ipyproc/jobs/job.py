@@ -530,6 +530,7 @@ class Job:
         elif kind is EventKind.EXITED:
             self._readiness.end()
         elif kind in (EventKind.DONE, EventKind.GAVE_UP):
+            self._readiness.finish()
             self._end()
         self._tell(kind, detail)
         if kind is EventKind.GAVE_UP:

@@ -311,7 +311,8 @@ class _Program:
         """Closes the pipe and reaps the warden; returns its exit status."""
         self.ended = True
         self._finalizer.detach()
-        self.send(b"d\n")  # Whoever can say this can clear up as well.
+        if self._fd >= 0:
+            self.send(b"d\n")  # Whoever can say this can clear up as well.
         self._flush(_FLUSH_SECONDS)
         self._close()
         try:

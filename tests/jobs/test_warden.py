@@ -167,9 +167,7 @@ def test_a_kernel_and_its_warden_gone_before_the_warden_began_leave_nothing() ->
         gone = subprocess.Popen(["true"])
         gone.wait()
         read_end, write_end = os.pipe()
-        program = subprocess.Popen(
-            warden_module.program(str(gone.pid)), stdin=read_end
-        )
+        program = subprocess.Popen(warden_module.program(str(gone.pid)), stdin=read_end)
         os.close(read_end)
         os.write(write_end, b"+%d\n" % guarded.pid)
         # The pipe stays open here, as in a fork of that kernel.
@@ -458,7 +456,9 @@ def test_a_forgotten_warden_ends() -> None:
 
 
 def run_warden(stdin: int, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(warden_module.program(*args), stdin=stdin, stderr=subprocess.PIPE, text=True, timeout=10)
+    return subprocess.run(
+        warden_module.program(*args), stdin=stdin, stderr=subprocess.PIPE, text=True, timeout=10
+    )
 
 
 @pytest.mark.parametrize("args", [[], ["kernel"], ["0"], ["1", "2"]])
