@@ -158,7 +158,7 @@ class Job:
         if output.dropped:
             notes += (f"the oldest {output.dropped:,} bytes of output were dropped (max_output)",)
         if output.lost:
-            notes += (f"{output.lost:,} bytes of output could not be kept (no room on disk)",)
+            notes += (f"{output.lost:,} bytes of output could not be kept ({output.lost_because})",)
         return Snapshot(
             name=self.name,
             command=self._spec.shown_command,
@@ -306,11 +306,14 @@ class Job:
         Raises:
             OSError: it cannot be started again.
             JobNameError: it has ended, and another job has its name by now.
-            JobStateError: it was stopped, by somebody else, before it was started again.
+            JobStateError: it was stopped, by somebody else, before it was started again; or it has ended,
+                and its input was so large (over 64 kB) that it was let go of.
         """
         need_seconds("grace", grace)
         lives = self._lives
         if self.done:
+            for given in self._spec.inputs:
+                given.need(self.name)
             self._table.claim(self)
             if self._driver.closed:
                 self._driver = self._table.find_driver()
@@ -527,6 +530,7 @@ class Job:
         elif kind is EventKind.EXITED:
             self._readiness.end()
         elif kind in (EventKind.DONE, EventKind.GAVE_UP):
+            self._readiness.finish()
             self._end()
         self._tell(kind, detail)
         if kind is EventKind.GAVE_UP:
@@ -536,6 +540,8 @@ class Job:
                 self._live_again()
         elif self.done:
             self._again = False
+            if not self.lingers:
+                self._rest()
         self._reads.wake()
         self._changes.wake()
 
@@ -580,6 +586,12 @@ class Job:
             notes=ending.notes,
             _output=self._output,
         )
+
+    def _rest(self) -> None:
+        """Hold no more than an ended job needs to be looked at, and started again."""
+        self._output.settle()
+        for given in self._spec.inputs:
+            given.let_go()
 
     def _became_ready(self) -> None:
         self._tell(EventKind.READY)

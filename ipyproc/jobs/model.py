@@ -7,13 +7,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from signal import SIGINT, valid_signals
 from typing import TYPE_CHECKING
 
 from ipyproc.errors import JobSpecError, signal_name
+from ipyproc.jobs.input import Input
 
 if TYPE_CHECKING:
     from ipyproc.jobs.output import Output
@@ -142,7 +142,7 @@ class JobSpec:
     name: str
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    stdin: bytes | None = None
+    stdin: Input | None = None
     timeout: float | None = None
     restart: str = "no"
     max_restarts: int = 10
@@ -188,6 +188,11 @@ class JobSpec:
             raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
         if self.cwd is not None and not os.access(self.cwd, os.X_OK):
             raise JobSpecError(f"The working directory {self.cwd!r} may not be entered; give another.")
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What its processes are given to read."""
+        return () if self.stdin is None else (self.stdin,)
 
     @property
     def shown_command(self) -> str:
@@ -245,9 +250,33 @@ class Snapshot:
     left_running: int = 0
 
 
+class _MadeOnce:
+    """A text that is made when it is first asked for, and kept.
+
+    As `functools.cached_property`, but for the lock that has in Python before 3.12: a fork of the process
+    would wait for ever for a thread that held it.
+    """
+
+    def __init__(self, make: Callable[[Result], str]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, result: Result | None, owner: type) -> str:
+        if result is None:
+            return self  # type: ignore[return-value]
+        text = result.__dict__[self._name] = self._make(result)
+        return text
+
+
 @dataclass(frozen=True)
 class Result:
     """How a job ended.
+
+    Its output can be read as long as somebody has the result, or the job, though the table has forgotten the
+    oldest ended jobs by then; after `JobTable.forget` only what was read before it.
 
     Attributes:
         returncode: the exit status, negative for a signal.
@@ -264,17 +293,17 @@ class Result:
     notes: tuple[str, ...]
     _output: Output = field(repr=False, compare=False)
 
-    @cached_property
+    @_MadeOnce
     def output(self) -> str:
         """Everything that was kept of its output, both streams in the order of their arrival."""
         return self._output.text()
 
-    @cached_property
+    @_MadeOnce
     def stdout(self) -> str:
         """What it wrote to its standard output."""
         return self._output.text("stdout")
 
-    @cached_property
+    @_MadeOnce
     def stderr(self) -> str:
         """What it wrote to its standard error."""
         return self._output.text("stderr")

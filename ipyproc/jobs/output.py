@@ -1,4 +1,4 @@
-"""Where all of a job's output is kept: memory at first, unlinked temporary files past a bound.
+"""Where all of a job's output is kept: memory at first, private files past a bound.
 
 Bytes are kept as they came; text is made when it is asked for.
 """
@@ -6,6 +6,7 @@ Bytes are kept as they came; text is made when it is asked for.
 from __future__ import annotations
 
 import codecs
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Literal
 
 from ipyproc.jobs.spool import ByteLog
 
-__all__ = ["LineReader", "Output", "Piece", "StreamName"]
+__all__ = ["LineReader", "Output", "Piece", "StreamName", "decoders_of"]
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -22,6 +23,8 @@ _CODES: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
 _NAMES: dict[int, StreamName] = {code: name for name, code in _CODES.items()}
 
 _MEMORY = 256 << 10
+_SETTLED_MEMORY = 64 << 10
+_SETTLED_INDEX = 512
 _CHUNK = 1 << 20
 _INDEX_BYTES = 64 << 20
 _SAME_MOMENT = 0.01
@@ -29,6 +32,9 @@ _STDERR_TAIL = 8 << 10
 
 # offset of a piece's first byte, time, stream; its length is the next one's offset less its own
 _RECORD = struct.Struct("<QdB")
+
+
+_renewing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -52,25 +58,65 @@ class Output:
     """All output of one job: every byte, in order, each piece with its stream and its time.
 
     Any thread may call it. `lock` is held for every access, and by whoever reads a pipe into it, so
-    that no byte comes twice or out of order.
+    that no byte comes twice or out of order. In a fork of the process it can be read; whatever another
+    thread was doing to it at that moment, nobody waits for that thread.
 
     Args:
         max_bytes: how many bytes are kept; past that the oldest go.
+        encoding: what the bytes are as text; its line ends are those of ASCII.
 
     Attributes:
-        lost: bytes that could not be kept, for want of disk.
+        encoding: that encoding.
+        lost: bytes that could not be kept.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.lock = threading.RLock()
+    __slots__ = (
+        "__weakref__",
+        "_given_back",
+        "_index",
+        "_is_settled",
+        "_is_utf8",
+        "_last_at",
+        "_last_code",
+        "_lock",
+        "_log",
+        "_owner",
+        "_seen",
+        "_stderr_tail",
+        "encoding",
+        "lost",
+    )
+
+    def __init__(self, max_bytes: int, encoding: str = "utf-8") -> None:
+        self.encoding = encoding
+        self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
+        self._owner = os.getpid()
+        self._lock = threading.RLock()
         self.lost = 0
         self._log = ByteLog(_MEMORY, max_bytes)
         self._index = ByteLog(_MEMORY // 4, _INDEX_BYTES)
         self._seen = 0
         self._last_code = 0
         self._last_at = 0.0
-        self._stderr_tail = b""
+        self._stderr_tail: bytes | None = b""
         self._given_back = 0
+        self._is_settled = False
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held for every access; the holder may take it again."""
+        if self._owner != os.getpid():
+            # In a fork: whoever held the lock is not here to release it.
+            with _renewing:
+                if self._owner != os.getpid():
+                    self._lock = threading.RLock()
+                    self._owner = os.getpid()
+        return self._lock
+
+    @property
+    def lost_because(self) -> str:
+        """Why the last bytes that could not be kept could not, such as "no room on disk"."""
+        return self._log.error or self._index.error or ""
 
     @property
     def start(self) -> int:
@@ -91,12 +137,15 @@ class Output:
         """Keeps a copy of ``data``, which came on ``stream`` at the time ``at``."""
         code = _CODES[stream]
         with self.lock:
+            if self._is_settled:
+                self._stderr_tail, self._is_settled = self._last_of_stderr(), False
             # Bytes of which nobody knows the stream could be shown on the wrong one: on a full disk
             # the note must have its place first.
             kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
             if stream == "stderr":
-                self._stderr_tail = (self._stderr_tail + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]
+                before = self._stderr_tail or b""
+                self._stderr_tail = (before + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""
@@ -140,8 +189,8 @@ class Output:
             yield from _cut(run)
 
     def text(self, stream: StreamName | None = None, start: int = 0, stop: int | None = None) -> str:
-        """The text between two offsets, of one stream or of both: UTF-8, with replacement."""
-        decoders = _decoders()
+        """The text between two offsets, of one stream or of both, with replacement."""
+        decoders = decoders_of(self.encoding)
         parts = [
             decoders[name].decode(self.read(first, last))
             for name, first, last in self.runs(start, stop)
@@ -169,12 +218,15 @@ class Output:
         if complete:
             data = b"\n".join(data[:-1].rsplit(b"\n", lines)[1:]) + data[-1:]
         elif first > self.start:
-            data = _from_character(data)
-        return data.decode("utf-8", "replace") if lines > 0 else ""
+            data = self._from_character(data)
+        return data.decode(self.encoding, "replace") if lines > 0 else ""
 
     def last_line(self, max_bytes: int = 512) -> str:
         """The last line that is not empty; of one with carriage returns, what is to be seen of it."""
-        text = self.tail(5, max_bytes)
+        try:
+            text = self.tail(5, max_bytes)
+        except OSError:
+            return ""  # It is for a view, which has more to show.
         for line in reversed(text.split("\n")):
             shown = line.rstrip("\r").rsplit("\r", 1)[-1].strip()
             if shown:
@@ -183,11 +235,21 @@ class Output:
 
     def stderr_tail(self, lines: int) -> str:
         """The last lines of standard error, of its last 8 KiB."""
-        with self.lock:
-            data = self._stderr_tail
+        data = self._last_of_stderr()
         if len(data) == _STDERR_TAIL:
-            data = _from_character(data)
-        return "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+            data = self._from_character(data)
+        text = data.decode(self.encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+        text = text.removesuffix("\n")
+        return "\n".join(text.split("\n")[-lines:])
+
+    def settle(self) -> None:
+        """Hold no fd, and little memory: its job has ended. What is appended after this is kept as well."""
+        with self.lock:
+            self._log.settle(_SETTLED_MEMORY)
+            self._index.settle(_SETTLED_INDEX)
+            if not self.lost and self._log.in_memory:
+                self._stderr_tail = None  # It can be had from what is in memory.
+            self._is_settled = True
 
     def close(self) -> None:
         """Gives back memory and files; nothing can be read after it."""
@@ -195,6 +257,21 @@ class Output:
             self._given_back += self._log.end - self._log.start
             self._log.close()
             self._index.close()
+            self._stderr_tail = b""
+
+    def _last_of_stderr(self) -> bytes:
+        with self.lock:
+            if self._stderr_tail is not None:
+                return self._stderr_tail
+            stretches = [(first, last) for name, first, last in self._stretches(0, None) if name == "stderr"]
+            return b"".join(self._log.read(first, last) for first, last in stretches)[-_STDERR_TAIL:]
+
+    def _from_character(self, data: bytes) -> bytes:
+        """``data`` from the first byte that begins a character."""
+        first = 0
+        while self._is_utf8 and first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
+            first += 1
+        return data[first:]
 
     def _note(self, code: int, start: int, at: float) -> bool:
         """Begins a new piece, where it is one; returns whether there was room for that."""
@@ -249,7 +326,7 @@ class LineReader:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._position = 0
-        self._decoders = _decoders()
+        self._decoders = decoders_of(output.encoding)
         self._open: dict[StreamName, list[str]] = {"stdout": [], "stderr": []}
 
     def take(self) -> list[str] | None:
@@ -285,8 +362,9 @@ class LineReader:
         return [line.removesuffix("\r") for line in complete]
 
 
-def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
-    make = codecs.getincrementaldecoder("utf-8")
+def decoders_of(encoding: str) -> dict[StreamName, codecs.IncrementalDecoder]:
+    """A decoder for each stream, which keeps half a character until the rest comes."""
+    make = codecs.getincrementaldecoder(encoding)
     return {"stdout": make("replace"), "stderr": make("replace")}
 
 
@@ -296,9 +374,9 @@ def _cut(run: tuple[StreamName, int, int]) -> Iterator[tuple[StreamName, int, in
         yield name, first, min(first + _CHUNK, stop)
 
 
-def _from_character(data: bytes) -> bytes:
-    """``data`` from the first byte that begins a character."""
-    first = 0
-    while first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
-        first += 1
-    return data[first:]
+def _forked() -> None:
+    global _renewing
+    _renewing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Callable
 
@@ -10,7 +9,8 @@ from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.listening import listens
 from ipyproc.jobs.model import Endpoint
-from ipyproc.jobs.output import Output
+from ipyproc.jobs.output import Output, StreamName
+from ipyproc.jobs.search import LineSearch
 from ipyproc.process.sessions import Member
 
 __all__ = ["Readiness"]
@@ -18,7 +18,6 @@ __all__ = ["Readiness"]
 _FIRST_TRY = 0.02
 _SLOWEST_TRY = 0.5
 _CHUNK = 256 << 10
-_CARRY = 16 << 10
 
 
 class Readiness:
@@ -43,15 +42,18 @@ class Readiness:
         self._on_ready = on_ready
         self._output = output
         self._position = 0
-        self._text = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # One a stream: half a line on one is not finished by the other.
+        self._searches: dict[StreamName, LineSearch] = {}
+        if isinstance(sign, re.Pattern):
+            self._searches["stdout"] = LineSearch(sign, output.encoding)
+            self._searches["stderr"] = LineSearch(sign, output.encoding)
         self._census = census
         self._turn = 0
 
     @property
     def wants_output(self) -> bool:
         """Whether new output should be looked at."""
-        return not self.ready and isinstance(self._sign, re.Pattern)
+        return not self.ready and bool(self._searches)
 
     def begin(self, driver: Driver, sid: int, offset: int) -> None:
         """Look out for the sign of a process that has been started.
@@ -63,8 +65,7 @@ class Readiness:
         """
         self.ready = self._sign is None
         self._position = offset
-        self._text = ""
-        self._decoder.reset()
+        self._reset()
         self._turn += 1
         if isinstance(self._sign, Endpoint):
             self._look_for_listener(driver, sid, self._sign, self._turn, _FIRST_TRY)
@@ -76,26 +77,30 @@ class Readiness:
         self._turn += 1
 
     def look(self) -> None:
-        """Looks at the output that came since the last look."""
+        """Look at the output that came since the last look."""
         output = self._output
         while self.wants_output and self._position < output.end:
             start = max(self._position, output.start)
-            stop = min(output.end, start + _CHUNK)
-            self._text += self._decoder.decode(output.read(start, stop))
-            self._position = stop
-            assert isinstance(self._sign, re.Pattern)
-            if self._sign.search(self._text):
-                self._found()
-            # The sign may stand half in this piece and half in the next. What is carried begins with
-            # a line, where there is one: a ^ in the sign would match wherever it is cut.
-            if len(self._text) > _CARRY:
-                carried = self._text[-_CARRY:]
-                self._text = carried[carried.find("\n") + 1 :]
+            self._position = min(output.end, start + _CHUNK)
+            for name, first, last in output.runs(start, self._position):
+                if self._searches[name].feed(output.read(first, last)):
+                    self._found()
+                    return
+
+    def finish(self) -> None:
+        """Look once more: no more output comes, so that what has no line end counts as a line."""
+        self.look()
+        if self.wants_output and any(search.end() for search in self._searches.values()):
+            self._found()
 
     def _found(self) -> None:
         self.ready = True
-        self._text = ""
+        self._reset()
         self._on_ready()
+
+    def _reset(self) -> None:
+        for search in self._searches.values():
+            search.reset()
 
     def _look_for_listener(
         self, driver: Driver, sid: int, endpoint: Endpoint, turn: int, pause: float

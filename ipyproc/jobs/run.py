@@ -180,7 +180,7 @@ class Run:
         for pump in unread:
             pump.start()
         if self._spec.stdin is not None:
-            self.write(self._spec.stdin, close=True)
+            self.write(self._spec.stdin.data, close=True)
         if self._early_status is not None:
             self._note_exit(self._early_status)
 

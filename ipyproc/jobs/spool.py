@@ -1,117 +1,127 @@
-"""Bytes that are kept: in memory at first, in unlinked temporary files past a bound."""
+"""Bytes that are kept: in memory at first, in private files past a bound."""
 
 from __future__ import annotations
 
 import _thread
+import logging
 import os
-import tempfile
+from errno import EDQUOT, EFBIG, ENOSPC
+from typing import Final
+
+from ipyproc.jobs.files import SpoolFile, is_want_of_fds
 
 __all__ = ["ByteLog"]
+
+log = logging.getLogger("ipyproc")
 
 _SEGMENTS = 8
 _MIN_SEGMENT = 64 << 10
 _LARGE_FILE = 8 << 20
+_WITHOUT_FDS = 8 << 20
+_FULL = "no room on disk"
 
 
 class _Segment:
-    """A run of bytes in one place: in memory, or in an unlinked temporary file."""
+    """A run of bytes in one place: in memory, or in a file."""
 
-    def __init__(self, base: int, fd: int | None = None) -> None:
+    __slots__ = ("base", "file", "memory", "size")
+
+    def __init__(self, base: int, file: SpoolFile | None = None) -> None:
         self.base = base
         self.size = 0
-        self.memory = bytearray()
-        # A number, not a file object: in a cycle that is collected, that one would be finalized first,
-        # with a ResourceWarning.
-        self.fd = fd
+        self.file: Final = file
+        self.memory: bytes | bytearray = b""
 
-    def write(self, data: memoryview, *, whole: bool = False) -> int:
-        """Appends what it can: fewer bytes than given, or with ``whole`` none, when the disk is full."""
-        if self.fd is None:
+    def write(self, data: memoryview) -> int:
+        """Append what it can, and return how many bytes that was, one at least.
+
+        Raises:
+            OSError: it can append nothing.
+        """
+        if self.file is not None:
+            done = self.file.write(data, self.size)
+        else:
+            if not isinstance(self.memory, bytearray):
+                self.memory = bytearray(self.memory)
             self.memory += data
-            self.size += len(data)
-            return len(data)
-        done = 0
-        try:
-            while done < len(data):
-                done += os.pwrite(self.fd, data[done:], self.size + done)
-        except OSError:
-            if whole:
-                return 0
+            done = len(data)
         self.size += done
         return done
 
     def read(self, start: int, stop: int) -> bytes:
-        if self.fd is None:
+        if self.file is None:
             return bytes(self.memory[start:stop])
-        return os.pread(self.fd, stop - start, start)
-
-    def close(self) -> None:
-        self.memory = bytearray()
-        if (fd := self.take_fd()) is not None:
-            os.close(fd)
-
-    def take_fd(self) -> int | None:
-        """The fd, which is the caller's to close from now on."""
-        fd, self.fd = self.fd, None
-        return fd
-
-    __del__ = close
+        return self.file.read(start, stop)
 
 
 class ByteLog:
     """Bytes, appended at one end, read anywhere, the oldest dropped past a bound.
 
     Args:
-        memory: how many bytes stay in memory; past that all go to unlinked temporary files.
+        memory: how many bytes stay in memory; past that all go to files.
         max_bytes: how many bytes are kept.
 
     Attributes:
         start: the offset of the oldest byte that is kept.
         end: the offset past the newest.
+        error: why the last bytes that could not be kept could not; None where all were.
     """
+
+    __slots__ = ("_max_bytes", "_memory", "_segments", "end", "error", "start")
 
     def __init__(self, memory: int, max_bytes: int) -> None:
         self.start = 0
         self.end = 0
+        self.error: str | None = None
         self._memory = min(memory, max_bytes)
         self._max_bytes = max_bytes
-        self._segment_size = max(_MIN_SEGMENT, max_bytes // _SEGMENTS)
-        self._segments = [_Segment(0)]
+        self._segments: list[_Segment] = []
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether none of it is in a file."""
+        return not any(segment.file for segment in self._segments)
 
     def append_whole(self, data: bytes) -> bool:
-        """Appends ``data``, which is small, or none of it; returns whether it could be kept."""
-        segment = self._room()
-        if segment is None or segment.write(memoryview(data), whole=True) < len(data):
+        """Append ``data``, which is small, or none of it; return whether it could be kept."""
+        try:
+            segment = self._room()
+            written = segment.write(memoryview(data))
+        except OSError as error:
+            self.error = _why(error)
+            return False
+        if written < len(data):
+            segment.size -= written
+            self.error = _FULL
             return False
         self.end += len(data)
         self.drop_before(self.end - self._max_bytes)
         return True
 
     def append(self, data: bytes | memoryview) -> int:
-        """Appends a copy of ``data``; returns how many bytes of it could be kept."""
+        """Append a copy of ``data``; return how many bytes of it could be kept."""
         view, kept = memoryview(data), 0
-        while kept < len(view):
-            segment = self._room()
-            if segment is None:
-                break
-            limit = self._memory if segment.fd is None else self._segment_size
-            part = view[kept : kept + max(limit - segment.size, 1)]
-            written = segment.write(part)
+        while kept < len(view) and (written := self._append(view[kept:])):
             kept += written
-            self.end += written
-            if written < len(part):
-                break
         self.drop_before(self.end - self._max_bytes)
         return kept
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes from ``start`` to ``stop``, less what has been dropped or has not come yet."""
+        """Return the bytes from ``start`` to ``stop``, less what was dropped or has not come yet.
+
+        Raises:
+            OSError: its file cannot be opened for want of fds.
+        """
         start, stop = max(start, self.start), min(stop, self.end)
         parts = []
         for segment in self._segments:
             first, last = max(start - segment.base, 0), min(stop - segment.base, segment.size)
             while first < last:
-                part = segment.read(first, last)
+                try:
+                    part = segment.read(first, last)
+                except FileNotFoundError as error:
+                    log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
+                    break
                 if not part:
                     break
                 parts.append(part)
@@ -119,65 +129,121 @@ class ByteLog:
         return b"".join(parts)
 
     def drop_before(self, offset: int) -> None:
-        """Drops what lies before ``offset``; a segment's place is given back once all of it is dropped."""
+        """Drop what lies before ``offset``; a segment's place is given back once all of it is dropped."""
         self.start = max(self.start, offset)
         while len(self._segments) > 1 and self._segments[1].base <= self.start:
-            _close([self._segments.pop(0)])
+            _remove([self._segments.pop(0)])
+
+    def settle(self, memory: int) -> None:
+        """Hold no fd, and no more memory than needed, until something is appended again.
+
+        Args:
+            memory: how many bytes may stay in memory.
+        """
+        for number, segment in enumerate(self._segments):
+            if segment.file is None and segment.size > memory:
+                try:
+                    segment = self._segments[number] = _in_a_file(segment)
+                except OSError:
+                    pass  # It stays where it is.
+            if segment.file is not None:
+                segment.file.rest()
+            else:
+                segment.memory = bytes(segment.memory)
 
     def close(self) -> None:
-        """Gives everything back; nothing can be read or appended after it."""
-        _close(self._segments)
-        self._segments = [_Segment(self.end)]
+        """Give everything back; nothing of it can be read after this."""
+        segments, self._segments = self._segments, []
         self.start = self.end
+        _remove(segments)
 
     def __del__(self) -> None:
-        _close(self._segments)
+        _remove(self._segments)
 
-    def _room(self) -> _Segment | None:
-        """The segment to append to; None when there is no place on disk for one."""
-        last = self._segments[-1]
-        if last.size < (self._memory if last.fd is None else self._segment_size):
-            return last
-        fd = _temporary_file()
-        if fd is None:
-            return None
-        fresh = _Segment(self.end, fd)
-        if last.fd is None:
-            # All that was in memory moves along, so that a job which writes much holds no memory.
-            fresh.base = last.base
-            if fresh.write(memoryview(last.memory)) < last.size:
-                fresh.close()
-                return None
-            self._segments[-1] = fresh
-        else:
-            self._segments.append(fresh)
-        return fresh
-
-
-def _close(segments: list[_Segment]) -> None:
-    # The system takes its time to free the pages of a file without a name, 5 ms for 128 MiB. A loop
-    # has no such time, and what is collected may be collected there.
-    large = [segment.take_fd() for segment in segments if segment.size >= _LARGE_FILE]
-    fds = [fd for fd in large if fd is not None]
-    for segment in segments:
-        segment.close()
-    if fds:
+    def _append(self, view: memoryview) -> int:
+        """Append what the last segment takes of ``view``, and all of it where it is small."""
         try:
-            _thread.start_new_thread(_close_fds, (fds,))
+            segment = self._room()
+            written = segment.write(view[: max(self._limit_of(segment) - segment.size, 1)])
+        except OSError as error:
+            self.error = _why(error)
+            return 0
+        self.end += written
+        return written
+
+    def _limit_of(self, segment: _Segment) -> int:
+        if segment.file is not None:
+            return max(_MIN_SEGMENT, self._max_bytes // _SEGMENTS)
+        # It is full only where no file could be opened.
+        return self._memory if segment.size < self._memory else self._memory + _WITHOUT_FDS
+
+    def _room(self) -> _Segment:
+        """Return the segment to append to.
+
+        Raises:
+            OSError: there is no place for one.
+        """
+        if not self._segments:
+            self._segments.append(_Segment(self.end))
+        last = self._segments[-1]
+        if last.file is None:
+            if last.size < self._memory:
+                return last
+            try:
+                # All that was in memory moves along, so that a job which writes much holds no memory.
+                self._segments[-1] = _in_a_file(last)
+            except OSError as error:
+                # Memory has to do until an fd can be had again, though not for ever.
+                if not is_want_of_fds(error) or last.size >= self._limit_of(last):
+                    raise
+        elif last.size >= self._limit_of(last):
+            try:
+                fresh = _Segment(self.end, SpoolFile.create())
+            except OSError as error:
+                if not is_want_of_fds(error):
+                    raise
+                fresh = _Segment(self.end)
+            last.file.rest()
+            self._segments.append(fresh)
+        return self._segments[-1]
+
+
+def _in_a_file(segment: _Segment) -> _Segment:
+    """Return a copy, in a file, of a segment that is in memory.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    copy = _Segment(segment.base, SpoolFile.create())
+    view = memoryview(segment.memory)
+    while copy.size < segment.size:
+        copy.write(view[copy.size :])
+    return copy
+
+
+def _why(error: OSError) -> str:
+    if is_want_of_fds(error):
+        return "no more files may be opened"
+    if error.errno in (ENOSPC, EDQUOT, EFBIG):
+        return _FULL
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def _remove(segments: list[_Segment]) -> None:
+    # The system takes its time to free the pages of a file, 5 ms for 128 MiB. A loop has no such time,
+    # and what is collected may be collected there.
+    large = [segment.file for segment in segments if segment.file and segment.size >= _LARGE_FILE]
+    for segment in segments:
+        if segment.file and segment.size < _LARGE_FILE:
+            segment.file.remove()
+    if large:
+        try:
+            _thread.start_new_thread(_remove_files, (large,))
         except RuntimeError:
             # No more threads can be had, at the end of the interpreter for one.
-            _close_fds(fds)
+            _remove_files(large)
 
 
-def _close_fds(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
-def _temporary_file() -> int | None:
-    """An fd of a file without a name; None when there is none to be had."""
-    try:
-        with tempfile.TemporaryFile(buffering=0, prefix="ipyproc-") as file:
-            return os.dup(file.fileno())
-    except OSError:
-        return None
+def _remove_files(files: list[SpoolFile]) -> None:
+    for file in files:
+        file.remove()

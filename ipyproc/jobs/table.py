@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from signal import SIGINT
 from typing import Protocol, TypeVar
@@ -18,11 +19,14 @@ from tornado.ioloop import IOLoop
 from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.files import Reserve, directory_path
+from ipyproc.jobs.input import Input
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import (
     DEFAULT_MAX_OUTPUT,
     Endpoint,
     Event,
+    EventKind,
     JobSpec,
     command_of,
     input_bytes,
@@ -44,6 +48,8 @@ AnySpec = TypeVar("AnySpec", bound=JobSpec)
 # With these a script begins, and they say nothing of what it does.
 _SCRIPT_WORDS = {"case", "cd", "export", "for", "function", "if", "set", "source", "until", "while"}
 
+_MAX_ENDED = 1000
+_MOST_NAMES = 20
 _END_GRACE = 0.7
 _REAP_SECONDS = 0.2
 
@@ -68,15 +74,30 @@ class JobTable:
         ipyproc.jobs["build"]
         ipyproc.jobs[4211]
 
-    A job stays in the table after its end, until another takes its name or `forget` is called.
+    A job stays in the table after its end, until another takes its name, `forget` is called, or a thousand
+    jobs have ended after it. That many are kept, or what `max_ended` says; of the older ones whoever has the
+    job, or its result, can still read the output.
+
+    Args:
+        max_ended: how many ended jobs stay in the table.
+
+    Attributes:
+        max_ended: likewise.
+        forgotten: how many ended ones had to go for want of room.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_ended: int = _MAX_ENDED) -> None:
+        self.max_ended = max_ended
+        self.forgotten = 0
         self.pipes = Pipes()
         self.warden = Warden()
         self.census = Census()
         self._drivers: WeakKeyDictionary[object, Driver] = WeakKeyDictionary()
+        self._reserve = Reserve()
         self._jobs: dict[str, Job] = {}
+        # In the order of their ends; its single steps need no lock.
+        self._ended: OrderedDict[Job, None] = OrderedDict()
+        self._last_numbers: dict[str, int] = {}
         self._lock = threading.RLock()
         self._io_loop: IOLoop | None = None
         self._settled = False
@@ -112,12 +133,17 @@ class JobTable:
         for job in sorted(self, key=lambda job: job.done):
             if job.pid == pid:
                 return job
-        names = ", ".join(self._jobs) or "none"
-        raise UnknownJobError(f"There is no job {key!r}; the jobs are: {names}.")
+        raise UnknownJobError(f"There is no job {key!r}; {self._names()}.")
 
     def __repr__(self) -> str:
         running = sum(not job.done for job in self)
         return f"<JobTable of {len(self)} jobs, {running} running>"
+
+    def _names(self) -> str:
+        names = list(self._jobs)
+        which = "the jobs are" if len(names) <= _MOST_NAMES else f"the last of {len(names):,} jobs are"
+        older = f"; {self.forgotten:,} earlier ones were forgotten" if self.forgotten else ""
+        return f"{which}: {', '.join(names[-_MOST_NAMES:]) or 'none'}{older}"
 
     # Starting
 
@@ -188,7 +214,7 @@ class JobTable:
                 name=name,
                 cwd=_checked_cwd(cwd),
                 env=_checked_env(env),
-                stdin=None if stdin is None else input_bytes(stdin),
+                stdin=None if stdin is None else Input(input_bytes(stdin)),
                 timeout=timeout,
                 restart=restart,
                 max_restarts=max_restarts,
@@ -230,11 +256,16 @@ class JobTable:
             self.find_loop()
             self.pipes.open()
             self._end_at_exit()
+            self.warden.clear(directory_path())
             # Nobody could end a job that is half started.
             with interrupts_after():
                 job = kind(spec, self)
-                self._jobs.pop(spec.name, None)
+                if (before := self._jobs.get(spec.name)) is not None:
+                    self._remove(before)
                 self._jobs[spec.name] = job
+            self._forget_oldest()
+            # Last: with hardly any fds left, the job comes first.
+            self._reserve.open()
         for outlook in tuple(self._outlooks):
             try:
                 outlook.spawned(job)
@@ -335,6 +366,16 @@ class JobTable:
             except Exception:
                 # It is told in the midst of a job's life, which goes on.
                 log.exception("%r failed at %s of job %r.", outlook, event.kind.name, job.name)
+        if event.kind is EventKind.STARTED:
+            self._ended.pop(job, None)
+        elif event.kind is EventKind.DONE:
+            self._ended[job] = None
+            # Whoever starts a job has the lock for milliseconds, and does this as well.
+            if self._lock.acquire(blocking=False):
+                try:
+                    self._forget_oldest()
+                finally:
+                    self._lock.release()
 
     # Ending
 
@@ -347,7 +388,8 @@ class JobTable:
         """
         job = self[key]
         job.release()
-        self._jobs.pop(job.name, None)
+        self._remove(job)
+        self._last_numbers.clear()
 
     def clear(self) -> None:
         """Forgets all jobs that have ended."""
@@ -371,6 +413,22 @@ class JobTable:
         self.warden.close()
         atexit.unregister(self.end_all)
         self._at_exit = False
+
+    def _forget_oldest(self) -> None:
+        """Take the oldest ended jobs out of the table where there are too many; with the lock held."""
+        for _ in range(len(self._ended) - self.max_ended):
+            job, _ = self._ended.popitem(last=False)
+            if job.lingers:
+                # What it left running is in the table by it.
+                self._ended[job] = None
+            else:
+                self._remove(job)
+                self.forgotten += 1
+
+    def _remove(self, job: Job) -> None:
+        self._ended.pop(job, None)
+        if self._jobs.get(job.name) is job:
+            del self._jobs[job.name]
 
     def _need_owner(self) -> None:
         if self._pid == os.getpid():
@@ -407,10 +465,11 @@ class JobTable:
                 )
             return name
         base = _program(command)
-        number, candidate = 1, base
-        while candidate in self._jobs:
+        # Not from 1 each time: of 20,000 jobs of one program each would try all names before it.
+        number = self._last_numbers.get(base, 0) + 1
+        while (candidate := base if number == 1 else f"{base}-{number}") in self._jobs:
             number += 1
-            candidate = f"{base}-{number}"
+        self._last_numbers[base] = number
         return candidate
 
 

@@ -63,6 +63,7 @@ class Warden:
         self._owner = os.getpid()
         self._guarded: dict[int, None] = {}
         self._expected: dict[int, bytes] = {}
+        self._directories: dict[str, None] = {}
         self._program: _Program | None = None
         self._io_loop: IOLoop | None = None
         self._retry_queued = False
@@ -125,6 +126,17 @@ class Warden:
                 del self._guarded[sid]
                 self._send(b"-%d\n" % sid)
 
+    def clear(self, directory: str) -> None:
+        """Have a private directory of this process removed if the kernel is killed; it need not exist yet.
+
+        See `ipyproc.process.leftovers`. No program is started for this: the next job's is told.
+        """
+        with self._lock:
+            if self._owner == os.getpid() and directory not in self._directories:
+                self._directories[directory] = None
+                if self._program is not None:
+                    self._send(_clear_message(directory))
+
     def alive(self) -> bool:
         """Whether the program runs, asked of the system."""
         with self._lock:
@@ -160,7 +172,7 @@ class Warden:
         with self._lock:
             program, self._program = self._program, None
             guarded, self._guarded = self._guarded, {}
-            self._expected = {}
+            self._expected, self._directories = {}, {}
         # A warden that was killed, or stopped so that it never got round to it, has ended nobody.
         if program is not None and program.end() != 0:
             end_sessions(guarded)
@@ -184,7 +196,9 @@ class Warden:
             self._quick_deaths = self._quick_deaths + 1 if quick else 0
             self._program = None
         try:
-            first = b"".join([*self._expected.values(), *(b"+%d\n" % sid for sid in self._guarded)])
+            directories = [_clear_message(directory) for directory in self._directories]
+            sessions = [b"+%d\n" % sid for sid in self._guarded]
+            first = b"".join([*directories, *self._expected.values(), *sessions])
             self._program = program = _Program(self, first)
         except OSError as error:
             _log.warning(
@@ -225,7 +239,7 @@ class Warden:
     def _disown(self) -> None:
         # In a fork the lock may be held, by a thread that exists no more.
         self._lock = threading.Lock()
-        self._guarded, self._expected = {}, {}
+        self._guarded, self._expected, self._directories = {}, {}, {}
         program, self._program = self._program, None
         if program is not None:
             program.disown()
@@ -297,6 +311,8 @@ class _Program:
         """Closes the pipe and reaps the warden; returns its exit status."""
         self.ended = True
         self._finalizer.detach()
+        if self._fd >= 0:
+            self.send(b"d\n")  # Whoever can say this can clear up as well.
         self._flush(_FLUSH_SECONDS)
         self._close()
         try:
@@ -338,6 +354,10 @@ class _Program:
 def program(*arguments: str) -> list[str]:
     """Return the command of the warden's program."""
     return [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments]
+
+
+def _clear_message(directory: str) -> bytes:
+    return b"d%s\n" % os.fsencode(directory).hex().encode()
 
 
 def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:

@@ -28,6 +28,11 @@ class IPyProc(Configurable):
     bytes_per_second = Int(
         500_000, min=1000, help="Bytes of output a second that all jobs together may send to the page."
     ).tag(config=True)
+    ended_jobs = Int(
+        1000,
+        min=1,
+        help="How many jobs that have ended stay in %jobs; older ones are forgotten.",
+    ).tag(config=True)
     grace = Float(
         2.0, min=0.0, help="Seconds that %stop and %restart wait after SIGINT, and again after SIGTERM."
     ).tag(config=True)

@@ -53,6 +53,7 @@ def load(shell: InteractiveShell) -> None:
     benches = BenchMagics(shell, screen)
     with ExitStack() as undo:
         jobs.settle(io_loop)
+        _bound_table(config, undo)
         undo.callback(stand_in.close)
         stand_in.start()
         undo.callback(_closed.update, {id(shell): screen})
@@ -178,6 +179,17 @@ async def _turns() -> None:
     # What a process that has exited sets off takes a few turns of the loop.
     for _ in range(_TURNS):
         await asyncio.sleep(0)
+
+
+def _bound_table(config: IPyProc, undo: ExitStack) -> None:
+    """Has the setting say how many ended jobs are kept; it goes on holding when we are unloaded."""
+
+    def bound(_change: object = None) -> None:
+        jobs.max_ended = config.ended_jobs
+
+    bound()
+    config.observe(bound, "ended_jobs")
+    undo.callback(config.unobserve, bound, "ended_jobs")
 
 
 def _complete(shell: InteractiveShell, undo: ExitStack) -> None:

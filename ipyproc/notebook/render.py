@@ -81,6 +81,7 @@ def jobs_table(
     width: int,
     *,
     left_out: int = 0,
+    forgotten: int = 0,
 ) -> Table:
     """The table of jobs; a narrow screen drops columns, not rows.
 
@@ -89,12 +90,15 @@ def jobs_table(
         usage: by pid, the CPU in percent of a core (None when it has not been measured yet) and the rest.
         width: of the screen, in characters.
         left_out: how many jobs that have ended are not among them.
+        forgotten: how many that ended before those are in no table any more.
     """
     table = fitted(_COLUMNS, [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots], width)
     if not snapshots:
         table.caption = Text("no jobs yet; %%spawn starts one", GREY)
-    elif left_out:
-        table.caption = Text(f"… and {left_out} earlier ones that have ended", GREY)
+    elif left_out or forgotten:
+        ended = f"{left_out:,} earlier ones that have ended" if left_out else ""
+        gone = f"{forgotten:,} earlier ones that were forgotten" if forgotten else ""
+        table.caption = Text(f"… and {' and '.join(part for part in (ended, gone) if part)}", GREY)
     table.caption_justify = "left"
     return table
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ipyproc.jobs.driver import Driver
     from ipyproc.jobs.job import Job
+    from ipyproc.jobs.table import JobTable
     from ipyproc.notebook.config import IPyProc
 
 __all__ = ["Screen"]
@@ -122,7 +123,7 @@ class Screen:
             self._dirty.add(view)
         self._schedule()
 
-    def show_table(self, jobs: Iterable[Job]) -> None:
+    def show_table(self, jobs: JobTable) -> None:
         """Shows all jobs in a table in the running cell; the table before it stays as it is."""
         cell = current_cell(self._shell)
         in_kernel = getattr(self._shell, "kernel", None) is not None

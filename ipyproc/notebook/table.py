@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ipyproc.jobs.usage import CpuMeter, Usage, sample
@@ -14,7 +13,7 @@ from ipyproc.process.watch import asyncio_loop, on_loop
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.jobs.job import Job
+    from ipyproc.jobs.table import JobTable
     from ipyproc.notebook.cells import Bundle, Cell
 
 __all__ = ["LiveTable"]
@@ -27,13 +26,13 @@ class LiveTable:
     """One display of all jobs, updated once a second as long as any of them runs.
 
     Args:
-        jobs: gives the jobs, each time anew.
+        jobs: the table of them.
         cell: where the table stands.
         io_loop: the jobs' loop; processes are measured in a thread beside it.
         width: of the screen, in characters.
     """
 
-    def __init__(self, jobs: Iterable[Job], cell: Cell, io_loop: IOLoop, width: int) -> None:
+    def __init__(self, jobs: JobTable, cell: Cell, io_loop: IOLoop, width: int) -> None:
         self._jobs = jobs
         self._cell = cell
         self._io_loop = io_loop
@@ -85,5 +84,7 @@ class LiveTable:
         left_out = set(ended[: max(0, len(jobs) - _MOST_ROWS)])
         snapshots = [job.snapshot() for job in jobs if job not in left_out]
         measured = {pid: (percent.get(pid), usage) for pid, usage in usages.items()}
-        table = render.jobs_table(snapshots, measured, self._width, left_out=len(left_out))
+        table = render.jobs_table(
+            snapshots, measured, self._width, left_out=len(left_out), forgotten=self._jobs.forgotten
+        )
         return render.bundle(table, self._width)

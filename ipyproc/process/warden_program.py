@@ -7,6 +7,8 @@ One pipe leads from the kernel to standard input, with one line a message:
 ``+123 12``         guard the session 123; it is the one that was expected with inode 12 first
 ``!12``             what was expected with inode 12 first has not been started
 ``-123``            release the session 123
+``d2f746d70``       remove the directory of this name, in hexadecimal, if the kernel is killed
+``d``               remove none of them: the kernel does
 ==================  ==========================================================================
 
 Its work begins when the kernel has exited, or has closed the pipe. `ipyproc.jobs.warden` is the kernel's
@@ -22,6 +24,7 @@ import sys
 import time
 
 from ipyproc.process.bare import signal
+from ipyproc.process.leftovers import remove_directory
 from ipyproc.process.sessions import end_sessions, need_other_session, start_time
 
 __all__ = ["main"]
@@ -30,6 +33,8 @@ _GRACE = 0.7
 _LOOK_SECONDS = 0.5
 _EXPECT_SECONDS = 0.4
 _EXPECT_PAUSE = 0.01
+_GONE_SECONDS = 1.0
+_CLEAR_SECONDS = 5.0
 
 
 class Guarded:
@@ -38,18 +43,29 @@ class Guarded:
     Attributes:
         sessions: each session, and when its leader started; None where it had gone before we looked.
         expected: what is about to be started: the inodes of its pipes, by the first.
+        directories: what the kernel leaves behind if it is killed.
     """
 
     def __init__(self) -> None:
         self.sessions: dict[int, int | None] = {}
         self.expected: dict[int, set[int]] = {}
+        self.directories: set[str] = set()
 
     def take(self, line: bytes) -> None:
         """Take one message; what is none is left out, and said so on standard error."""
         try:
-            self._take(line[:1], [int(word) for word in line[1:].split()])
+            if line[:1] == b"d":
+                self._take_directory(bytes.fromhex(line[1:].decode("ascii")))
+            else:
+                self._take(line[:1], [int(word) for word in line[1:].split()])
         except (ValueError, IndexError) as error:
             _tell(f"left out the message {line!r}: {error}")
+
+    def _take_directory(self, path: bytes) -> None:
+        if path:
+            self.directories.add(os.fsdecode(path))
+        else:
+            self.directories.clear()
 
     def _take(self, sign: bytes, numbers: list[int]) -> None:
         if sign == b"?":
@@ -64,7 +80,7 @@ class Guarded:
         elif sign == b"-":
             self.sessions.pop(numbers[0], None)
         else:
-            raise ValueError("A message is one of ? ! + - and numbers.")
+            raise ValueError("A message is one of ? ! + - and numbers, or d and a path.")
 
 
 def main(arguments: list[str]) -> int:
@@ -76,7 +92,7 @@ def main(arguments: list[str]) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     kernel = int(arguments[0])
-    kernels_session = _session_of(kernel)
+    kernels_session, parent = _session_of(kernel), os.getppid()
     guarded = _guarded_in_the_end(kernel)
     sessions = dict(guarded.sessions)
     end_sessions(sessions, _GRACE, started=sessions, tell=_tell)
@@ -88,6 +104,9 @@ def main(arguments: list[str]) -> int:
         if late:
             end_sessions(late, 0.1, started=late, tell=_tell)
         time.sleep(_EXPECT_PAUSE)
+    if guarded.directories and _is_gone(kernel, parent):
+        for directory in guarded.directories:
+            remove_directory(directory, _CLEAR_SECONDS)
     return 0
 
 
@@ -174,6 +193,17 @@ def _open_pidfd(pid: int) -> int:
         return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     except OSError:
         return -1
+
+
+def _is_gone(kernel: int, parent: int) -> bool:
+    """Whether the kernel has exited, or does so within a moment: it may only have closed the pipe."""
+    deadline = time.monotonic() + _GONE_SECONDS
+    # A zombie exists, but is nobody's parent.
+    while os.getppid() == parent if parent == kernel else _exists(kernel):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_EXPECT_PAUSE)
+    return True
 
 
 def _exists(pid: int) -> bool:

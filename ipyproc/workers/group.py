@@ -20,6 +20,7 @@ from ipyproc.errors import (
     WorkerCodeError,
     signal_name,
 )
+from ipyproc.jobs.input import Input
 from ipyproc.jobs.job import Job, Table
 from ipyproc.jobs.model import DEFAULT_MAX_OUTPUT, EventKind, JobState, need_signal
 from ipyproc.jobs.output import Output, StreamName
@@ -179,17 +180,19 @@ def enter_group(
             quiet=quiet,
             workers=workers,
             shown=shown,
-            start=encode(
-                "start",
-                body,
-                version=VERSION,
-                workers=workers,
-                max_restarts=max_restarts,
-                filename=filename,
-                first_line=first_line,
-                fork_line=at,
-                source=len(source),
-                path=len(path),
+            start=Input(
+                encode(
+                    "start",
+                    body,
+                    version=VERSION,
+                    workers=workers,
+                    max_restarts=max_restarts,
+                    filename=filename,
+                    first_line=first_line,
+                    fork_line=at,
+                    source=len(source),
+                    path=len(path),
+                )
             ),
         )
 
@@ -366,7 +369,7 @@ class WorkerGroup(Job):
             detail: for people, such as the signal that was sent.
         """
         if kind is EventKind.STARTED:
-            self._run.write(self._group.start, close=False)
+            self._run.write(self._group.start.data, close=False)
         elif kind is EventKind.EXITED:
             self._look_at_end()
         elif kind is EventKind.DONE:
@@ -382,6 +385,11 @@ class WorkerGroup(Job):
         self._link = Link(self._output, self._output_of, self._driver, self._lock, watcher.wrote, self._take)
         self.helper_pid = None
         return _HelperRun(self._spec, self._table, self._output, watcher, self._link)
+
+    def _rest(self) -> None:
+        super()._rest()
+        for output in self._own.values():
+            output.settle()
 
     def _take(self, message: Message | WireError) -> None:
         """Takes what the helper sent; on the loop."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ipyproc.jobs.input import Input
 from ipyproc.jobs.model import JobSpec, Snapshot
 
 __all__ = ["GroupSnapshot", "GroupSpec", "WorkerSnapshot", "WorkerState"]
@@ -30,8 +31,13 @@ class GroupSpec(JobSpec):
     """
 
     workers: int = 1
-    start: bytes = b""
+    start: Input = field(default_factory=lambda: Input(b""))
     shown: str = "%%fork"
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What its processes are given to read."""
+        return (*super().inputs, self.start)
 
     @property
     def shown_command(self) -> str:

@@ -377,7 +377,7 @@ os.write(1, b"y" * 300000 + b"\\nserver re")
 sys.stdin.readline()
 os.write(1, "ady €".encode()[:-1])
 sys.stdin.readline()
-os.write(1, "€".encode()[-1:])
+os.write(1, "€\\n".encode()[-2:])
 sys.stdin.readline()
 """
     job = table.spawn([*PYTHON, program], ready=re.compile("server ready €"))

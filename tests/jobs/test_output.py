@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -229,27 +230,31 @@ async def _lines(job: object) -> list[str]:
 
 
 @looped
-async def test_much_output_goes_to_a_temporary_file_that_nobody_sees(
-    table: JobTable, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+async def test_much_output_goes_to_a_private_file_that_is_open_while_the_job_runs(
+    table: JobTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def spool_fds() -> list[str]:
-        return [target for target in open_fds().values() if target.startswith(str(tmp_path))]
+        return [target for target in open_fds().values() if target.startswith(f"{tmp_path}/ipyproc-")]
 
     few = await table.spawn("seq 1 100")
-    assert not spool_fds()
-    job = table.spawn("seq 1 1000000")
-    seen = set()
-    while not job.done:
-        seen |= set(os.listdir(str(tmp_path)))
-        await asyncio.sleep(0.002)
-    assert not seen
-    assert spool_fds()
-    assert job.size == 6888896
+    assert not os.listdir(tmp_path)
+    job = table.spawn("seq 1 1000000; read x")
+    await until(lambda: job.size == 6888896)
+    (directory,) = os.listdir(tmp_path)
+    (name,) = os.listdir(tmp_path / directory)
+    file = f"{tmp_path}/{directory}/{name}"
+    modes = [os.stat(path).st_mode & 0o777 for path in (tmp_path / directory, file)]
+    assert modes == [0o700, 0o600]
+    assert file in spool_fds()
+    job.send("\n")
+    await job
+    assert file not in spool_fds()
     assert job.tail(1) == "1000000\n"
     assert few.output.endswith("\n100\n")
     table.forget(job.name)
+    assert not os.listdir(tmp_path)
     assert not spool_fds()
     assert job.output == job.tail() == ""
     assert job.read() == b""
@@ -298,23 +303,23 @@ def test_dropping_keeps_both_streams_apart() -> None:
 def test_a_large_output_is_given_back_by_another_thread_than_the_one_that_lets_go_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    closers: list[int] = []
-    close = os.close
+    removers: list[int] = []
+    unlink = os.unlink
 
-    def noted(fd: int) -> None:
-        close(fd)
-        closers.append(threading.get_ident())
+    def noted(path: str) -> None:
+        unlink(path)
+        removers.append(threading.get_ident())
 
     output, small = Output(1 << 30), Output(1 << 30)
     for _ in range(16):
         output.append("stdout", bytes(1 << 20), 0.0)
     small.append("stdout", bytes(1 << 20), 0.0)
-    monkeypatch.setattr("ipyproc.jobs.spool.os.close", noted)
+    monkeypatch.setattr("ipyproc.jobs.files.os.unlink", noted)
     small.close()
-    assert closers == [threading.get_ident()]
+    assert removers == [threading.get_ident()]
     output.close()
-    wait_until(lambda: len(closers) == 2)
-    assert closers[1] != threading.get_ident()
+    wait_until(lambda: len(removers) == 2)
+    assert removers[1] != threading.get_ident()
 
 
 def test_a_100_mb_line_without_an_end_takes_no_memory_but_where_it_is_read() -> None:
