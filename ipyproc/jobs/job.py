@@ -21,13 +21,13 @@ from ipyproc.jobs.model import (
     Result,
     Snapshot,
     describe_status,
-    input_bytes,
     need_seconds,
     need_signal,
 )
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
+from ipyproc.jobs.text import input_bytes
 from ipyproc.jobs.waiters import Waiters
 from ipyproc.process.watch import asyncio_loop, on_loop
 
@@ -73,7 +73,7 @@ class Job:
     def __init__(self, spec: JobSpec, table: Table) -> None:
         self._spec = spec
         self._table = table
-        self._output = Output(spec.max_output)
+        self._output = Output(spec.max_output, spec.encoding)
         self._changes = Waiters()
         self._reads = Waiters()
         self._readiness = Readiness(spec.ready, self._output, self._became_ready)
@@ -124,6 +124,11 @@ class Job:
     def quiet(self) -> bool:
         """Whether its cell shows nothing of it."""
         return self._spec.quiet
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are as text."""
+        return self._spec.encoding
 
     def __repr__(self) -> str:
         if self._result is None:
@@ -342,7 +347,7 @@ class Job:
         if self.done or not run.takes_input:
             what = "has ended" if self.done else "has its standard input closed"
             raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
-        data = input_bytes(text)
+        data = input_bytes(text, self.encoding)
         on_loop(self._life.io_loop, lambda: run.write(data, close=False))
 
     def close_stdin(self) -> None:

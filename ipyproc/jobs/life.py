@@ -22,6 +22,7 @@ from tornado.ioloop import IOLoop
 from ipyproc.jobs import restart
 from ipyproc.jobs.model import EventKind, Exit, JobSpec, JobState, describe_status
 from ipyproc.jobs.run import Home, Run, Watcher
+from ipyproc.jobs.start import note_of_exit
 from ipyproc.process.watch import asyncio_loop, on_loop
 
 __all__ = ["LADDER", "Ending", "Life", "Listener"]
@@ -252,6 +253,8 @@ class Life:
 
     def _record(self, run: Run, status: int) -> None:
         self._add_exit(Exit(run.pid, status, run.started, time.time()))
+        if note := note_of_exit(self._spec, status):
+            self.note(note)
 
     def _add_exit(self, last: Exit) -> None:
         self.exits = (*self.exits[1 - _KEPT_EXITS :], last)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ipyproc.jobs.spool import ByteLog
 
-__all__ = ["LineReader", "Output", "Piece", "StreamName"]
+__all__ = ["LineReader", "Output", "Piece", "StreamName", "decoders_of"]
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -56,12 +56,16 @@ class Output:
 
     Args:
         max_bytes: how many bytes are kept; past that the oldest go.
+        encoding: what the bytes are as text; its line ends are those of ASCII.
 
     Attributes:
+        encoding: that encoding.
         lost: bytes that could not be kept, for want of disk.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, encoding: str = "utf-8") -> None:
+        self.encoding = encoding
+        self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self.lock = threading.RLock()
         self.lost = 0
         self._log = ByteLog(_MEMORY, max_bytes)
@@ -140,8 +144,8 @@ class Output:
             yield from _cut(run)
 
     def text(self, stream: StreamName | None = None, start: int = 0, stop: int | None = None) -> str:
-        """The text between two offsets, of one stream or of both: UTF-8, with replacement."""
-        decoders = _decoders()
+        """The text between two offsets, of one stream or of both, with replacement."""
+        decoders = decoders_of(self.encoding)
         parts = [
             decoders[name].decode(self.read(first, last))
             for name, first, last in self.runs(start, stop)
@@ -169,8 +173,8 @@ class Output:
         if complete:
             data = b"\n".join(data[:-1].rsplit(b"\n", lines)[1:]) + data[-1:]
         elif first > self.start:
-            data = _from_character(data)
-        return data.decode("utf-8", "replace") if lines > 0 else ""
+            data = self._from_character(data)
+        return data.decode(self.encoding, "replace") if lines > 0 else ""
 
     def last_line(self, max_bytes: int = 512) -> str:
         """The last line that is not empty; of one with carriage returns, what is to be seen of it."""
@@ -186,8 +190,10 @@ class Output:
         with self.lock:
             data = self._stderr_tail
         if len(data) == _STDERR_TAIL:
-            data = _from_character(data)
-        return "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+            data = self._from_character(data)
+        text = data.decode(self.encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+        text = text.removesuffix("\n")
+        return "\n".join(text.split("\n")[-lines:])
 
     def close(self) -> None:
         """Gives back memory and files; nothing can be read after it."""
@@ -195,6 +201,13 @@ class Output:
             self._given_back += self._log.end - self._log.start
             self._log.close()
             self._index.close()
+
+    def _from_character(self, data: bytes) -> bytes:
+        """``data`` from the first byte that begins a character."""
+        first = 0
+        while self._is_utf8 and first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
+            first += 1
+        return data[first:]
 
     def _note(self, code: int, start: int, at: float) -> bool:
         """Begins a new piece, where it is one; returns whether there was room for that."""
@@ -249,7 +262,7 @@ class LineReader:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._position = 0
-        self._decoders = _decoders()
+        self._decoders = decoders_of(output.encoding)
         self._open: dict[StreamName, list[str]] = {"stdout": [], "stderr": []}
 
     def take(self) -> list[str] | None:
@@ -285,8 +298,9 @@ class LineReader:
         return [line.removesuffix("\r") for line in complete]
 
 
-def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
-    make = codecs.getincrementaldecoder("utf-8")
+def decoders_of(encoding: str) -> dict[StreamName, codecs.IncrementalDecoder]:
+    """A decoder for each stream, which keeps half a character until the rest comes."""
+    make = codecs.getincrementaldecoder(encoding)
     return {"stdout": make("replace"), "stderr": make("replace")}
 
 
@@ -294,11 +308,3 @@ def _cut(run: tuple[StreamName, int, int]) -> Iterator[tuple[StreamName, int, in
     name, start, stop = run
     for first in range(start, stop, _CHUNK):
         yield name, first, min(first + _CHUNK, stop)
-
-
-def _from_character(data: bytes) -> bytes:
-    """``data`` from the first byte that begins a character."""
-    first = 0
-    while first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
-        first += 1
-    return data[first:]

@@ -42,7 +42,7 @@ class Readiness:
         self._output = output
         self._position = 0
         self._text = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = codecs.getincrementaldecoder(output.encoding)("replace")
         self._task: asyncio.Task[None] | None = None
 
     @property

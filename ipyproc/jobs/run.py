@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Protocol, cast
@@ -16,12 +16,11 @@ from weakref import WeakSet
 from tornado.ioloop import IOLoop
 from tornado.iostream import PipeIOStream, StreamClosedError
 
-from ipyproc.jobs.command import check
 from ipyproc.jobs.model import JobSpec
 from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.pump import Pipes, Pump, Sink
+from ipyproc.jobs.start import start_process
 from ipyproc.jobs.warden import session_members
-from ipyproc.process import Subprocess
 
 if TYPE_CHECKING:
     from ipyproc.jobs.warden import Warden
@@ -217,7 +216,6 @@ class Run:
 
     def _start(self) -> None:
         spec, home, output, watcher = self._spec, self._home, self._output, self._watcher
-        check(spec.command, spec.cwd, spec.env.get("PATH", os.environ.get("PATH")))
         with ExitStack() as ours, ExitStack() as theirs:
             read_ends, write_ends = [], []
             for _ in range(self._open):
@@ -227,20 +225,13 @@ class Run:
                 os.set_blocking(read_end, False)
                 read_ends.append(read_end)
                 write_ends.append(write_end)
-            command = spec.command
-            if self._side is not None:
-                command = (*command, str(write_ends[-1]))
-            self._process = Subprocess.on(
+            self._process = start_process(
+                spec,
                 self._io_loop,
-                command,
-                shell=isinstance(command, str),
-                stdin=Subprocess.STREAM,
                 stdout=write_ends[0],
                 stderr=write_ends[1],
-                cwd=spec.cwd,
-                env=_environment(spec.env),
-                start_new_session=True,
                 pass_fds=write_ends[len(_STREAMS) :],
+                arguments=[str(end) for end in write_ends[len(_STREAMS) :]],
             )
             home.warden.guard(self.pid)
             try:
@@ -281,12 +272,6 @@ class Run:
         self.signal(0)
         self._stdin.close()
         self._watcher.exited(self)
-
-
-def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:
-    # As bytes, as the system has it: to decode all of it, and encode it again, takes as long as a fork.
-    encoded = {os.fsencode(name): os.fsencode(value) for name, value in added.items()}
-    return {**os.environb, b"PYTHONUNBUFFERED": b"1", **encoded}
 
 
 def has_group(pgid: int) -> bool:
