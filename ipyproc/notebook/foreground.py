@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.job import Job
+from ipyproc.notebook.lines import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ async def plainly(work: Coroutine[object, object, object]) -> object:
     except IpyprocError as error:
         text = f"{type(error).__name__}: {error}"
         # IPython asks an exception for its own rendering; this one needs no frames of ours.
-        error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
+        error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
         raise
 
 
@@ -113,7 +114,7 @@ def with_awaits(lines: list[str], waits: Callable[[str, list[str]], bool]) -> li
     calls = [call for call in _top_level_calls(tree) if _magic_of(call) and waits(*_magic_of(call))]
     if not calls:
         return lines
-    text = [line.encode() for line in source.splitlines(keepends=True)]
+    text = [line.encode() for line in lines_of(source)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset), reverse=True):
         last, end = (call.end_lineno or call.lineno) - 1, call.end_col_offset or 0
         text[last] = text[last][:end] + b")" + text[last][end:]
