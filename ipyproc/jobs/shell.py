@@ -24,7 +24,7 @@ _CSH = frozenset({"csh", "tcsh"})
 _TAKING_C = _POSIX | _CSH | {"fish"}
 _WITH_PIPEFAIL = frozenset({"bash", "busybox", "ksh", "ksh93", "mksh", "yash", "zsh"})
 # These give their place to a lone simple command only where they are told to.
-_STAYING = frozenset({"ash", "dash", "sh"})
+_STAYING = frozenset({"ash", "busybox", "dash", "sh"})
 
 # One argument may have 128 KiB under Linux, its NUL included.
 _SHORT = 100_000
@@ -234,7 +234,7 @@ def _is_program(
     """Whether a simple command names a program for sure: no built-in, function or alias."""
     if simple is None or not simple.program or simple.program in BUILT_INS or choice.login:
         return False
-    if simple.program.startswith("-") or family not in {*_STAYING, "bash", "busybox", "zsh"}:
+    if simple.program.startswith("-") or family not in {*_STAYING, "bash", "zsh"}:
         return False
     if family == "bash":
         return not _is_function(simple.program, environment)

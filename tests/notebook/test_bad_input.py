@@ -107,7 +107,11 @@ def test_one_sentence_for_waiting_in_a_job_that_ends_before_it_is_ready(kernel: 
 @pytest.mark.parametrize(
     ("command", "said", "status"),
     [
-        ("nosuchprogram -la", "the program 'nosuchprogram' was not found; check its spelling and the PATH", 127),
+        (
+            "nosuchprogram -la",
+            "the program 'nosuchprogram' was not found; check its spelling and the PATH",
+            127,
+        ),
         ("./nosuch", "the program './nosuch' was not found; check its spelling and the PATH", 127),
         ("./plain", "the program './plain' may not be executed; make it executable with chmod +x", 126),
         ("/tmp", "the program '/tmp' is a directory; name a program in it", 126),
