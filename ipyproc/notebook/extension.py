@@ -76,7 +76,9 @@ def load(shell: InteractiveShell) -> None:
         _transform(shell.input_transformers_cleanup, lambda lines: _whole_cell(lines, magics), undo)
         if not in_terminal:
             _transform(shell.input_transformers_cleanup, _only_executed(_with_body), undo)
+        # IPython splits a cell itself in one of those between, as it does before them all.
         _transform(shell.input_transformers_cleanup, as_python_has_them, undo)
+        _transform(shell.input_transformers_cleanup, as_python_has_them, undo, last=True)
 
         def waits(magic: str, arguments: list[str]) -> bool:
             return any(ours.waits(magic, arguments) for ours in (magics, forks, benches))
@@ -211,8 +213,10 @@ def _transform(
     transformers: list[Callable[[list[str]], list[str]]],
     transformer: Callable[[list[str]], list[str]],
     undo: ExitStack,
+    *,
+    last: bool = False,
 ) -> None:
-    transformers.insert(0, transformer)
+    transformers.insert(len(transformers) if last else 0, transformer)
     undo.callback(transformers.remove, transformer)
 
 

@@ -17,13 +17,7 @@ from ipyproc.jobs.table import JobTable
 from tests.jobs.looped import PYTHON, looped
 from tests.support import run_python
 
-ENV = [
-    sys.executable,
-    "-I",
-    "-S",
-    "-c",
-    "import os; print(*sorted(f'{k}={v}' for k, v in os.environ.items()), sep='\\n')",
-]
+ENV = [*PYTHON, "import os; print(*(f'{k}={v}' for k, v in os.environ.items()), sep='\\n')"]
 
 
 # Variables
