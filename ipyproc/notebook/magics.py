@@ -95,9 +95,9 @@ class JobMagics(Magics):
         with no command, the body is a script for the shell, or for the program that
         its first line names after #!. Returns the Job, which any cell can await.
 
-        In the line, {expression} and $name stand for what the notebook has, and all else
-        is left to the shell: $HOME, ${name}, {1..3}, {print $1}; $$name is the shell's
-        $name. A \\ at its end continues it on the next line.
+        In the line {expression} and $name stand for what the notebook has; all else is
+        left to the shell: $HOME, ${name}, {1..3}, {print $1}, and $$name, which is its
+        $name. A \\ at the end continues the line on the next one.
 
         Examples::
 
