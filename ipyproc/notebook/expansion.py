@@ -12,6 +12,7 @@ from IPython.core.autocall import IPyAutocall
 
 __all__ = ["expand"]
 
+_SPECIAL = re.compile(r"[\\'${]")
 _DOLLAR = re.compile(r"\$(\$?)([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _CONVERSION = re.compile(r"!([rsa])\s*(?=:|$)")
 _CONVERSIONS: dict[str, Callable[[object], str]] = {"r": repr, "s": str, "a": ascii}
@@ -58,7 +59,8 @@ def expand(text: str, names: Mapping[str, object]) -> str:
         elif character == "{":
             part, position = _braces(text, position, known)
         else:
-            part, position = character, position + 1
+            end = found.start() if (found := _SPECIAL.search(text, position)) else len(text)
+            part, position = text[position:end], end
         parts.append(part)
     return "".join(parts)
 
@@ -119,7 +121,10 @@ def _braces(text: str, start: int, names: dict[str, object]) -> tuple[str, int]:
 
 
 def _run(text: str, start: int) -> int:
-    return len(text) - start - len(text[start:].lstrip("{"))
+    end = start
+    while text.startswith("{", end):
+        end += 1
+    return end - start
 
 
 def _closing(text: str, start: int) -> int | None:
