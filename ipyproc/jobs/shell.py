@@ -14,7 +14,7 @@ from ipyproc.errors import JobSpecError
 from ipyproc.jobs.text import encoded, need_encodable
 from ipyproc.jobs.words import BUILT_INS, SimpleCommand, simple_command
 
-__all__ = ["Launch", "ShellChoice", "default_shell", "explain_exit", "launch_of"]
+__all__ = ["Launch", "ShellChoice", "default_shell", "explain_exit", "launch_of", "naming_words"]
 
 _STANDARD = "/bin/sh"
 # What an account has that may not log in.
@@ -184,6 +184,16 @@ def explain_exit(
     if status == _NOT_EXECUTABLE and any(map(os.path.exists, found)):
         return f"the program {program!r} may not be executed; make it executable with chmod +x"
     return ""
+
+
+def naming_words(command: str) -> list[str]:
+    """The words of a command of which the first names it: for a script, from its interpreter on."""
+    if not command.startswith("#!"):
+        return command.split()
+    words = command.partition("\n")[0][2:].split()
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if not word.startswith("-")]
+    return words
 
 
 def _by_interpreter(script: str, choice: ShellChoice) -> Launch:

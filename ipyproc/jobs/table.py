@@ -29,7 +29,7 @@ from ipyproc.jobs.model import (
 )
 from ipyproc.jobs.pump import Pipes
 from ipyproc.jobs.run import has_group
-from ipyproc.jobs.shell import ShellChoice
+from ipyproc.jobs.shell import ShellChoice, naming_words
 from ipyproc.jobs.text import input_bytes, need_encodable, need_encoding
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.bare import signal
@@ -419,7 +419,7 @@ def _program(command: str | tuple[str, ...]) -> str:
     if isinstance(command, tuple):
         word = command[0] if command else ""
     else:
-        words = [word for word in command.split() if not re.match(r"\w+=", word)]
+        words = [word for word in naming_words(command) if not re.match(r"\w+=", word)]
         word = words[0] if words else ""
     if word in _SCRIPT_WORDS:
         return "script"

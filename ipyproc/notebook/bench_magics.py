@@ -15,7 +15,7 @@ from ipyproc.jobs.command import explain_start_error
 from ipyproc.notebook.cells import is_batch
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
-from ipyproc.notebook.lines import continued, with_line_numbers
+from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
 from ipyproc.notebook.options import asked_for, parse
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class BenchMagics(Magics):
         """Whether a magic with these arguments is to be awaited by its cell."""
         if magic not in ("%forkbench", "%%forkbench"):
             return False
-        given, _ = asked_for(self.forkbench, continued(*(*arguments, "", "")[:2])[0])
+        given, _ = asked_for(self.forkbench, whole_line(arguments))
         return "--wait" in given or ("--bg" not in given and is_batch(self._shell))
 
 

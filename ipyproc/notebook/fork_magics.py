@@ -16,7 +16,7 @@ from ipyproc.jobs.job import Job
 from ipyproc.notebook.cells import is_batch
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import Foreground, plainly, wait_for
-from ipyproc.notebook.lines import continued, with_line_numbers
+from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
 from ipyproc.notebook.options import asked_for, parse
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class ForkMagics(Magics):
         """Whether a magic with these arguments is to be awaited by its cell."""
         if magic != "%%fork":
             return False
-        given, _ = asked_for(self.fork, continued(*(*arguments, "", "")[:2])[0])
+        given, _ = asked_for(self.fork, whole_line(arguments))
         return "--wait" in given or ("--bg" not in given and is_batch(self._shell))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["as_python_has_them", "continued", "lines_of", "with_line_numbers"]
+__all__ = ["as_python_has_them", "continued", "lines_of", "whole_line", "with_line_numbers"]
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
@@ -33,6 +33,16 @@ def continued(line: str, cell: str | None) -> tuple[str, str | None]:
         more, _, cell = cell.partition("\n")
         line = line[:-1] + more.rstrip()
     return line, cell
+
+
+def whole_line(arguments: list[str]) -> str:
+    """The line with which a magic is called, and what is joined to it.
+
+    Args:
+        arguments: those of the call: the line and, for the magic of a cell, the body.
+    """
+    line, cell = (*arguments, "", "")[:2]
+    return continued(line, cell)[0]
 
 
 def with_line_numbers(line: str, body: str | None, whole: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from ipyproc.jobs.model import EventKind
 from ipyproc.notebook.cells import is_batch
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import Foreground, plainly, wait_for
-from ipyproc.notebook.lines import continued
+from ipyproc.notebook.lines import continued, whole_line
 from ipyproc.notebook.options import asked_for, cpus, environment, mask, parse, pick
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class JobMagics(Magics):
             return True
         if magic not in ("%spawn", "%%spawn"):
             return False
-        given, _ = asked_for(self.spawn, continued(*(*arguments, "", "")[:2])[0])
+        given, _ = asked_for(self.spawn, whole_line(arguments))
         if "--wait" in given:
             return True
         return magic == "%%spawn" and "--bg" not in given and is_batch(self._shell)

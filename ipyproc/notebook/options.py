@@ -91,15 +91,16 @@ def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str
     actions = {option: action for action in parser_of(magic)._actions for option in action.option_strings}
     found: set[str] = set()
     position = 0
-    while match := _RAW_WORD.match(line, position):
-        word = match[1]
+    while (match := _RAW_WORD.match(line, position)) and len(word := match[1]) > 1 and word[0] == "-":
         if word == "--":
-            return frozenset(found), line[match.end() :].strip()
-        here = [word.split("=", 1)[0]] if word.startswith("--") else [f"-{letter}" for letter in word[1:]]
-        if not word.startswith("-") or here[:1] == [] or here[0] not in actions:
+            position = match.end()
+            break
+        # -wq is -w and -q; -nbuild is -n with its value.
+        given = [word.partition("=")[0]] if word.startswith("--") else [f"-{letter}" for letter in word[1:]]
+        if given[0] not in actions:
             break
         position = match.end()
-        for option in here:
+        for option in given:
             if option not in actions:
                 break
             found.add(actions[option].option_strings[-1])

@@ -174,6 +174,7 @@ def enter_group(
             max_restarts=max_restarts,
             max_output=max_output,
             quiet=quiet,
+            kernel_path=table.kernel_path,
             workers=workers,
             shown=shown,
             start=encode(

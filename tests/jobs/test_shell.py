@@ -132,6 +132,17 @@ async def test_a_body_that_begins_with_an_interpreter_runs_under_it(table: JobTa
 
 
 @looped
+async def test_a_script_is_named_after_its_interpreter(table: JobTable) -> None:
+    for line, name in (("#!/usr/bin/env python3", "python3"), ("#!/usr/bin/env -S perl -w", "perl")):
+        job = table.spawn(f"{line}\n")
+        assert job.name == name
+        await job
+    job = table.spawn("#!/bin/cat -n\nx")
+    assert job.name == "cat" and job.snapshot().command == "#!/bin/cat -n …"
+    await job
+
+
+@looped
 async def test_the_line_of_an_interpreter_has_one_argument_as_the_system_has_it(table: JobTable) -> None:
     said = await output(table.spawn("#!/bin/echo -a  b c\n"))
     assert said.startswith("-a  b c /dev/fd/")
