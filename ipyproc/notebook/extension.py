@@ -223,9 +223,8 @@ def _transform(
 def _whole_cell(lines: list[str], magics: JobMagics) -> list[str]:
     """Gives ``%%spawn ls -la`` alone a body: IPython refuses a cell magic without one."""
     whole = _with_body(lines)
-    if whole is not lines and not magics.has_command(whole[0].partition(" ")[2]):
-        return lines
-    return whole
+    line = whole[0].rstrip() if whole is not lines else ""
+    return whole if magics.has_command(line.partition(" ")[2]) and not line.endswith("\\") else lines
 
 
 def _with_body(lines: list[str]) -> list[str]:
