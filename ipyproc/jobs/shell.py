@@ -172,7 +172,7 @@ def explain_exit(
     if simple is None or not simple.program or "PATH" in simple.assigned:
         return ""
     program = simple.program
-    if program in BUILT_INS or _is_function(program, environment):
+    if not simple.by_exec and (program in BUILT_INS or _is_function(program, environment)):
         return ""
     found = _candidates(program, environment, cwd)
     if any(_is_executable(path) for path in found):
@@ -242,9 +242,11 @@ def _is_program(
     simple: SimpleCommand | None, family: str, choice: ShellChoice, environment: Mapping[bytes, bytes]
 ) -> bool:
     """Whether a simple command names a program for sure: no built-in, function or alias."""
-    if simple is None or not simple.program or simple.program in BUILT_INS or choice.login:
+    if simple is None or not simple.program or simple.program.startswith("-"):
         return False
-    if simple.program.startswith("-") or family not in {*_STAYING, "bash", "zsh"}:
+    if simple.by_exec:
+        return family in _POSIX
+    if simple.program in BUILT_INS or choice.login or family not in {*_STAYING, "bash", "zsh"}:
         return False
     if family == "bash":
         return not _is_function(simple.program, environment)
@@ -264,7 +266,7 @@ def _is_function(program: str, environment: Mapping[bytes, bytes]) -> bool:
 
 def _needs_exec(simple: SimpleCommand, family: str) -> bool:
     # bash stays where it has redirected something, to take that back.
-    return family in _STAYING or (family == "bash" and simple.redirected)
+    return not simple.by_exec and (family in _STAYING or (family == "bash" and simple.redirected))
 
 
 def _candidates(program: str, environment: Mapping[bytes, bytes], cwd: str | None) -> list[str]:

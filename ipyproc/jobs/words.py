@@ -37,12 +37,14 @@ class SimpleCommand:
         program: that word without its quotes; None where the shell works it out, as in ``$EDITOR x``.
         assigned: the names that are assigned before it.
         redirected: whether it has redirections.
+        by_exec: whether ``exec`` stands before the program, which then is no built-in and no function.
     """
 
     at: int
     program: str | None
     assigned: frozenset[str]
     redirected: bool
+    by_exec: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,11 @@ def simple_command(text: str) -> SimpleCommand | None:
 
 def _of_words(text: str, words: list[_Word], redirected: bool) -> SimpleCommand | None:
     assigned: set[str] = set()
-    for word in words:
+    for number, word in enumerate(words, 1):
         if (assignment := _ASSIGNMENT.match(_raw(text, word))) is None:
-            return SimpleCommand(word.start, word.value, frozenset(assigned), redirected)
+            by_exec = word.value == "exec" and number < len(words)
+            named = words[number] if by_exec else word
+            return SimpleCommand(named.start, named.value, frozenset(assigned), redirected, by_exec)
         assigned.add(assignment[0].rstrip("+="))
     return None
 

@@ -227,6 +227,7 @@ async def test_what_the_shell_did_not_find_is_noted_when_it_has_said_so(
     for command, status, note in (
         ("gti status", 127, "the program 'gti' was not found; check its spelling and the PATH"),
         ("A=1 'gti' > log", 127, "the program 'gti' was not found; check its spelling and the PATH"),
+        ("exec gti", 127, "the program 'gti' was not found; check its spelling and the PATH"),
         ("./plain", 126, "the program './plain' may not be executed; make it executable with chmod +x"),
         (f"{tmp_path}", 126, f"the program '{tmp_path}' is a directory; name a program in it"),
     ):
@@ -269,6 +270,7 @@ SLEEPERS = [
     "\n  sleep 60  # a comment\n",
     "sleep \\\n 60",
     "'sleep' $(echo 60)",
+    "A=1 exec sleep 60 > log",
 ]
 
 
@@ -321,7 +323,16 @@ async def test_what_stands_before_a_program_still_works(table: JobTable, tmp_pat
         ),
         *("echo hello", "cd /", "test -e /", "A=1", "> file", "", "# nothing", "$EDITOR file", '"$cmd" x'),
         *("sleep 1\nsleep 2", "cat <<end\nx\nend", "cat <(ls)", "f() { ls; }", "sleep 'open", "sleep $(open"),
-        *("a=(1 2)", "! sleep 1", "time sleep 1", "[[ a ]]", "-x sleep", "ls {fd}> file", "sleep 1 >"),
+        *(
+            "a=(1 2)",
+            "! sleep 1",
+            "time sleep 1",
+            "[[ a ]]",
+            "-x sleep",
+            "ls {fd}> file",
+            "sleep 1 >",
+            "exec > file",
+        ),
     ],
 )
 def test_what_is_no_lone_program_is_left_to_the_shell(command: str) -> None:
