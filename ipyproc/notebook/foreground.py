@@ -95,7 +95,7 @@ async def plainly(work: Coroutine[object, object, object]) -> object:
     except IpyprocError as error:
         text = f"{type(error).__name__}: {error}"
         # IPython asks an exception for its own rendering; this one needs no frames of ours.
-        error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
+        error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
         raise
 
 

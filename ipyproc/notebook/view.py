@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import uuid
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.jobs.model import Snapshot
+from ipyproc.jobs.output import decoders_of
 
 if TYPE_CHECKING:
     from ipyproc.jobs.output import StreamName
@@ -55,6 +55,10 @@ class Shown(Protocol):
     @property
     def size(self) -> int:
         """The offset past the newest byte of its output."""
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are as text."""
 
     def snapshot(self) -> Snapshot:
         """A picture of this moment."""
@@ -113,7 +117,7 @@ class CellView:
         self._output_due = 0.0
         self._leftover: _Leftover | None = None
         self._target = cell
-        self._decoders = _decoders()
+        self._decoders = decoders_of(job.encoding)
         self._opened = 0.0
 
     @property
@@ -274,7 +278,7 @@ class CellView:
     def _end_stream(self) -> None:
         for name, decoder in self._decoders.items():
             self._write(name, decoder.decode(b"", final=True))
-        self._decoders = _decoders()
+        self._decoders = decoders_of(self.job.encoding)
 
     def _write(self, name: StreamName, text: str) -> None:
         if text and self._leftover is not None:
@@ -324,8 +328,3 @@ class _Leftover:
         if text != self._shown:
             carrier.update({"text/plain": text}, self._display_id)
             self.text, self._shown = ["".join(self.text)], text
-
-
-def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
-    make = codecs.getincrementaldecoder("utf-8")
-    return {"stdout": make("replace"), "stderr": make("replace")}

@@ -167,7 +167,10 @@ def enter_group(
         raise WorkerCodeError(f"The variables {variables!r} are no dict; give one such as {{'size': 10}}.")
     code = code.replace("\r\n", "\n")
     at = fork_line(code, first_line)
-    source, path = code.encode(), "\0".join(sys.path).encode()
+    source = code.encode()
+    # A Path among them, which Python passes over, is meant as what it says.
+    folders = [os.fsdecode(entry) for entry in sys.path if isinstance(entry, (str, bytes, os.PathLike))]
+    path = "\0".join(folders).encode("utf-8", "surrogateescape")
     given = dict(variables or {})
     body = source + path + pickled(given, given)
 
@@ -178,6 +181,7 @@ def enter_group(
             max_restarts=max_restarts,
             max_output=max_output,
             quiet=quiet,
+            kernel_path=table.kernel_path,
             workers=workers,
             shown=shown,
             start=Input(

@@ -250,7 +250,7 @@ class Helper:
 def _unpacked(start: Message) -> dict[str, object]:
     """The variables that came with ``start``; puts the kernel's ``sys.path`` in place first."""
     source, path = start.number("source"), start.number("path")
-    sys.path[:] = start.body[source : source + path].decode().split("\0")
+    sys.path[:] = start.body[source : source + path].decode("utf-8", "surrogateescape").split("\0")
     pickled = start.body[source + path :]
     if not pickled:
         return {}
