@@ -30,6 +30,7 @@ from ipyproc.jobs.model import (
     Event,
     EventKind,
     JobSpec,
+    bytes_of,
     command_of,
     parse_ready,
 )
@@ -170,6 +171,10 @@ class JobTable:
         cap: float = 30.0,
         healthy: float = 10.0,
         stop_signal: int = SIGINT,
+        alive: str | None = None,
+        alive_every: float = 10.0,
+        silence: float | None = None,
+        max_memory: int | str | None = None,
         shell: str | None = None,
         login: bool = False,
         strict: bool = False,
@@ -215,6 +220,12 @@ class JobTable:
             cap: seconds that no delay exceeds.
             healthy: seconds of uptime after which all restarts before are forgiven.
             stop_signal: the first signal of a stop; SIGTERM and SIGKILL follow it as needed.
+            alive: a shell command that is run every ``alive_every`` seconds; when it fails, or takes longer
+                than that, the job is ended as one that failed, and the restart policy says what follows.
+            alive_every: seconds between two of them.
+            silence: seconds without output after which it is ended likewise.
+            max_memory: bytes of memory that its processes may use together, or a text such as "2G";
+                past it the job is ended likewise.
             shell: the shell for a string, such as "bash" or "zsh -x"; by default ``$SHELL``, or
                 ``/bin/sh`` where that is none. A program that is no shell is given a file to run.
             login: whether it is a login shell, with the functions and aliases of the profile.
@@ -256,6 +267,10 @@ class JobTable:
                 cap=cap,
                 healthy=healthy,
                 stop_signal=stop_signal,
+                alive=alive,
+                alive_every=alive_every,
+                silence=silence,
+                max_memory=bytes_of("max_memory", max_memory),
                 shell=ShellChoice(shell, login, strict),
                 clean_env=clean_env,
                 kernel_path=self.kernel_path,

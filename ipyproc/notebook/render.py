@@ -208,7 +208,7 @@ def _ending(snapshot: Snapshot) -> str:
     if snapshot.state is JobState.GAVE_UP:
         return "gave up"
     ending = describe_status(status)
-    return f"stopped, {ending}" if snapshot.ended_by and status else ending
+    return f"stopped, {ending}" if snapshot.ended_by else ending
 
 
 def _shortened(text: str, length: int) -> str:
