@@ -480,6 +480,14 @@ class JobTable:
         if self._jobs.get(job.name) is job:
             del self._jobs[job.name]
 
+    def lose(self) -> None:
+        """Let go of what is the process's of which this one is a fork."""
+        self._lock = threading.RLock()
+        for driver in list(self._drivers.values()):
+            driver.lose()
+        for job in self:
+            job.lose()
+
     def _need_owner(self) -> None:
         if self._pid == os.getpid():
             return
@@ -529,8 +537,7 @@ _tables: WeakSet[JobTable] = WeakSet()
 def _forked() -> None:
     """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
     for table in list(_tables):
-        for job in table:
-            job.lose()
+        table.lose()
 
 
 os.register_at_fork(after_in_child=_forked)
