@@ -11,6 +11,8 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from ipyproc.safe import line as one_line
+
 __all__ = ["parse", "parser_of", "pick"]
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
@@ -67,7 +69,7 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
     try:
         found = parser.parse_args(shlex.split(options))
     except UsageError as error:
-        raise UsageError(f"{name}: {error} (see {name}?).") from None
+        raise UsageError(f"{name}: {one_line(str(error))} (see {name}?).") from None
     except ValueError as error:
         raise UsageError(
             f"{name}: the options {options.strip()!r} cannot be read ({error}); close each quote."
