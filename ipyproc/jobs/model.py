@@ -141,7 +141,7 @@ class JobSpec:
     command: str | tuple[str, ...]
     name: str
     cwd: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdin: bytes | None = None
     timeout: float | None = None
     restart: str = "no"
@@ -349,8 +349,13 @@ def input_bytes(text: str | bytes) -> bytes:
     raise JobSpecError(f"The input {text!r} is neither text nor bytes; give one such as 'yes\\n'.")
 
 
-def need_encodable(what: str, text: str) -> None:
+def need_encodable(what: str, text: str, *, shown: str | None = None) -> None:
     """Sees to it that the system can be given a text.
+
+    Args:
+        what: what it is, for people.
+        text: the text.
+        shown: what an error says instead of the text.
 
     Raises:
         JobSpecError: it has a NUL, or half of a surrogate pair.
@@ -361,7 +366,8 @@ def need_encodable(what: str, text: str) -> None:
         fit = False
     if not fit:
         raise JobSpecError(
-            f"{what} {text!r} has a NUL or half a surrogate pair, which the system refuses; leave it out."
+            f"{what} {text if shown is None else shown!r} has a NUL or half a surrogate pair, "
+            "which the system refuses; leave it out."
         )
 
 

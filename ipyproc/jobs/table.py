@@ -34,6 +34,7 @@ from ipyproc.jobs.pump import Pipes
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.bare import signal
 from ipyproc.process.watch import asyncio_loop
+from ipyproc.safe import line
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
 
@@ -113,7 +114,7 @@ class JobTable:
         for job in sorted(self, key=lambda job: job.done):
             if job.pid == pid:
                 return job
-        names = ", ".join(self._jobs) or "none"
+        names = ", ".join(map(line, self._jobs)) or "none"
         raise UnknownJobError(f"There is no job {key!r}; the jobs are: {names}.")
 
     def __repr__(self) -> str:
@@ -471,7 +472,9 @@ def _checked_env(env: Mapping[str, str] | None) -> dict[str, str]:
             raise JobSpecError(
                 f"The environment variable {key!r} has no name, or a '=' in it; give one such as 'MODE'."
             )
-        need_encodable("The environment variable", f"{key}={value}")
+        need_encodable("The environment variable", key)
+        # It may be a secret.
+        need_encodable("The value of the environment variable", value, shown=key)
     return checked
 
 

@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
+from ipyproc import safe
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
@@ -18,6 +19,7 @@ from ipyproc.jobs.model import EventKind
 from ipyproc.notebook.cells import is_batch
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.options import parse, pick
+from ipyproc.notebook.secrets import divided
 
 if TYPE_CHECKING:
     from ipyproc.jobs.table import JobTable
@@ -54,7 +56,10 @@ class JobMagics(Magics):
     @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
     @argument("--cwd", metavar="DIR", help="Its working directory.")
     @argument(
-        "--env", metavar="K=V", action="append", help="A variable for its environment; may be repeated."
+        "--env",
+        metavar="K=V",
+        action="append",
+        help="A variable for its environment; K alone takes the notebook's, and shows it nowhere.",
     )
     @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after so many seconds.")
     @argument("--restart", metavar="WHEN", help="Start it again: no, on-failure or always.")
@@ -247,12 +252,13 @@ class JobMagics(Magics):
             if variable is not None and not variable.isidentifier():
                 raise UsageError(f"The variable name {variable!r} cannot be; give one such as 'text'.")
         chosen = {"restart": options.restart, "max_restarts": options.max_restarts}
+        given, secrets = divided(options.env or [], self._shell.user_ns)
         with _sentences(command):
             job = self._jobs.spawn(
                 command,
                 name=options.name,
                 cwd=options.cwd,
-                env=_environment(options.env or []),
+                env={**_environment(given), **secrets},
                 stdin=stdin,
                 timeout=options.timeout,
                 ready=options.ready,
@@ -299,7 +305,7 @@ class JobMagics(Magics):
             return [self._jobs[name] for name in names]
 
     def _which(self) -> str:
-        return f"the jobs are: {', '.join(job.name for job in self._jobs) or 'none'}"
+        return f"the jobs are: {', '.join(safe.line(job.name) for job in self._jobs) or 'none'}"
 
 
 class _sentences:
