@@ -145,7 +145,7 @@ class JobTable:
         return f"<JobTable of {len(self)} jobs, {running} running>"
 
     def _names(self) -> str:
-        names = list(self._jobs)
+        names = [line(name) for name in self._jobs]
         which = "the jobs are" if len(names) <= _MOST_NAMES else f"the last of {len(names):,} jobs are"
         older = f"; {self.forgotten:,} earlier ones were forgotten" if self.forgotten else ""
         return f"{which}: {', '.join(names[-_MOST_NAMES:]) or 'none'}{older}"
