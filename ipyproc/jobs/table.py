@@ -40,6 +40,7 @@ from ipyproc.jobs.text import input_bytes, need_encodable, need_encoding
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
+from ipyproc.safe import line
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
 
