@@ -6,8 +6,8 @@ import argparse
 import os
 import re
 import shlex
-from difflib import get_close_matches
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import lru_cache
 from signal import Signals
 from typing import Any
