@@ -275,7 +275,7 @@ _HAVE_NO_WORDS = {
     "Stopped(signum)": "control flow",
     "Stopped(signal.SIGINT)": "control flow",
     "ChildProcessError": "control flow",
-    "FileNotFoundError(errno.ENOENT, 'Somebody has put another file in its place', path)": "the system's form",
+    "FileNotFoundError(errno.ENOENT, 'Somebody has put another file in its place', path)": "likewise",
     "OSError(errno.EPERM, 'The output is kept by the process that this one was forked from')": "likewise",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",

@@ -74,6 +74,7 @@ class Helper:
                 self._leader.tell(_BROKEN)
             raise
         if task_id() is None:
+            _be_deaf()
             self._leader.tell(status)
         if status < 0:
             die_by(-status)
@@ -267,6 +268,16 @@ def _unpacked(start: Message) -> dict[str, object]:
 
 def _stop(signum: int, _frame: object) -> None:
     raise Stopped(signum)
+
+
+def _be_deaf() -> None:
+    """Take no more signals that ask for the end: it is here, and an exception would only be printed."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        try:
+            signal.signal(signum, signal.SIG_IGN)
+        except (KeyboardInterrupt, Stopped):
+            # It came at this very moment; the handler has been replaced all the same, or is now.
+            signal.signal(signum, signal.SIG_IGN)
 
 
 def _status_of(error: SystemExit) -> int:
