@@ -19,6 +19,7 @@ _MIN_SEGMENT = 64 << 10
 _LARGE_FILE = 8 << 20
 _WITHOUT_FDS = 8 << 20
 _FULL = "no room on disk"
+_REMOVED = "its file was removed"
 
 
 class _Segment:
@@ -120,7 +121,7 @@ class ByteLog:
                 try:
                     part = segment.read(first, last)
                 except FileNotFoundError as error:
-                    log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
+                    self._miss(segment, error)
                     break
                 if not part:
                     break
@@ -159,6 +160,12 @@ class ByteLog:
 
     def __del__(self) -> None:
         _remove(self._segments)
+
+    def _miss(self, segment: _Segment, error: OSError) -> None:
+        # In a fork it is no loss: whose the files are may have dropped what is in them.
+        if segment.file and segment.file.is_ours and self.error != _REMOVED:
+            self.error = _REMOVED
+            log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
 
     def _append(self, view: memoryview) -> int:
         """Append what the last segment takes of ``view``, and all of it where it is small."""
