@@ -72,8 +72,8 @@ def __getattr__(name: str) -> object:
     """Imports what is public when it is first asked for."""
     from importlib import import_module
 
-    if name == "process":
-        return import_module("ipyproc.process")
+    if name in ("errors", "process"):
+        return import_module(f"ipyproc.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -6,6 +6,8 @@ import asyncio
 import fcntl
 import gc
 import os
+import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -94,6 +96,12 @@ def loop_in_a_thread() -> Iterator[IOLoop]:
     finally:
         loops[0].add_callback(stops[0].set)
         thread.join(10)
+
+
+def system_tells_taken_statuses() -> bool:
+    """Whether a pidfd tells the exit status of a process that somebody else has reaped (Linux 6.15)."""
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    return sys.platform == "linux" and version is not None and tuple(map(int, version.groups())) >= (6, 15)
 
 
 def open_fds_below(limit: int) -> list[int]:

@@ -261,8 +261,7 @@ _NOBODY_MEETS = {
 }
 _HAVE_NO_WORDS = {
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
-    "FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), word)": "the system has them",
-    "PermissionError(errno.EACCES, os.strerror(errno.EACCES), word)": "the system has them",
+    "OSError(error.errno, sentence)": "it is made above",
     "UsageError(str(error))": "the error has them",
     "UsageError(explain_start_error(error, self._command))": "explain_start_error has them",
     "UsageError(explain_start_error(error, 'the helper'))": "explain_start_error has them",

@@ -66,10 +66,12 @@ class Driver:
 
     Attributes:
         io_loop: the loop.
+        on_work: called, in any thread, when there is work or an earlier timer than before; None for nobody.
     """
 
     def __init__(self, io_loop: IOLoop) -> None:
         self.io_loop = io_loop
+        self.on_work: Work | None = None
         self._lock = threading.Lock()
         self._work: deque[Work] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
@@ -290,6 +292,8 @@ class Driver:
 
     def _wake(self, callback: Work) -> None:
         loop = asyncio_loop(self.io_loop)
+        if (on_work := self.on_work) is not None:
+            on_work()
         try:
             if asyncio._get_running_loop() is loop:
                 callback() if callback == self._arm else loop.call_soon(callback)

@@ -20,13 +20,13 @@ from ipyproc.jobs.model import (
     Result,
     Snapshot,
     describe_status,
-    input_bytes,
     need_seconds,
     need_signal,
 )
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
 from ipyproc.jobs.ready import Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
+from ipyproc.jobs.text import input_bytes
 from ipyproc.jobs.waiters import Waiters
 
 __all__ = ["Job", "Table"]
@@ -80,7 +80,7 @@ class Job:
         self._table = table
         self._lock = threading.RLock()
         self._driver = table.find_driver()
-        self._output = Output(spec.max_output)
+        self._output = Output(spec.max_output, spec.encoding)
         self._changes = Waiters()
         self._reads = Waiters()
         self._readiness = Readiness(spec.ready, self._output, table.census, self._became_ready)
@@ -131,6 +131,11 @@ class Job:
     def quiet(self) -> bool:
         """Whether its cell shows nothing of it."""
         return self._spec.quiet
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are as text."""
+        return self._spec.encoding
 
     def __repr__(self) -> str:
         if self._result is None:
@@ -396,7 +401,7 @@ class Job:
         if self.done or not run.takes_input:
             what = "has ended" if self.done else "has its standard input closed"
             raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
-        run.write(input_bytes(text), close=False)
+        run.write(input_bytes(text, self.encoding), close=False)
 
     def close_stdin(self) -> None:
         """Closes its standard input, after what was sent has been written. Harmless when closed."""
@@ -540,7 +545,8 @@ class Job:
                 self._live_again()
         elif self.done:
             self._again = False
-            self._rest()
+            if not self.lingers:
+                self._rest()
         self._reads.wake()
         self._changes.wake()
 

@@ -24,6 +24,7 @@ from ipyproc.jobs import restart
 from ipyproc.jobs.driver import Driver, Timer
 from ipyproc.jobs.model import EventKind, Exit, JobSpec, JobState, describe_status
 from ipyproc.jobs.run import Run, Watcher
+from ipyproc.jobs.start import note_of_exit
 from ipyproc.process.watch import asyncio_loop, on_loop
 
 __all__ = ["LADDER", "Ending", "Life", "Listener", "stop_ladder"]
@@ -339,6 +340,8 @@ class Life:
 
     def _record(self, run: Run, status: int) -> None:
         self._add_exit(Exit(run.pid, status, run.started, run.started + time.monotonic() - run.began))
+        if note := note_of_exit(self._spec, status):
+            self.note(note)
 
     def _add_exit(self, last: Exit) -> None:
         self.exits = (*self.exits[1 - _KEPT_EXITS :], last)
@@ -499,6 +502,7 @@ class Life:
         if time.monotonic() - self._killed_at < _KILL_SECONDS:
             return False
         self.note("a process that it started could not be ended, and lives on")
+        run.session.close()
         return True
 
     def _time_out(self) -> None:
@@ -519,6 +523,7 @@ class Life:
         if not self._ladder:
             if grace is not None:
                 # SIGKILL did not end them: they are somebody else's.
+                self.note("a process that it started could not be ended, and lives on")
                 run.session.close()
                 self._tell_of_left()
             return

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 from ipyproc.errors import JobSpecError, signal_name
 from ipyproc.jobs.input import Input
+from ipyproc.jobs.limits import Limits
+from ipyproc.jobs.shell import ShellChoice
+from ipyproc.jobs.text import native, need_encodable, need_encoding
 
 if TYPE_CHECKING:
     from ipyproc.jobs.output import Output
@@ -30,9 +33,7 @@ __all__ = [
     "Snapshot",
     "command_of",
     "describe_status",
-    "input_bytes",
     "is_number",
-    "need_encodable",
     "need_seconds",
     "need_signal",
     "parse_ready",
@@ -122,7 +123,7 @@ class JobSpec:
         command: a string for the shell, or the arguments of a program, executed as they are.
         name: its name in the table.
         cwd: its working directory; None for the kernel's.
-        env: variables added to the kernel's environment.
+        env: variables added to the kernel's environment; None removes one.
         stdin: what is written to its standard input, which is closed after it; None leaves it open
             for `Job.send`.
         timeout: seconds after which it is stopped; None for never.
@@ -136,12 +137,17 @@ class JobSpec:
         cap: seconds that no delay exceeds.
         healthy: seconds of uptime after which the restarts before are forgiven.
         stop_signal: the first signal of a stop.
+        shell: the shell for a string.
+        clean_env: whether its environment has nothing of the kernel's.
+        kernel_path: whether the kernel's own Python comes first in its PATH.
+        limits: as whom, and within which limits, it runs.
+        encoding: what its bytes are as text.
     """
 
     command: str | tuple[str, ...]
     name: str
     cwd: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict)
     stdin: Input | None = None
     timeout: float | None = None
     restart: str = "no"
@@ -154,12 +160,23 @@ class JobSpec:
     cap: float = 30.0
     healthy: float = 10.0
     stop_signal: int = SIGINT
+    shell: ShellChoice = field(default_factory=ShellChoice)
+    clean_env: bool = False
+    kernel_path: bool = True
+    limits: Limits = field(default_factory=Limits)
+    encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
         if not self.command or (isinstance(self.command, str) and not self.command.strip()):
             raise JobSpecError("The command is empty; give a program to run, such as 'ls -la'.")
         for word in (self.command,) if isinstance(self.command, str) else self.command:
             need_encodable("The command", word)
+        if self.shell.is_given and not isinstance(self.command, str):
+            raise JobSpecError(
+                f"A shell was asked for, and the command {list(self.command)!r} is a list, which needs none; "
+                "give a string."
+            )
+        need_encoding(self.encoding)
         if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
             raise JobSpecError(
                 f"The timeout {self.timeout!r} is not a positive number of seconds; "
@@ -183,10 +200,11 @@ class JobSpec:
                 "give a regular expression, or a host:port that is to accept connections."
             )
         need_signal(self.stop_signal)
-        if self.cwd is not None and not os.path.isdir(self.cwd):
-            why = "is not a directory" if os.path.exists(self.cwd) else "does not exist"
+        cwd = None if self.cwd is None else native(self.cwd)
+        if cwd is not None and not os.path.isdir(cwd):
+            why = "is not a directory" if os.path.exists(cwd) else "does not exist"
             raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
-        if self.cwd is not None and not os.access(self.cwd, os.X_OK):
+        if cwd is not None and not os.access(cwd, os.X_OK):
             raise JobSpecError(f"The working directory {self.cwd!r} may not be entered; give another.")
 
     @property
@@ -198,7 +216,7 @@ class JobSpec:
     def shown_command(self) -> str:
         """The command on one line, for people: its first line, and the program without its folder."""
         command = self.command if isinstance(self.command, str) else shlex.join(self.command)
-        first, *more = command.strip().splitlines()
+        first, *more = command.strip().split("\n")
         program, space, rest = first.partition(" ")
         if program.startswith("/") and (name := os.path.basename(program)):
             first = name + space + rest
@@ -361,37 +379,6 @@ def command_of(command: str | Sequence[str]) -> str | tuple[str, ...]:
         raise JobSpecError(
             f"The command {command!r} is not a string or a list of strings; give 'ls -la' or ['ls', '-la']."
         ) from None
-
-
-def input_bytes(text: str | bytes) -> bytes:
-    """What is written to a job's standard input for ``text``.
-
-    Raises:
-        JobSpecError: it is neither text nor bytes.
-    """
-    if isinstance(text, str):
-        # As the command itself is encoded: names of files that are no UTF-8 get through.
-        need_encodable("The input", text.replace("\0", ""))
-        return text.encode("utf-8", "surrogateescape")
-    if isinstance(text, (bytes, bytearray, memoryview)):
-        return bytes(text)
-    raise JobSpecError(f"The input {text!r} is neither text nor bytes; give one such as 'yes\\n'.")
-
-
-def need_encodable(what: str, text: str) -> None:
-    """Sees to it that the system can be given a text.
-
-    Raises:
-        JobSpecError: it has a NUL, or half of a surrogate pair.
-    """
-    try:
-        fit = b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        fit = False
-    if not fit:
-        raise JobSpecError(
-            f"{what} {text!r} has a NUL or half a surrogate pair, which the system refuses; leave it out."
-        )
 
 
 def need_seconds(what: str, value: float | None) -> None:

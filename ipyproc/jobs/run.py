@@ -6,22 +6,21 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from signal import SIGCONT, SIGKILL
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from ipyproc.jobs.command import check
 from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.feed import Feed
 from ipyproc.jobs.model import JobSpec
 from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.pump import Pipes, Pump, Sink
 from ipyproc.jobs.session import Session
+from ipyproc.jobs.start import start_process
 from ipyproc.jobs.targets import program_targets
 from ipyproc.jobs.warden import end_sessions
-from ipyproc.process import Subprocess
 
 if TYPE_CHECKING:
     from ipyproc.jobs.census import Census
@@ -120,6 +119,11 @@ class Run:
         return self._open > 0
 
     @property
+    def feeding(self) -> bool:
+        """Whether input waits that it has not taken."""
+        return self._feed.pending
+
+    @property
     def takes_input(self) -> bool:
         """Whether there may be more for its standard input."""
         return self._takes_input and self._feed.open
@@ -130,8 +134,7 @@ class Run:
         Raises:
             OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
         """
-        spec, home = self._spec, self._home
-        check(spec.command, spec.cwd, spec.env.get("PATH", os.environ.get("PATH")))
+        home = self._home
         with ExitStack() as undo, ExitStack() as theirs:
             childs_stdin, stdin = os.pipe()
             theirs.callback(os.close, childs_stdin)
@@ -293,22 +296,16 @@ class Run:
     # How it is started
 
     def _launch(self, stdin: int, write_ends: list[int]) -> None:
-        spec = self._spec
-        command = spec.command
-        if self._side is not None:
-            command = (*command, str(write_ends[-1]))
         self.started, self.began = time.time(), time.monotonic()
-        self._process = Subprocess.on(
+        beside = write_ends[len(_STREAMS) :]
+        self._process = start_process(
+            self._spec,
             self._driver.io_loop,
-            command,
-            shell=isinstance(command, str),
             stdin=stdin,
             stdout=write_ends[0],
             stderr=write_ends[1],
-            cwd=spec.cwd,
-            env=_environment(spec.env),
-            start_new_session=True,
-            pass_fds=write_ends[len(_STREAMS) :],
+            pass_fds=beside,
+            arguments=[str(end) for end in beside],
         )
 
     def _undo_launch(self) -> None:
@@ -363,9 +360,3 @@ class Run:
         # to a stranger.
         if self.session.is_empty:
             self._home.warden.release(self.pid)
-
-
-def _environment(added: Mapping[str, str]) -> dict[bytes, bytes]:
-    # As bytes, as the system has it: to decode all of it, and encode it again, takes as long as a fork.
-    encoded = {os.fsencode(name): os.fsencode(value) for name, value in added.items()}
-    return {**os.environb, b"PYTHONUNBUFFERED": b"1", **encoded}

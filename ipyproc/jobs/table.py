@@ -9,8 +9,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from signal import SIGINT
 from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -20,9 +19,11 @@ from tornado.ioloop import IOLoop
 from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.environment import checked_environment
 from ipyproc.jobs.files import Reserve, directory_path
 from ipyproc.jobs.input import Input
 from ipyproc.jobs.job import Job
+from ipyproc.jobs.limits import Limits, cpus_of
 from ipyproc.jobs.model import (
     DEFAULT_MAX_OUTPUT,
     Endpoint,
@@ -30,13 +31,13 @@ from ipyproc.jobs.model import (
     EventKind,
     JobSpec,
     command_of,
-    input_bytes,
-    need_encodable,
     parse_ready,
 )
 from ipyproc.jobs.pump import Pipes
+from ipyproc.jobs.shell import ShellChoice, naming_words
+from ipyproc.jobs.text import input_bytes, need_encodable, need_encoding
 from ipyproc.jobs.warden import Warden, end_sessions
-from ipyproc.process.bare import signal
+from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
@@ -85,11 +86,13 @@ class JobTable:
     Attributes:
         max_ended: likewise.
         forgotten: how many ended ones had to go for want of room.
+        kernel_path: whether jobs that are started find this interpreter first in their PATH.
     """
 
     def __init__(self, max_ended: int = _MAX_ENDED) -> None:
         self.max_ended = max_ended
         self.forgotten = 0
+        self.kernel_path = True
         self.pipes = Pipes()
         self.warden = Warden()
         self.census = Census()
@@ -154,7 +157,7 @@ class JobTable:
         *,
         name: str | None = None,
         cwd: str | os.PathLike[str] | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         stdin: str | bytes | None = None,
         timeout: float | None = None,
         restart: str = "no",
@@ -167,6 +170,15 @@ class JobTable:
         cap: float = 30.0,
         healthy: float = 10.0,
         stop_signal: int = SIGINT,
+        shell: str | None = None,
+        login: bool = False,
+        strict: bool = False,
+        clean_env: bool = False,
+        nice: int | None = None,
+        user: str | int | None = None,
+        umask: int | None = None,
+        affinity: Iterable[int] | None = None,
+        encoding: str = "utf-8",
     ) -> Job:
         """Starts a job, and returns at once; what ``%spawn`` is in Python.
 
@@ -180,10 +192,15 @@ class JobTable:
         and its output, live. Called from another thread, the job still lives on the kernel's loop.
 
         Args:
-            command: a string goes to the shell; a list is executed as it is.
+            command: a string goes to the shell, or to the interpreter that its first line names after
+                ``#!``; a list is executed as it is.
             name: its name in the table; by default that of the program.
             cwd: its working directory.
-            env: variables added to the kernel's environment; ``PYTHONUNBUFFERED=1`` is there already.
+            env: variables added to the kernel's environment; one that is None is removed. Its PATH finds
+                the kernel's own Python first. ``PYTHONUNBUFFERED=1`` is there already, so that output comes
+                at once; it costs a write for every piece that a Python program prints, so that processes
+                that print at the same time break each other's lines. ``{"PYTHONUNBUFFERED": None}``
+                leaves it out.
             stdin: written to its standard input, which is closed after it. By default it stays open
                 for `Job.send`.
             timeout: seconds after which it is stopped.
@@ -198,9 +215,20 @@ class JobTable:
             cap: seconds that no delay exceeds.
             healthy: seconds of uptime after which all restarts before are forgiven.
             stop_signal: the first signal of a stop; SIGTERM and SIGKILL follow it as needed.
+            shell: the shell for a string, such as "bash" or "zsh -x"; by default ``$SHELL``, or
+                ``/bin/sh`` where that is none. A program that is no shell is given a file to run.
+            login: whether it is a login shell, with the functions and aliases of the profile.
+            strict: whether the shell runs under ``set -euo pipefail``.
+            clean_env: whether the environment starts from nothing, and has what ``env`` says alone.
+            nice: how much nicer than the kernel it is, as for ``nice -n``.
+            user: as whom it runs, a name or a number; for kernels of root.
+            umask: the permissions that its new files do not have, such as ``0o077``.
+            affinity: the CPUs on which it may run, such as ``{0, 1}``.
+            encoding: what its bytes are as text; its input too.
 
         Raises:
-            FileNotFoundError: the program does not exist.
+            FileNotFoundError: the program of a list, or the shell, does not exist. What a shell does not
+                find is in the job's notes, and its exit status is 127.
             PermissionError: it may not be executed, or is a directory.
             OSError: the system has no room for one more process, or no more files may be opened.
             JobNameError: a job of that name is running.
@@ -208,14 +236,15 @@ class JobTable:
             NoLoopError: no event loop runs here.
         """
         given = command_of(command)
+        need_encoding(encoding)
 
         def spec_of(name: str) -> JobSpec:
             return JobSpec(
                 command=given,
                 name=name,
                 cwd=_checked_cwd(cwd),
-                env=_checked_env(env),
-                stdin=None if stdin is None else Input(input_bytes(stdin)),
+                env=checked_environment(env),
+                stdin=None if stdin is None else Input(input_bytes(stdin, encoding)),
                 timeout=timeout,
                 restart=restart,
                 max_restarts=max_restarts,
@@ -227,6 +256,11 @@ class JobTable:
                 cap=cap,
                 healthy=healthy,
                 stop_signal=stop_signal,
+                shell=ShellChoice(shell, login, strict),
+                clean_env=clean_env,
+                kernel_path=self.kernel_path,
+                limits=Limits(nice, user, umask, cpus_of(affinity)),
+                encoding=encoding,
             )
 
         return self.enter(name, given, spec_of, Job)
@@ -258,7 +292,8 @@ class JobTable:
             self.pipes.open()
             self._end_at_exit()
             self.warden.clear(directory_path())
-            with _interrupts_after():
+            # Nobody could end a job that is half started.
+            with interrupts_after():
                 job = kind(spec, self)
                 if (before := self._jobs.get(spec.name)) is not None:
                     self._remove(before)
@@ -447,7 +482,7 @@ class JobTable:
 
     def _free_name(self, name: str | None, command: str | tuple[str, ...]) -> str:
         if name is not None:
-            if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
+            if not isinstance(name, str) or not name.strip() or "\n" in name:
                 raise JobSpecError(
                     f"The job name {name!r} is not a text of one line; give one such as 'build'."
                 )
@@ -486,28 +521,12 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-@contextmanager
-def _interrupts_after() -> Iterator[None]:
-    """Has an interrupt wait until a job has been entered: nobody could end one that is half started."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda signum, _frame: came.append(signum))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
-
-
 def _program(command: str | tuple[str, ...]) -> str:
     """A name for a command: that of its program."""
     if isinstance(command, tuple):
         word = command[0] if command else ""
     else:
-        words = [word for word in command.split() if not re.match(r"\w+=", word)]
+        words = [word for word in naming_words(command) if not re.match(r"\w+=", word)]
         word = words[0] if words else ""
     if word in _SCRIPT_WORDS:
         return "script"
@@ -519,19 +538,6 @@ def _checked_cwd(cwd: str | os.PathLike[str] | None) -> str | None:
         return None if cwd is None else os.path.expanduser(os.fsdecode(cwd))
     except TypeError:
         raise JobSpecError(f"The working directory {cwd!r} is not a path; give one such as '/tmp'.") from None
-
-
-def _checked_env(env: Mapping[str, str] | None) -> dict[str, str]:
-    if env is not None and not isinstance(env, Mapping):
-        raise JobSpecError(f"The environment {env!r} is not a dict; give one such as {{'MODE': 'fast'}}.")
-    checked = {} if env is None else {str(key): str(value) for key, value in env.items()}
-    for key, value in checked.items():
-        if not key or "=" in key:
-            raise JobSpecError(
-                f"The environment variable {key!r} has no name, or a '=' in it; give one such as 'MODE'."
-            )
-        need_encodable("The environment variable", f"{key}={value}")
-    return checked
 
 
 jobs = JobTable()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.expansion import expand
+from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
-from ipyproc.notebook.options import parse
+from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
+from ipyproc.notebook.options import asked_for, parse
 
 if TYPE_CHECKING:
     from ipyproc.notebook.screen import Screen
@@ -69,7 +73,11 @@ class BenchMagics(Magics):
     @argument("--no-raise-error", action="store_true", help="When it is waited for, a failure is no error.")
     @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
     @line_cell_magic
-    def forkbench(self, line: str, cell: str | None = None) -> object:
+    @no_var_expand
+    @needs_local_scope
+    def forkbench(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, object] | None = None
+    ) -> object:
         """Measure forked workers: %timeit for several processes.
 
         All workers begin together, and each repeats the statement for a time. Shown are
@@ -101,7 +109,14 @@ class BenchMagics(Magics):
             (await bench).plot()
         """
         sign = "%" if cell is None else "%%"
-        options, rest = parse(self.forkbench, line, sign)
+        mark, line = taken_mark(line)
+        if cell is not None:
+            line, cell = with_line_numbers(*continued(line, cell), f"{line}\n{cell}")
+        # The statement is Python, in which braces are Python's.
+        statement = asked_for(self.forkbench, line)[1]
+        given = line.rstrip().removesuffix(statement)
+        given = expand(given, {**self._shell.user_ns, **(local_ns or {})})
+        options, rest = parse(self.forkbench, given + statement, sign)
         # At import, `%load_ext` would wait for it.
         from ipyproc.workers import bench
 
@@ -120,20 +135,16 @@ class BenchMagics(Magics):
             raise UsageError(f"{sign}forkbench: {error}") from None
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
-        if self.waits(f"{sign}forkbench", [line]):
-            return awaited(job, self._screen, raise_error=not options.no_raise_error)
+        if options.wait or (not options.bg and is_batch(self._shell)):
+            return awaited(job, self._screen, mark, raise_error=not options.no_raise_error)
         return job
 
     def waits(self, magic: str, arguments: list[str]) -> bool:
         """Whether a magic with these arguments is to be awaited by its cell."""
         if magic not in ("%forkbench", "%%forkbench"):
             return False
-        line, sign = arguments[0] if arguments else "", magic.removesuffix("forkbench")
-        try:
-            options, _ = parse(self.forkbench, line, sign)
-        except UsageError:
-            return False
-        return options.wait or (not options.bg and is_batch(self._shell))
+        given, _ = asked_for(self.forkbench, whole_line(arguments))
+        return "--wait" in given or ("--bg" not in given and is_batch(self._shell))
 
 
 def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: str) -> Statement | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traitlets import Float, Int
+from traitlets import Bool, Float, Int
 from traitlets.config import Configurable
 
 __all__ = ["IPyProc"]
@@ -35,4 +35,7 @@ class IPyProc(Configurable):
     ).tag(config=True)
     grace = Float(
         2.0, min=0.0, help="Seconds that %stop and %restart wait after SIGINT, and again after SIGTERM."
+    ).tag(config=True)
+    kernel_path = Bool(
+        True, help="Whether python, pip and their like are those of the kernel, first in a job's PATH."
     ).tag(config=True)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
+from ipyproc.jobs.standin import StandIn
 from ipyproc.jobs.table import jobs
 from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.cells import current_cell
@@ -17,7 +18,7 @@ from ipyproc.notebook.completion import matcher
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.foreground import with_awaits
 from ipyproc.notebook.fork_magics import ForkMagics
-from ipyproc.notebook.guard import Guard
+from ipyproc.notebook.lines import as_python_has_them
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.screen import Screen
 from ipyproc.notebook.widget import result_bundle
@@ -44,39 +45,50 @@ def load(shell: InteractiveShell) -> None:
     in_terminal = getattr(shell, "kernel", None) is None
     io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
     config = IPyProc(parent=shell)
-    screen = Screen(shell, io_loop, config)
-    guard = Guard(io_loop, jobs.pipes, screen)
+    driver = jobs.driver_of(io_loop)
+    screen = Screen(shell, driver, config)
+    stand_in = StandIn(driver, jobs.pipes, screen)
+    cells = _Running()
     magics = JobMagics(shell, jobs, screen, config)
     forks = ForkMagics(shell, screen)
     benches = BenchMagics(shell, screen)
     with ExitStack() as undo:
         jobs.settle(io_loop)
+        _find_kernels_python(config, undo)
         _bound_table(config, undo)
-        undo.callback(guard.close)
-        guard.start()
+        undo.callback(stand_in.close)
+        stand_in.start()
         undo.callback(_closed.update, {id(shell): screen})
         undo.callback(screen.close)
         # In this order: a job's status line stands before its output.
-        for outlook in (screen, guard):
+        for outlook in (screen, stand_in):
             jobs.add_outlook(outlook)
             undo.callback(jobs.remove_outlook, outlook)
         _register(shell, magics, undo)
         _register(shell, forks, undo)
         _register(shell, benches, undo)
         for event, callback in (
+            ("pre_run_cell", cells.begins),
+            ("post_run_cell", cells.ends),
             ("pre_run_cell", screen.cell_begins),
-            ("post_run_cell", guard.cell_ends),
+            ("post_run_cell", stand_in.cell_ends),
             ("post_run_cell", screen.cell_ends),
         ):
             shell.events.register(event, callback)
             undo.callback(shell.events.unregister, event, callback)
         if in_terminal:
             _run_loop(shell, io_loop, undo)
-        _transform(
-            shell.input_transformers_cleanup, lambda lines: _whole_cell(lines, magics, in_terminal), undo
-        )
+        _transform(shell.input_transformers_cleanup, lambda lines: _whole_cell(lines, magics), undo)
+        if not in_terminal:
+            _transform(shell.input_transformers_cleanup, _only_executed(_with_body), undo)
+        # IPython splits a cell itself in one of those between, as it does before them all.
+        _transform(shell.input_transformers_cleanup, as_python_has_them, undo)
+        _transform(shell.input_transformers_cleanup, as_python_has_them, undo, last=True)
 
         def waits(magic: str, arguments: list[str]) -> bool:
+            # What is made ready in the midst of a cell, by %%time or %run, is not run as a coroutine.
+            if cells.running:
+                return False
             return any(ours.waits(magic, arguments) for ours in (magics, forks, benches))
 
         _transform(shell.input_transformers_post, lambda lines: with_awaits(lines, waits), undo)
@@ -105,6 +117,38 @@ def unload(shell: InteractiveShell) -> None:
     undo = _loaded.pop(id(shell), None)
     if undo is not None:
         undo.close()
+
+
+class _Running:
+    """Whether a cell runs in this thread."""
+
+    def __init__(self) -> None:
+        self._cells: dict[int, int] = {}
+
+    @property
+    def running(self) -> bool:
+        return threading.get_ident() in self._cells
+
+    def begins(self, _info: object = None) -> None:
+        own = threading.get_ident()
+        self._cells[own] = self._cells.get(own, 0) + 1
+
+    def ends(self, _result: object = None) -> None:
+        own = threading.get_ident()
+        left = self._cells.pop(own, 1) - 1
+        if left > 0:
+            self._cells[own] = left
+
+
+def _find_kernels_python(config: IPyProc, undo: ExitStack) -> None:
+    """Has ``%config IPyProc.kernel_path`` say whether jobs find the kernel's Python first."""
+
+    def changed(_change: object = None) -> None:
+        jobs.kernel_path = config.kernel_path
+
+    undo.callback(setattr, jobs, "kernel_path", jobs.kernel_path)
+    config.observe(changed, "kernel_path")
+    changed()
 
 
 def _loop_of_kernel(shell: InteractiveShell) -> IOLoop:
@@ -209,21 +253,34 @@ def _transform(
     transformers: list[Callable[[list[str]], list[str]]],
     transformer: Callable[[list[str]], list[str]],
     undo: ExitStack,
+    *,
+    last: bool = False,
 ) -> None:
-    transformers.insert(0, transformer)
+    transformers.insert(len(transformers) if last else 0, transformer)
     undo.callback(transformers.remove, transformer)
 
 
-def _whole_cell(lines: list[str], magics: JobMagics, in_terminal: bool) -> list[str]:
+def _whole_cell(lines: list[str], magics: JobMagics) -> list[str]:
     """Gives ``%%spawn ls -la`` alone a body: IPython refuses a cell magic without one."""
+    whole = _with_body(lines)
+    line = whole[0].rstrip() if whole is not lines else ""
+    return whole if magics.has_command(line.partition(" ")[2]) and not line.endswith("\\") else lines
+
+
+def _with_body(lines: list[str]) -> list[str]:
     first, rest = _split(lines)
-    name, _, line = first.rstrip().partition(" ")
-    if name != "%%spawn" or "".join(rest).strip():
-        return lines
-    if in_terminal and not magics.has_command(line):
-        # Enter after it begins its script there; a cell that has a body would be run.
+    if first.rstrip().partition(" ")[0] != "%%spawn" or "".join(rest).strip():
         return lines
     return [first.rstrip("\n") + "\n", "\n"]
+
+
+def _only_executed(transformer: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
+    """Has IPython leave a transformer out where it asks whether a cell is complete.
+
+    After ``%%spawn --name x`` and Enter a console then goes on to the body, as it does for ``%%bash``.
+    """
+    transformer.has_side_effects = True  # type: ignore[attr-defined]
+    return transformer
 
 
 def _split(lines: list[str]) -> tuple[str, list[str]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextvars
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.job import Job
@@ -17,46 +18,67 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["Foreground", "plainly", "wait_for", "with_awaits"]
+    from ipyproc.jobs.driver import Driver
+
+__all__ = ["Foreground", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
+
+_MARK = "\0await "
+"""What a line begins with whose magic is awaited by its cell: no line that a person writes begins so."""
+
+Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Foreground:
-    """What a magic returns that has something to await; a cell of its own awaits it by itself.
+    """What a magic returns that its cell awaits: awaiting it gives what the magic is to return.
 
-    Awaiting it gives what the magic is to return. In a function, or under another magic, write
-    ``await`` before it.
+    Args:
+        work: what is to be done; it is begun when the cell awaits.
     """
 
-    def __init__(self, job: Job | list[Job], work: Callable[[], Coroutine[object, object, object]]) -> None:
-        self._job = job
+    def __init__(self, work: Work) -> None:
         self._work = work
 
     def __await__(self) -> Generator[object, None, object]:
         return self._work().__await__()
 
-    def __repr__(self) -> str:
-        return f"<await this to wait for {self._job!r}>"
+
+def taken_mark(line: str) -> tuple[bool, str]:
+    """Return whether a magic's line has the mark of `with_awaits`, and the line without it."""
+    return line.startswith(_MARK), line.removeprefix(_MARK)
+
+
+def finish(work: Work, awaited: bool, driver: Driver, jobs: Sequence[Job] = ()) -> object:
+    """Return what a magic that waits is to return.
+
+    Where its cell awaits it, that is a `Foreground`. Elsewhere, in a function, under ``%%time`` or in a cell
+    that was made ready before the extension was loaded, nobody would: the work is done here and now, and
+    the jobs are driven meanwhile.
+
+    Args:
+        work: what is to be done.
+        awaited: whether the cell awaits it.
+        driver: of the jobs' loop.
+        jobs: for which interrupts are meant, as in `wait_for`.
+    """
+    return Foreground(work) if awaited else _finish_here(work, driver, jobs)
 
 
 async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = False) -> None:
-    """Waits for jobs in the foreground: an interrupt (■, Ctrl-C) is meant for them.
+    """Wait for jobs in the foreground: an interrupt (■, Ctrl-C) is meant for them.
 
-    The first is a SIGINT to their process groups, the second a SIGTERM, the third a SIGKILL.
+    The first is a SIGINT to their sessions, the second a SIGTERM, the third a SIGKILL.
+
+    Args:
+        jobs: for which it waits.
+        raise_error: whether one that fails is an error.
+        until_ready: whether it waits until they are ready, instead of their end.
 
     Raises:
         JobFailed: one has failed, and ``raise_error`` is set.
     """
     loop = asyncio.get_running_loop()
-    times = 0
-
-    def interrupted() -> None:
-        nonlocal times
-        times += 1
-        for job in jobs:
-            if not job.done:
-                job.interrupt(times)
-
-    with _interrupts(lambda: loop.call_soon_threadsafe(interrupted)):
+    hand_on = _interrupting(jobs)
+    with _interrupts(lambda: loop.call_soon_threadsafe(hand_on)):
         if until_ready:
             await asyncio.gather(*(job.ready() for job in jobs))
         else:
@@ -67,14 +89,62 @@ async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = Fal
 
 
 async def plainly(work: Coroutine[object, object, object]) -> object:
-    """Awaits ``work``; an error of ours is shown as its sentence, without a traceback."""
+    """Await ``work``; an error of ours is shown as its sentence, without a traceback."""
     try:
         return await work
     except IpyprocError as error:
         text = f"{type(error).__name__}: {error}"
         # IPython asks an exception for its own rendering; this one needs no frames of ours.
-        error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
+        error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
         raise
+
+
+def _finish_here(work: Work, driver: Driver, jobs: Sequence[Job]) -> object:
+    """Do the work on a loop of its own in another thread, and drive the jobs in this one meanwhile."""
+    outcome: list[object] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(asyncio.run(work()))
+        except BaseException as error:
+            failure.append(error)
+
+    # The thread is to see the cell that runs here: its parent is in the context.
+    thread = threading.Thread(
+        target=contextvars.copy_context().run, args=(run,), name="ipyproc foreground", daemon=True
+    )
+    came: list[None] = []
+    hand_on = _interrupting(jobs)
+
+    def is_over() -> bool:
+        while came:
+            came.pop()
+            hand_on()
+        return not thread.is_alive()
+
+    # A handler that acted would do so in the midst of whatever this thread does to a job.
+    with _interrupts(lambda: came.append(None)) if jobs else nullcontext():
+        thread.start()
+        driver.block_until(is_over, None)
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _interrupting(jobs: Sequence[Job]) -> Callable[[], None]:
+    """What hands interrupts on to jobs: the first as SIGINT, the second as SIGTERM, the third as SIGKILL."""
+    times = 0
+
+    def hand_on() -> None:
+        nonlocal times
+        times += 1
+        for job in jobs:
+            if not job.done:
+                job.interrupt(times)
+
+    return hand_on
 
 
 @contextmanager
@@ -95,7 +165,7 @@ def _interrupts(interrupted: Callable[[], object]) -> Iterator[None]:
 
 
 def with_awaits(lines: list[str], waits: Callable[[str, list[str]], bool]) -> list[str]:
-    """A cell in which calls of magics that wait are awaited.
+    """Return a cell in which calls of magics that wait are awaited, and marked as such (`taken_mark`).
 
     Args:
         lines: the cell, after IPython has turned its magics into calls.
@@ -113,13 +183,32 @@ def with_awaits(lines: list[str], waits: Callable[[str, list[str]], bool]) -> li
     calls = [call for call in _top_level_calls(tree) if _magic_of(call) and waits(*_magic_of(call))]
     if not calls:
         return lines
-    text = [line.encode() for line in source.splitlines(keepends=True)]
+    text = [line.encode() for line in source.split("\n")]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset), reverse=True):
-        last, end = (call.end_lineno or call.lineno) - 1, call.end_col_offset or 0
-        text[last] = text[last][:end] + b")" + text[last][end:]
-        first = call.lineno - 1
-        text[first] = text[first][: call.col_offset] + b"(await " + text[first][call.col_offset :]
-    return [line.decode() for line in text]
+        line = cast(ast.Constant, call.args[1])
+        marked = repr(_MARK + cast(str, line.value))
+        _replace(text, _end_of(call), _end_of(call), b")")
+        _replace(text, _start_of(line), _end_of(line), marked.encode())
+        _replace(text, _start_of(call), _start_of(call), b"(await ")
+    whole = [line.decode() for line in text]
+    return [line + "\n" for line in whole[:-1]] + [line for line in whole[-1:] if line]
+
+
+_Place = tuple[int, int]
+
+
+def _start_of(node: ast.expr) -> _Place:
+    return node.lineno - 1, node.col_offset
+
+
+def _end_of(node: ast.expr) -> _Place:
+    return (node.end_lineno or node.lineno) - 1, node.end_col_offset or 0
+
+
+def _replace(text: list[bytes], start: _Place, end: _Place, new: bytes) -> None:
+    """Replace what stands between two places, in lines of UTF-8."""
+    (first, left), (last, right) = start, end
+    text[first : last + 1] = [text[first][:left] + new + text[last][right:]]
 
 
 def _top_level_calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -145,7 +234,7 @@ def _magic_of(call: ast.Call) -> tuple[str, list[str]] | tuple[()]:
     arguments = [
         arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
     ]
-    if len(arguments) != len(call.args) or not arguments:
+    if len(arguments) != len(call.args) or len(arguments) < 2:
         return ()
     sign = "%%" if function.attr == "run_cell_magic" else "%"
     return sign + arguments[0], arguments[1:]

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
 from ipyproc.notebook.cells import is_batch
-from ipyproc.notebook.foreground import Foreground, plainly, wait_for
-from ipyproc.notebook.options import parse
+from ipyproc.notebook.expansion import expand
+from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
+from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
+from ipyproc.notebook.options import asked_for, parse
 
 if TYPE_CHECKING:
     from ipyproc.notebook.screen import Screen
@@ -58,6 +60,7 @@ class ForkMagics(Magics):
     @argument("--no-raise-error", action="store_true", help="When it is waited for, a failure is no error.")
     @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
     @cell_magic
+    @no_var_expand
     def fork(self, line: str, cell: str) -> object:
         """Run the cell in forked workers; a worker that fails is replaced.
 
@@ -88,7 +91,10 @@ class ForkMagics(Magics):
             tornado.httpserver.HTTPServer(application).add_sockets(sockets)
             await asyncio.Event().wait()
         """
-        options, rest = parse(self.fork, line, "%%")
+        mark, line = taken_mark(line)
+        whole = f"{line}\n{cell}"
+        line, cell = with_line_numbers(*continued(line, cell), whole)
+        options, rest = parse(self.fork, expand(line, self._shell.user_ns), "%%")
         if rest:
             raise UsageError(
                 f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
@@ -113,20 +119,16 @@ class ForkMagics(Magics):
             raise UsageError(f"%%fork: {error}") from None
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
-        if self.waits("%%fork", [line]):
-            return awaited(group, self._screen, raise_error=not options.no_raise_error)
+        if options.wait or (not options.bg and is_batch(self._shell)):
+            return awaited(group, self._screen, mark, raise_error=not options.no_raise_error)
         return group
 
     def waits(self, magic: str, arguments: list[str]) -> bool:
         """Whether a magic with these arguments is to be awaited by its cell."""
         if magic != "%%fork":
             return False
-        line, sign = arguments[0] if arguments else "", magic.removesuffix("fork")
-        try:
-            options, _ = parse(self.fork, line, sign)
-        except UsageError:
-            return False
-        return options.wait or (not options.bg and is_batch(self._shell))
+        given, _ = asked_for(self.fork, whole_line(arguments))
+        return "--wait" in given or ("--bg" not in given and is_batch(self._shell))
 
 
 def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:
@@ -147,12 +149,12 @@ def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> 
 
 def name_of_cell(shell: Any) -> str:
     """What tracebacks call the cell that runs."""
-    # The count goes up before the cell runs, or after, by the version.
-    return f"In[{len(shell.user_ns['In']) - 1}]"
+    # The count goes up before the cell runs, or after, by the version; In may be the user's.
+    return f"In[{len(shell.history_manager.input_hist_parsed) - 1}]"
 
 
-def awaited(group: Job, screen: Screen, *, raise_error: bool) -> Foreground:
-    """A group that its cell waits for, in the foreground."""
+def awaited(group: Job, screen: Screen, mark: bool, *, raise_error: bool) -> object:
+    """Wait for a group in the foreground; where the cell's line has the mark, the cell awaits it."""
 
     async def wait() -> Job:
         try:
@@ -161,4 +163,4 @@ def awaited(group: Job, screen: Screen, *, raise_error: bool) -> Foreground:
             screen.catch_up([group])
         return group
 
-    return Foreground(group, lambda: plainly(wait()))
+    return finish(lambda: plainly(wait()), mark, screen.driver, [group])

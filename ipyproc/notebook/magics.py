@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
@@ -16,8 +23,10 @@ from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import EventKind
 from ipyproc.notebook.cells import is_batch
-from ipyproc.notebook.foreground import Foreground, plainly, wait_for
-from ipyproc.notebook.options import parse, pick
+from ipyproc.notebook.expansion import expand
+from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
+from ipyproc.notebook.lines import continued, whole_line
+from ipyproc.notebook.options import asked_for, cpus, environment, mask, parse, pick
 
 if TYPE_CHECKING:
     from ipyproc.jobs.table import JobTable
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
     from ipyproc.notebook.screen import Screen
 
 __all__ = ["JobMagics"]
+
+_Names = Mapping[str, object] | None
 
 _SPAWN_USAGE = """\
 spawn [options] command
@@ -54,19 +65,39 @@ class JobMagics(Magics):
     @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
     @argument("--cwd", metavar="DIR", help="Its working directory.")
     @argument(
-        "--env", metavar="K=V", action="append", help="A variable for its environment; may be repeated."
+        "--env",
+        metavar="K=V",
+        action="append",
+        help="A variable for its environment, in whose value $PATH is the environment's; may be repeated.",
     )
+    @argument("--unset", metavar="K", action="append", help="Remove a variable; may be repeated.")
+    @argument("--clean-env", action="store_true", help="Nothing of the kernel's environment.")
+    @argument("--shell", metavar="PROGRAM", help="The shell, such as bash or 'zsh -x'; else $SHELL.")
+    @argument("--login", action="store_true", help="A login shell: functions and aliases of the profile.")
+    @argument("--strict", action="store_true", help="The shell runs under set -euo pipefail.")
+    @argument("-x", "--expand", action="store_true", help="Variables in the body are expanded too.")
+    @argument("--nice", metavar="N", type=int, help="Nicer than the kernel by so much, as for nice -n.")
+    @argument("--user", metavar="NAME", help="As whom it runs; for kernels of root.")
+    @argument("--umask", metavar="MASK", type=mask, help="Its umask, octal, such as 077.")
+    @argument("--affinity", metavar="CPUS", type=cpus, help="The CPUs on which it may run, such as 0,2-3.")
+    @argument("--encoding", metavar="NAME", default="utf-8", help="What its bytes are as text (utf-8).")
     @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after so many seconds.")
     @argument("--restart", metavar="WHEN", help="Start it again: no, on-failure or always.")
     @argument("--max-restarts", metavar="N", type=int, help="Restarts until it gives up (10).")
     @argument("--ready", metavar="SIGN", help="Ready by this regex in its output, or this host:port.")
     @line_cell_magic
-    def spawn(self, line: str, cell: str | None = None) -> object:
+    @no_var_expand
+    @needs_local_scope
+    def spawn(self, line: str, cell: str | None = None, local_ns: _Names = None) -> object:
         """Start a job; its output comes live into this cell, and the kernel stays free.
 
-        The command goes to the shell; {name} and $name in it stand for variables of the
-        notebook, as after !. A cell's body is its standard input; with no command, the
-        body is a script for the shell. Returns the Job, which any cell can await.
+        The command goes to your shell, as after !. A cell's body is its standard input;
+        with no command, the body is a script for the shell, or for the program that
+        its first line names after #!. Returns the Job, which any cell can await.
+
+        In the line {expression} and $name stand for what the notebook has; all else is
+        left to the shell: $HOME, ${name}, {1..3}, {print $1}, and $$name, which is its
+        $name. A \\ at the end continues the line on the next one.
 
         Examples::
 
@@ -88,26 +119,33 @@ class JobMagics(Magics):
             python3 -m http.server 8000 --bind 127.0.0.1
         """
         sign = "%" if cell is None else "%%"
-        options, command = parse(self.spawn, line, sign)
+        awaited, line = taken_mark(line)
+        line, cell = continued(line, cell)
+        names = self._names(local_ns)
+        options, command = parse(self.spawn, expand(line, names), sign)
         if command.startswith("#"):
             # To the shell it is a comment, which succeeds, and the body would be nobody's input.
             command = ""
         body = (cell or "") if (cell or "").strip() else None
+        if body is not None and options.expand:
+            body = expand(body, names)
         if not command and body is None:
             raise UsageError(
                 f"{sign}spawn has neither a command nor a script; write {sign}spawn ls -la, "
                 "or put a script into the cell's body."
             )
-        waits = self.waits(sign + "spawn", [line, cell or ""])
+        waits = options.wait or (cell is not None and not options.bg and is_batch(self._shell))
         stdin = body if command else None
         job = self._start(options, command or body or "", stdin if stdin or not waits else "")
         if waits:
             until_ready = bool(options.ready) and not options.wait
-            return Foreground(job, lambda: plainly(self._foreground(job, options, until_ready)))
+            return self._finish(lambda: self._foreground(job, options, until_ready), awaited, [job])
         return job
 
     @line_magic
-    def wait(self, line: str) -> object:
+    @no_var_expand
+    @needs_local_scope
+    def wait(self, line: str, local_ns: _Names = None) -> object:
         """Wait for jobs in the foreground: ``%wait NAME...``; ■ then interrupts them.
 
         Their output goes on in the cells that started them. One that fails is an error
@@ -119,13 +157,16 @@ class JobMagics(Magics):
 
             %wait build docs
         """
-        jobs = self._named(line, "%wait")
+        awaited, line = taken_mark(line)
+        jobs = self._named(line, "%wait", local_ns)
         for job in jobs:
             self._screen.show(job, output=False)
-        return self._awaited(jobs, lambda: wait_for(*jobs))
+        return self._finish(lambda: wait_for(*jobs), awaited, jobs)
 
     @line_magic
-    def stop(self, line: str) -> object:
+    @no_var_expand
+    @needs_local_scope
+    def stop(self, line: str, local_ns: _Names = None) -> object:
         """Stop jobs: ``%stop NAME...``; by SIGINT, then SIGTERM, then SIGKILL, as needed.
 
         A job is named by its name or its pid; a name with a space stands in quotes.
@@ -137,7 +178,8 @@ class JobMagics(Magics):
 
             %stop build "my server"
         """
-        jobs = self._named(line, "%stop")
+        awaited, line = taken_mark(line)
+        jobs = self._named(line, "%stop", local_ns)
         grace = self._settings.grace
 
         async def stop() -> None:
@@ -145,10 +187,12 @@ class JobMagics(Magics):
             for job in jobs:
                 self._screen.show(job, output=False)
 
-        return self._awaited(jobs, stop)
+        return self._finish(stop, awaited)
 
     @line_magic
-    def restart(self, line: str) -> object:
+    @no_var_expand
+    @needs_local_scope
+    def restart(self, line: str, local_ns: _Names = None) -> object:
         """Stop jobs and start them anew: ``%restart NAME...``; those that have ended too.
 
         Their output goes on in the cells that started them, after the old.
@@ -157,7 +201,8 @@ class JobMagics(Magics):
 
             %restart build
         """
-        jobs = self._named(line, "%restart")
+        awaited, line = taken_mark(line)
+        jobs = self._named(line, "%restart", local_ns)
         grace = self._settings.grace
 
         async def restart() -> None:
@@ -166,10 +211,12 @@ class JobMagics(Magics):
             for job in jobs:
                 self._screen.show(job, output=False)
 
-        return self._awaited(jobs, restart)
+        return self._finish(restart, awaited)
 
     @line_magic
-    def send(self, line: str) -> None:
+    @no_var_expand
+    @needs_local_scope
+    def send(self, line: str, local_ns: _Names = None) -> None:
         """Write a line to a job's standard input: ``%send NAME text``.
 
         The text is all that follows the name, quotes too; {name} and $name in it stand
@@ -179,14 +226,16 @@ class JobMagics(Magics):
 
             %send installer /opt/thing
         """
-        name, text = pick(line)
+        name, text = pick(expand(line, self._names(local_ns)))
         if not name:
             raise UsageError(f"%send needs a job's name and a text; {self._which()}.")
         with _sentences():
             self._jobs[name].send(text + "\n")
 
     @line_magic
-    def logs(self, line: str) -> None:
+    @no_var_expand
+    @needs_local_scope
+    def logs(self, line: str, local_ns: _Names = None) -> None:
         """Show the output of jobs in this cell, and go on live: ``%logs NAME...``.
 
         It is shown from its beginning, as far as a cell has room; job.output has all.
@@ -195,7 +244,7 @@ class JobMagics(Magics):
 
             %logs build
         """
-        for job in self._named(line, "%logs"):
+        for job in self._named(line, "%logs", local_ns):
             self._screen.show(job)
 
     @line_magic
@@ -221,22 +270,15 @@ class JobMagics(Magics):
             return True
         if magic not in ("%spawn", "%%spawn"):
             return False
-        line, sign = arguments[0] if arguments else "", magic.removesuffix("spawn")
-        try:
-            options, _ = parse(self.spawn, line, sign)
-        except UsageError:
-            return False
-        if options.wait:
+        given, _ = asked_for(self.spawn, whole_line(arguments))
+        if "--wait" in given:
             return True
-        return magic == "%%spawn" and not options.bg and is_batch(self._shell)
+        return magic == "%%spawn" and "--bg" not in given and is_batch(self._shell)
 
     def has_command(self, line: str) -> bool:
         """Whether the line of a ``%%spawn`` has a command, or something that has to be refused."""
-        try:
-            command = parse(self.spawn, line)[1]
-            return bool(command) and not command.startswith("#")
-        except UsageError:
-            return True
+        command = asked_for(self.spawn, line)[1]
+        return bool(command) and not command.startswith("#")
 
     def _start(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job:
         for variable in (options.out, options.err):
@@ -248,11 +290,20 @@ class JobMagics(Magics):
                 command,
                 name=options.name,
                 cwd=options.cwd,
-                env=_environment(options.env or []),
+                env=environment(options.env or [], options.unset or [], self._jobs.kernel_path),
                 stdin=stdin,
                 timeout=options.timeout,
                 ready=options.ready,
                 quiet=options.quiet,
+                shell=options.shell,
+                login=options.login,
+                strict=options.strict,
+                clean_env=options.clean_env,
+                nice=options.nice,
+                user=options.user,
+                umask=options.umask,
+                affinity=options.affinity,
+                encoding=options.encoding,
                 **{key: value for key, value in chosen.items() if value is not None},
             )
         self._fill(job, options.out, options.err)
@@ -279,10 +330,13 @@ class JobMagics(Magics):
 
         job.subscribe(fill)
 
-    def _awaited(self, jobs: list[Job], work: Callable[[], Coroutine[object, object, object]]) -> Foreground:
-        return Foreground(jobs[0] if len(jobs) == 1 else jobs, lambda: plainly(work()))
+    def _finish(
+        self, work: Callable[[], Coroutine[object, object, object]], awaited: bool, jobs: Sequence[Job] = ()
+    ) -> object:
+        return finish(lambda: plainly(work()), awaited, self._screen.driver, jobs)
 
-    def _named(self, line: str, magic: str) -> list[Job]:
+    def _named(self, line: str, magic: str, local_ns: _Names) -> list[Job]:
+        line = expand(line, self._names(local_ns))
         names = []
         while line.strip():
             name, line = pick(line)
@@ -291,6 +345,10 @@ class JobMagics(Magics):
             raise UsageError(f"{magic} needs the name of a job; {self._which()}.")
         with _sentences():
             return [self._jobs[name] for name in names]
+
+    def _names(self, local_ns: _Names) -> Mapping[str, object]:
+        """The variables that a magic's line knows: the notebook's, and those of the function around it."""
+        return {**self._shell.user_ns, **(local_ns or {})}
 
     def _which(self) -> str:
         return f"the jobs are: {', '.join(job.name for job in self._jobs) or 'none'}"
@@ -310,15 +368,3 @@ class _sentences:
             raise UsageError(str(error)) from None
         if isinstance(error, OSError):
             raise UsageError(explain_start_error(error, self._command)) from None
-
-
-def _environment(pairs: list[str]) -> dict[str, str]:
-    environment = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not key:
-            raise UsageError(
-                f"The option --env {pair!r} is not of the form NAME=value; write --env MODE=fast."
-            )
-        environment[key] = value
-    return environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -11,10 +12,17 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-__all__ = ["parse", "parser_of", "pick"]
+from ipyproc.jobs.environment import environment_of
+from ipyproc.jobs.text import encoded
+
+__all__ = ["asked_for", "cpus", "environment", "mask", "parse", "parser_of", "pick"]
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
 
+# Before its variables are put in, a word may have {an expression} in it.
+_RAW_WORD = re.compile(_WORD.pattern.replace("((?:", r"((?:\{[^{}\n]*\}|", 1), re.DOTALL)
+
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 _BELOW_ZERO = re.compile(r"-\d")
 
 
@@ -73,6 +81,76 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
             f"{name}: the options {options.strip()!r} cannot be read ({error}); close each quote."
         ) from None
     return found, rest.strip()
+
+
+def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str]:
+    """The options that a line has, by their long names, and the rest, before its variables are put in.
+
+    Their values are not looked at: they may be a variable's. An option that is unknown ends the options.
+    """
+    actions = {option: action for action in parser_of(magic)._actions for option in action.option_strings}
+    found: set[str] = set()
+    position = 0
+    while (match := _RAW_WORD.match(line, position)) and len(word := match[1]) > 1 and word[0] == "-":
+        if word == "--":
+            position = match.end()
+            break
+        # -wq is -w and -q; -nbuild is -n with its value.
+        given = [word.partition("=")[0]] if word.startswith("--") else [f"-{letter}" for letter in word[1:]]
+        if given[0] not in actions:
+            break
+        position = match.end()
+        for option in given:
+            if option not in actions:
+                break
+            found.add(actions[option].option_strings[-1])
+            if actions[option].nargs != 0:
+                if word in actions and (value := _RAW_WORD.match(line, position)):
+                    position = value.end()
+                break
+    return frozenset(found), line[position:].strip()
+
+
+def mask(text: str) -> int:
+    """What ``--umask 077`` means."""
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no octal number; give one such as 077") from None
+
+
+def cpus(text: str) -> frozenset[int]:
+    """What ``--affinity 0,2-3`` means."""
+    found: set[int] = set()
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            found.update(range(int(first), min(int(last or first), 1 << 16) + 1))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no CPUs; give some such as 0,2-3") from None
+    return frozenset(found)
+
+
+def environment(pairs: list[str], unset: list[str], kernel_path: bool) -> dict[str, str | None]:
+    """What ``--env NAME=value`` and ``--unset NAME`` mean.
+
+    In a value ``$NAME`` and ``${NAME}`` are what a job's environment has, as in ``PATH=/x:$PATH``.
+
+    Raises:
+        UsageError: one is of another form.
+    """
+    changes: dict[str, str | None] = dict.fromkeys(unset)
+    before = environment_of({}, kernel_path=kernel_path) if any("$" in pair for pair in pairs) else {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise UsageError(
+                f"The option --env {pair!r} is not of the form NAME=value; write --env MODE=fast."
+            )
+        changes[key] = _VARIABLE.sub(
+            lambda found: os.fsdecode(before.get(encoded(found[1] or found[2]), encoded(found[0]))), value
+        )
+    return changes
 
 
 def pick(line: str) -> tuple[str, str]:

@@ -58,6 +58,8 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     if snapshot.ready is not None and not snapshot.state.done:
         parts.append("ready" if snapshot.ready else "not ready yet")
     line.append("".join(f" · {part}" for part in parts), GREY)
+    if snapshot.left_running:
+        line.append(f" · left {snapshot.left_running} running", AMBER)
     for note in snapshot.notes:
         line.append(f" · {note}", AMBER)
     return line
@@ -170,6 +172,8 @@ _COLUMNS = (
 def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[str, Text]:
     glyph, colour = _mark(snapshot)
     state = "ready" if snapshot.ready and snapshot.state is JobState.RUNNING else snapshot.state.value
+    if snapshot.left_running:
+        state = f"left {snapshot.left_running} running"
     last = snapshot.exits[-1].status if snapshot.exits else None
     exit_colour = "" if not last else colour if snapshot.state.done else RED
     cpu = f"{usage[0]:.0f} %" if usage and usage[0] is not None else ""

@@ -20,8 +20,8 @@ from ipyproc.process.watch import on_loop
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-    from tornado.ioloop import IOLoop
 
+    from ipyproc.jobs.driver import Driver
     from ipyproc.jobs.job import Job
     from ipyproc.jobs.table import JobTable
     from ipyproc.notebook.config import IPyProc
@@ -38,12 +38,16 @@ _PAGE_WIDTH = 96
 class Screen:
     """Shows jobs in the cells that started them; an outlook on the table of jobs.
 
-    Any thread may flush, one at a time: the loop by a timer, the guard while the loop is held.
+    Any thread may flush, one at a time: the loop by a timer, the stand-in while the loop is held.
+
+    Attributes:
+        driver: of the kernel's loop.
     """
 
-    def __init__(self, shell: InteractiveShell, io_loop: IOLoop, config: IPyProc) -> None:
+    def __init__(self, shell: InteractiveShell, driver: Driver, config: IPyProc) -> None:
+        self.driver = driver
         self._shell = shell
-        self._io_loop = io_loop
+        self._io_loop = driver.io_loop
         self._config = config
         self._lock = threading.RLock()
         self._views: dict[Job, list[CellView]] = {}

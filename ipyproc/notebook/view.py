@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import uuid
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.jobs.model import Snapshot
+from ipyproc.jobs.output import decoders_of
 
 if TYPE_CHECKING:
     from ipyproc.jobs.output import StreamName
@@ -49,8 +49,16 @@ class Shown(Protocol):
         """Whether nothing more will happen to it."""
 
     @property
+    def lingers(self) -> bool:
+        """Whether there may be more to show though it has ended: what it has left running."""
+
+    @property
     def size(self) -> int:
         """The offset past the newest byte of its output."""
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are as text."""
 
     def snapshot(self) -> Snapshot:
         """A picture of this moment."""
@@ -109,7 +117,7 @@ class CellView:
         self._output_due = 0.0
         self._leftover: _Leftover | None = None
         self._target = cell
-        self._decoders = _decoders()
+        self._decoders = decoders_of(job.encoding)
         self._opened = 0.0
 
     @property
@@ -171,7 +179,7 @@ class CellView:
         caught_up = not self._output or self._position >= self.job.size or self._tail_id is not None
         if self.status_changed and (force or done or now >= self._status_due):
             self._show_status(now, carrier or self.cell)
-        if done and caught_up:
+        if done and caught_up and not self.job.lingers:
             self._end_stream()
             self.finished = True
         if self._leftover is not None and carrier is not None and (force or done):
@@ -189,7 +197,7 @@ class CellView:
             due = max(self._tail_due, page_free_at) if self.paced else self._tail_due
         if self.status_changed:
             due = min(due, self._status_due)
-        if self.job.done:
+        if self.job.done and not self.job.lingers:
             due = (
                 min(due, now) if not self._output or self._tail_id or self._position >= self.job.size else due
             )
@@ -270,7 +278,7 @@ class CellView:
     def _end_stream(self) -> None:
         for name, decoder in self._decoders.items():
             self._write(name, decoder.decode(b"", final=True))
-        self._decoders = _decoders()
+        self._decoders = decoders_of(self.job.encoding)
 
     def _write(self, name: StreamName, text: str) -> None:
         if text and self._leftover is not None:
@@ -320,8 +328,3 @@ class _Leftover:
         if text != self._shown:
             carrier.update({"text/plain": text}, self._display_id)
             self.text, self._shown = ["".join(self.text)], text
-
-
-def _decoders() -> dict[StreamName, codecs.IncrementalDecoder]:
-    make = codecs.getincrementaldecoder("utf-8")
-    return {"stdout": make("replace"), "stderr": make("replace")}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,12 +14,20 @@ from asyncio import Future
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, ClassVar, cast
+from weakref import WeakSet
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import PipeIOStream
 from tornado.log import app_log
 
 from ipyproc.process import watch
+from ipyproc.process.ignored import exits_kept, is_ignored
+from ipyproc.process.interrupts import interrupts_after
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +36,9 @@ __all__ = ["CalledProcessError", "Subprocess"]
 
 CalledProcessError = subprocess.CalledProcessError
 
-_POPEN_CODE = subprocess.Popen.__init__.__code__
-_POPEN_PARAMETERS = _POPEN_CODE.co_varnames[1 : _POPEN_CODE.co_argcount]
-
+_STREAMS = ("stdin", "stdout", "stderr")
+_Popen = subprocess.Popen
 _exit_lock = threading.Lock()
-
-_popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
 
 
 class Subprocess:
@@ -63,9 +70,13 @@ class Subprocess:
             None until then.
         io_loop: the loop of the streams and the callbacks.
 
+    In a fork of this process (`os.fork`, a pool of `multiprocessing`) the streams are closed, so that
+    the process sees the end of its input when the parent closes it.
+
     Raises:
         OSError: whatever `subprocess.Popen` raises for a program that cannot be started. Every file
             descriptor made for it has been closed by then.
+        KeyboardInterrupt: an interrupt came meanwhile. The process has been killed and reaped.
         NotImplementedError: ``STREAM`` on Windows, whose pipes no Tornado loop can watch.
     """
 
@@ -104,32 +115,66 @@ class Subprocess:
         self._callbacks: list[Callable[[int], object]] = []
         self._watched = False
         self._arming = False
-        if Subprocess.STREAM in kwargs.values():
-            ours = self._start_with_pipes(args, kwargs)
-        else:
-            self.proc, ours = _popen(*args, **kwargs), {}
-        self.pid = self.proc.pid
-        # Only now: a stream made before a failed start would close its fd once more when collected,
-        # and by then the number may be somebody else's.
-        self.stdin = _stream(io_loop, ours["stdin"]) if "stdin" in ours else self.proc.stdin
-        self.stdout = _stream(io_loop, ours["stdout"]) if "stdout" in ours else self.proc.stdout
-        self.stderr = _stream(io_loop, ours["stderr"]) if "stderr" in ours else self.proc.stderr
+        self._pidfd: watch.Pidfd | None = None
+        with ExitStack() as undo:
+            with interrupts_after():
+                self._launch(args, kwargs, undo)
+            undo.pop_all()
 
-    def _start_with_pipes(self, args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, int]:
-        """Starts the process; gives our ends of the pipes that stand for ``STREAM``."""
-        _need_unix("Subprocess.STREAM")
-        ours: dict[str, int] = {}
-        with ExitStack() as childs_ends, ExitStack() as our_ends:
-            for name in ("stdin", "stdout", "stderr"):
+    def _launch(self, args: tuple[object, ...], kwargs: dict[str, object], undo: ExitStack) -> None:
+        """Makes our ends of the pipes that stand for ``STREAM``, and starts the process last."""
+        ours: dict[str, PipeIOStream] = {}
+        with ExitStack() as childs_ends:
+            for name in _STREAMS:
                 if kwargs.get(name) is Subprocess.STREAM:
-                    read_end, write_end = os.pipe()
-                    child_end, our_end = (read_end, write_end) if name == "stdin" else (write_end, read_end)
-                    childs_ends.callback(os.close, child_end)
-                    our_ends.callback(os.close, our_end)
-                    kwargs[name], ours[name] = child_end, our_end
-            self.proc = _popen(*args, **kwargs)
-            our_ends.pop_all()
-        return ours
+                    _need_unix("Subprocess.STREAM")
+                    kwargs[name], ours[name] = self._pipe(name, kwargs.get("pipesize"), childs_ends, undo)
+            undo.callback(self._end)
+            if is_ignored():
+                with exits_kept() as statuses:
+                    self.proc = _started(args, kwargs)
+                    self._pidfd = watch.early_pidfd(self.proc.pid)
+                if self.proc.pid in statuses:
+                    self.proc.returncode = os.waitstatus_to_exitcode(statuses[self.proc.pid])
+            else:
+                self.proc = _started(args, kwargs)
+        self.pid = self.proc.pid
+        self.stdin = ours.get("stdin", self.proc.stdin)
+        self.stdout = ours.get("stdout", self.proc.stdout)
+        self.stderr = ours.get("stderr", self.proc.stderr)
+
+    def _pipe(
+        self, name: str, size: object, childs_ends: ExitStack, undo: ExitStack
+    ) -> tuple[int, PipeIOStream]:
+        read_end, write_end = os.pipe()
+        child_end, our_end = (read_end, write_end) if name == "stdin" else (write_end, read_end)
+        childs_ends.callback(os.close, child_end)
+        stream = _stream(self.io_loop, our_end)
+        # Else its fd would be closed when it is collected, and by then the number may be somebody else's.
+        undo.callback(stream.close_fd)
+        _streams.add(stream)
+        if isinstance(size, int) and size > 0 and hasattr(fcntl, "F_SETPIPE_SZ"):
+            fcntl.fcntl(our_end, fcntl.F_SETPIPE_SZ, size)
+        return child_end, stream
+
+    def _end(self) -> None:
+        """Kills and reaps the process, if it was started, with the group that it leads."""
+        proc: subprocess.Popen[bytes] | None = self.__dict__.get("proc")
+        if proc is None:
+            return
+        if self._pidfd is not None:
+            self._pidfd.close()
+        proc.kill()
+        if sys.platform != "win32":
+            try:
+                if os.getpgid(proc.pid) == proc.pid:
+                    os.killpg(proc.pid, signal.SIGKILL)
+            except ProcessLookupError:  # SIGCHLD is ignored, and it has gone.
+                pass
+        for pipe in (proc.stdin, proc.stdout, proc.stderr):
+            if pipe is not None:
+                pipe.close()
+        proc.wait()
 
     def __repr__(self) -> str:
         status = self.returncode
@@ -163,7 +208,8 @@ class Subprocess:
         if self.returncode is None and not self._watched:
             self._watched = self._arming = True
             try:
-                watch.watch(self)
+                watch.watch(self, self._pidfd)
+                self._pidfd = None
             except BaseException:
                 self._watched = False
                 self._callbacks.remove(callback)
@@ -189,7 +235,8 @@ class Subprocess:
 
         Returns:
             A Future of the return code, negative for a signal; 255 where somebody else took the exit
-            status past the Popen object.
+            status past the Popen object, or SIGCHLD is ignored, and the system does not tell it (Linux
+            does since 6.15).
 
         Raises:
             subprocess.CalledProcessError: through the Future, with the command and the return code.
@@ -286,16 +333,27 @@ class Subprocess:
                 return
             try:
                 callback(cast(int, self.returncode))
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 app_log.error("Exception in exit callback %r", callback, exc_info=True)
+
+
+def _started(args: tuple[object, ...], kwargs: dict[str, object]) -> subprocess.Popen[bytes]:
+    # Looked up at each call: whoever has put something in its place wants that.
+    popen = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
+    return popen(*args, **kwargs)
 
 
 def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
     """The keyword form of Popen's positional arguments after the first."""
-    named = dict(zip(_POPEN_PARAMETERS[1:], args[1:], strict=False))
-    if len(args) > len(_POPEN_PARAMETERS):
+    parameters = [
+        name
+        for name, parameter in inspect.signature(_Popen).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    named = dict(zip(parameters[1:], args[1:], strict=False))
+    if len(args) > len(parameters):
         raise TypeError(
-            f"Subprocess takes {len(_POPEN_PARAMETERS)} positional arguments, {len(args)} were given; "
+            f"Subprocess takes {len(parameters)} positional arguments, {len(args)} were given; "
             "give the others by name."
         )
     if twice := named.keys() & kwargs.keys():
@@ -304,9 +362,18 @@ def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, ob
 
 
 def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
-    """A stream that belongs to ``io_loop``, whichever loop is current here."""
-    with _running(io_loop):
-        return PipeIOStream(fd)
+    """Makes a stream of ``io_loop``, whichever loop is current here; closes ``fd`` where that fails."""
+    stream = PipeIOStream.__new__(PipeIOStream)
+    try:
+        with _running(io_loop):
+            PipeIOStream.__init__(stream, fd)
+    except BaseException:
+        try:
+            stream.close_fd()
+        except AttributeError:  # It has not got so far as to own it.
+            os.close(fd)
+        raise
+    return stream
 
 
 @contextmanager
@@ -330,3 +397,18 @@ def _need_unix(what: str) -> None:
             f"{what} needs Unix pipes and exit statuses, which the platform {sys.platform!r} has not; "
             "use WSL there."
         )
+
+
+_streams: WeakSet[PipeIOStream] = WeakSet()
+
+
+def _close_in_a_fork() -> None:
+    # Its parent's pipes are of no use to it, and with its copies they would have no end. Through the
+    # stream, which else would close the number once more, when it may be another file's.
+    for stream in list(_streams):
+        stream.close_fd()
+    _streams.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_a_fork)

@@ -45,8 +45,8 @@ def fork_processes(
     (``PR_SET_PDEATHSIG`` of ``prctl(2)`` on Linux, which a worker that changes its user id loses; a
     thread that watches a pipe elsewhere).
 
-    The objects alive at the call are frozen (`gc.freeze`), in a worker for good, so that the garbage
-    collector does not copy their pages into each worker.
+    In each worker the objects alive at the call are frozen (`gc.freeze`), so that its garbage collector
+    does not copy their pages.
 
     Args:
         num_processes: how many workers; None or a number <= 0 stands for `cpu_count`.

@@ -120,8 +120,6 @@ class Supervisor:
                 exit normally, and the handler that was there before let the parent go on.
             OSError: ``fork(2)`` failed; the workers started before it have been ended.
         """
-        # Whoever froze objects before wants them frozen, and one set cannot be told from the other.
-        thaw = gc.get_freeze_count() == 0
         try:
             number = self._supervise()
         except BaseException:
@@ -131,8 +129,6 @@ class Supervisor:
         finally:
             if not self._in_worker:
                 self._release()
-                if thaw:
-                    gc.unfreeze()
                 self._raise_received_signal()
         if number is None:
             self._raise_for_outcome()
@@ -187,9 +183,6 @@ class Supervisor:
         self._lifeline.open()
         self._signals.open()
         self._poll.register(self._signals.fd, select.POLLIN)
-        # The collector writes to the header of each object that it looks at, and a page written to is a
-        # page copied. No collection first: the holes it leaves are filled, and copied, by the workers.
-        gc.freeze()
         for number in range(self._num_processes):
             if self._escalation:
                 break
@@ -295,6 +288,10 @@ class Supervisor:
         self._in_worker = True
         _task_id = number
         # Little is done here: each page written to is copied first. `random` reseeds itself after a fork.
+        # The collector writes to the header of each object that it looks at. In the parent nothing is
+        # frozen: what its owner had frozen, and what Python 3.12 freezes by itself, could not be told
+        # from ours when it is to be undone.
+        gc.freeze()
         self._signals.close()
         for sibling in self._workers.values():
             sibling.close()

@@ -19,23 +19,25 @@ from typing import TYPE_CHECKING, Protocol
 from tornado.ioloop import IOLoop
 from tornado.log import gen_log
 
+from ipyproc.process.ignored import is_ignored
+from ipyproc.process.pidfd import LOST_STATUS, exit_status, open_pidfd
+
 if TYPE_CHECKING:
     from types import FrameType
 
 __all__ = [
     "LOST_STATUS",
     "Child",
+    "Pidfd",
     "Sigchld",
     "asyncio_loop",
+    "early_pidfd",
     "on_loop",
     "reap",
     "sigchld",
     "watch",
     "watch_with_pidfd",
 ]
-
-LOST_STATUS = 255
-"""What a child is said to have exited with when somebody else took its exit status, as in asyncio."""
 
 _LOOK_AGAIN_SECONDS = 0.01
 _LOOKS_FOR_A_TAKEN_STATUS = 20
@@ -79,12 +81,44 @@ def on_loop(io_loop: IOLoop, callback: Callable[[], None]) -> None:
         io_loop.add_callback(callback)
 
 
-def watch(child: Child) -> None:
+class Pidfd:
+    """A pidfd, closed when nobody has it any more."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes it; harmless when closed."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def early_pidfd(pid: int) -> Pidfd | None:
+    """Opens a pidfd for a child that was started just now, while SIGCHLD is ignored.
+
+    Once the child has gone nobody can open it, and only a pidfd from before tells its exit status.
+    """
+    fd = open_pidfd(pid)
+    return None if fd is None else Pidfd(fd)
+
+
+def watch(child: Child, pidfd: Pidfd | None = None) -> None:
     """Sees to it that ``child._exited`` is called when the child has exited.
+
+    Args:
+        child: the child.
+        pidfd: what `early_pidfd` gave for it.
 
     Raises:
         OSError: no more file descriptors may be opened (``EMFILE``, ``ENFILE``).
     """
+    if pidfd is not None:
+        on_loop(child.io_loop, _Watch(pidfd, child).register)
+        return
     if sigchld.active:
         sigchld.watch(child)
         return
@@ -110,53 +144,72 @@ def _has_exited(proc: subprocess.Popen[bytes]) -> bool:
     return proc.poll() is not None
 
 
-def _settle(child: Child, looks: int = _LOOKS_FOR_A_TAKEN_STATUS) -> None:
+def _settle(child: Child, pidfd: Pidfd | None = None, looks: int = _LOOKS_FOR_A_TAKEN_STATUS) -> None:
     """Delivers the status of a child that has certainly exited, whoever took or takes the status."""
     try:
-        status = reap(child.proc)
+        status = _status(child.proc, pidfd)
     except ChildProcessError:
         looks -= 1
         status = None if looks else _lost(child.proc.pid)
     if status is not None:
+        if pidfd is not None:
+            pidfd.close()
         child._exited(status)
     else:
         # Another thread may be inside Popen.wait(): about to take the status, or with it in hand and
-        # not stored yet. Only a status that is gone and was not stored for a while is lost.
-        child.io_loop.call_later(_LOOK_AGAIN_SECONDS, _settle, child, looks)
+        # not stored yet. Only a status that is gone and was not stored for a while is lost. And where
+        # SIGCHLD is ignored, a pidfd is readable shortly before it knows the status.
+        child.io_loop.call_later(_LOOK_AGAIN_SECONDS, _settle, child, pidfd, looks)
+
+
+def _status(proc: subprocess.Popen[bytes], pidfd: Pidfd | None) -> int | None:
+    """Takes or finds the exit status; returns and raises what `reap` does."""
+    if proc.returncode is None:
+        try:
+            return reap(proc)
+        except ChildProcessError:
+            if pidfd is None or (status := exit_status(pidfd.fd)) is None:
+                raise
+            return status
+    # Popen.wait() makes up a 0 for a status that it could not take.
+    status = None if pidfd is None else exit_status(pidfd.fd)
+    return proc.returncode if status is None else status
 
 
 def _lost(pid: int) -> int:
-    gen_log.warning(
-        "The exit status of process %d was taken by somebody else; reporting %d.", pid, LOST_STATUS
-    )
+    if is_ignored():
+        gen_log.warning(
+            "SIGCHLD is ignored in this process, so that the exit status of process %d is lost; reporting "
+            "%d. Call signal.signal(signal.SIGCHLD, signal.SIG_DFL) before processes are started.",
+            pid,
+            LOST_STATUS,
+        )
+    else:
+        gen_log.warning(
+            "The exit status of process %d was taken by somebody else; reporting %d.", pid, LOST_STATUS
+        )
     return LOST_STATUS
 
 
-class _Pidfd:
+class _Watch:
     """One pidfd on one loop.
 
     The loop's selector holds the only reference: when the loop is closed, or forgotten, the fd goes
     with it.
     """
 
-    def __init__(self, fd: int, child: Child) -> None:
-        self._fd = fd
+    def __init__(self, pidfd: Pidfd, child: Child) -> None:
+        self._pidfd = pidfd
         self._child = child
-
-    def __del__(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
 
     def register(self) -> None:
         loop = asyncio_loop(self._child.io_loop)
         if not loop.is_closed():
-            loop.add_reader(self._fd, self._readable)
+            loop.add_reader(self._pidfd.fd, self._readable)
 
     def _readable(self) -> None:
-        asyncio_loop(self._child.io_loop).remove_reader(self._fd)
-        os.close(self._fd)
-        self._fd = -1
-        _settle(self._child)
+        asyncio_loop(self._child.io_loop).remove_reader(self._pidfd.fd)
+        _settle(self._child, self._pidfd)
 
 
 def watch_with_pidfd(child: Child) -> bool:
@@ -164,9 +217,11 @@ def watch_with_pidfd(child: Child) -> bool:
     if not hasattr(os, "pidfd_open"):
         return False
     try:
-        if reap(child.proc) is not None:
+        # Before it is opened: once it has been reaped, its number may be a stranger's.
+        if child.proc.returncode is not None:
             raise ChildProcessError
-        fd = os.pidfd_open(child.proc.pid)
+        os.waitid(os.P_PID, child.proc.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        pidfd = Pidfd(os.pidfd_open(child.proc.pid))
     except (ChildProcessError, ProcessLookupError):
         on_loop(child.io_loop, lambda: _settle(child))
         return True
@@ -174,7 +229,7 @@ def watch_with_pidfd(child: Child) -> bool:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
         return False
-    on_loop(child.io_loop, _Pidfd(fd, child).register)
+    on_loop(child.io_loop, _Watch(pidfd, child).register)
     return True
 
 

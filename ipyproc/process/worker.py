@@ -6,11 +6,9 @@ import os
 
 from ipyproc.process import log
 from ipyproc.process.bare import signal, signal_name
+from ipyproc.process.pidfd import LOST_STATUS, exit_status, open_pidfd
 
-__all__ = ["LOST_STATUS", "Worker", "open_pidfd"]
-
-LOST_STATUS = 255
-"""What a worker is said to have exited with when somebody else took its exit status, as in asyncio."""
+__all__ = ["LOST_STATUS", "Worker"]
 
 
 class Worker:
@@ -49,12 +47,15 @@ class Worker:
     def reap(self) -> int | None:
         """Takes the exit status, negative for a signal; None while it lives.
 
-        Where somebody else has taken it (a ``wait`` for any child), a warning is logged and
-        `LOST_STATUS` stands in.
+        Where somebody else has taken it (a ``wait`` for any child) and the system does not tell what
+        it was, a warning is logged and `LOST_STATUS` stands in.
         """
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
+            known = None if self.pidfd is None else exit_status(self.pidfd)
+            if known is not None:
+                return known
             log.warning(
                 "The exit status of child %d (pid %d) was taken by somebody else; reporting %d.",
                 self.task_id,
@@ -69,13 +70,3 @@ class Worker:
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
-
-
-def open_pidfd(pid: int) -> int | None:
-    """None where the system has no pidfds, refuses them (a seccomp filter), or has no fd left."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None

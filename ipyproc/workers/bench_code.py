@@ -57,7 +57,7 @@ class Statement:
         """
         setup, body = (
             self._parsed(self.setup),
-            self._parsed("\n" * len(self._above.splitlines()) + self.source),
+            self._parsed("\n" * self._above.count("\n") + self.source),
         )
         if not body:
             raise WorkerCodeError("There is no statement to measure; put one into the cell's body.")

@@ -169,7 +169,7 @@ class Repetition:
         import linecache
         import traceback
 
-        lines = self._source.splitlines(keepends=True)
+        lines = [f"{line}\n" for line in self._source.split("\n")]
         linecache.cache[self._filename] = (len(self._source), None, lines, self._filename)
         trace = first = error.__traceback__
         while trace and trace.tb_frame.f_code.co_filename != self._filename:

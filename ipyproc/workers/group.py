@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sys
 import time
@@ -35,10 +37,15 @@ from ipyproc.workers.wire import VERSION, Message, Value, encode
 
 __all__ = ["WorkerGroup", "enter_group", "fork", "worker_count"]
 
+log = logging.getLogger("ipyproc")
+
 _HOME = str(Path(__file__).resolve().parents[2])
-# Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie.
+# Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie. And our
+# own folder comes first for our own package alone, whatever a .pth file has imported under its name.
 _PROGRAM = (
-    f"import sys; sys.path[:] = [*filter(None, sys.path), {_HOME!r}]; "
+    f"import sys; sys.path[:] = [{_HOME!r}, *filter(None, sys.path)]; "
+    "[sys.modules.pop(name) for name in [*sys.modules] if name.partition('.')[0] == 'ipyproc']; "
+    "import ipyproc; del sys.path[0]; "
     "from ipyproc.workers.leader import main; main()"
 )
 _EVERY_WORKER = -1
@@ -160,7 +167,10 @@ def enter_group(
         raise WorkerCodeError(f"The variables {variables!r} are no dict; give one such as {{'size': 10}}.")
     code = code.replace("\r\n", "\n")
     at = fork_line(code, first_line)
-    source, path = code.encode(), "\0".join(sys.path).encode()
+    source = code.encode()
+    # A Path among them, which Python passes over, is meant as what it says.
+    folders = [os.fsdecode(entry) for entry in sys.path if isinstance(entry, (str, bytes, os.PathLike))]
+    path = "\0".join(folders).encode("utf-8", "surrogateescape")
     given = dict(variables or {})
     body = source + path + pickled(given, given)
 
@@ -171,6 +181,7 @@ def enter_group(
             max_restarts=max_restarts,
             max_output=max_output,
             quiet=quiet,
+            kernel_path=table.kernel_path,
             workers=workers,
             shown=shown,
             start=Input(
@@ -307,9 +318,17 @@ class WorkerGroup(Job):
         """Has ``listener`` called with every message of the helper, on the loop; returns what ends that.
 
         Output is no message of this kind.
+
+        Args:
+            listener: takes a message. An exception of its own is logged.
         """
         self._message_listeners.append(listener)
-        return lambda: self._message_listeners.remove(listener)
+
+        def unlisten() -> None:
+            if listener in self._message_listeners:
+                self._message_listeners.remove(listener)
+
+        return unlisten
 
     # What is different from other jobs
 
@@ -394,7 +413,11 @@ class WorkerGroup(Job):
             kind, detail = EventKind.STOPPING, "gave up"
         self._tell(kind, detail)
         for listener in tuple(self._message_listeners):
-            listener(message)
+            try:
+                listener(message)
+            except (Exception, asyncio.CancelledError):
+                # It is told in the midst of the group's life, which goes on.
+                log.exception("Listener %r of group %r failed at %r.", listener, self.name, message)
 
     def _look_at_end(self) -> None:
         status = self._run.status

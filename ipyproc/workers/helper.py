@@ -14,8 +14,8 @@ import time
 from ipyproc.process import log
 from ipyproc.process.bare import partial, signal
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
+from ipyproc.process.pidfd import open_pidfd
 from ipyproc.process.supervisor import Supervisor, task_id
-from ipyproc.process.worker import open_pidfd
 from ipyproc.workers.body import Body, Stopped, die_by
 from ipyproc.workers.channel import Channel
 from ipyproc.workers.leader import Detached, main
@@ -250,7 +250,7 @@ class Helper:
 def _unpacked(start: Message) -> dict[str, object]:
     """The variables that came with ``start``; puts the kernel's ``sys.path`` in place first."""
     source, path = start.number("source"), start.number("path")
-    sys.path[:] = start.body[source : source + path].decode().split("\0")
+    sys.path[:] = start.body[source : source + path].decode("utf-8", "surrogateescape").split("\0")
     pickled = start.body[source + path :]
     if not pickled:
         return {}

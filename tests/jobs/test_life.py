@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import stat
-import sys
 import threading
 import time
 from pathlib import Path
@@ -558,7 +557,10 @@ def test_a_job_with_input_that_waits_leaves_no_trace_when_its_loop_is_closed(
 def test_a_job_whose_loop_was_closed_can_be_restarted_on_another(table: JobTable) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    server = f"import os, socket; s = socket.create_server(('127.0.0.1', {port})); print('pid', os.getpid(), flush=True); input()"
+    server = (
+        f"import os, socket; server = socket.create_server(('127.0.0.1', {port})); "
+        "print('pid', os.getpid(), flush=True); input()"
+    )
     job = _closed_under(table, {"command": [*PYTHON, server], "ready": f"127.0.0.1:{port}"})
 
     @looped

@@ -9,6 +9,7 @@ import time
 import pytest
 from tornado.ioloop import IOLoop
 
+from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.output import Output
 from ipyproc.jobs.pump import Pipes, Pump
 from ipyproc.jobs.table import JobTable
@@ -29,7 +30,7 @@ class Pipe:
             read_end,
             "stdout",
             self.output,
-            IOLoop.current(),
+            Driver(IOLoop.current()),
             self.pipes,
             lambda: self.events.append("read"),
             lambda: self.events.append("end"),

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import threading
+from typing import Any
 
 import pytest
 
@@ -259,3 +261,41 @@ async def main():
 asyncio.run(main())
 """
     run_python("-c", program)
+
+
+@pytest.mark.parametrize("kind", ["a loop's own", "Python's"])
+def test_an_interrupt_while_a_job_is_started_is_handled_once_when_it_is_in_the_table(
+    kind: str, table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            signal.raise_signal(signal.SIGINT)
+
+    def spawn() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", Interrupted)
+            table.spawn(["sleep", "60"], name="build")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        if kind == "Python's":
+            with pytest.raises(KeyboardInterrupt):
+                spawn()
+            handled.append(True)
+        else:
+            loop.add_signal_handler(signal.SIGINT, handled.append, True)
+            spawn()
+            await until(lambda: handled)
+            await asyncio.sleep(0.05)
+            loop.remove_signal_handler(signal.SIGINT)
+        await table["build"].stop()
+
+    handled: list[bool] = []
+    # Not asyncio.run(), whose own handler of SIGINT cancels the task.
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 20))
+    finally:
+        loop.close()
+    assert handled == [True]

@@ -15,7 +15,7 @@ _CLEAN = """
 for _job in list(ipyproc.jobs):
     _job.kill()
 for _job in list(ipyproc.jobs):
-    await _job.wait(raise_error=False)
+    await _job.stop(0.0)
 ipyproc.jobs.clear()
 """
 

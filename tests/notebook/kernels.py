@@ -308,7 +308,7 @@ class Kernel:
 
 def is_warden(process: psutil.Process) -> bool:
     try:
-        return any(part.endswith("warden.py") for part in process.cmdline())
+        return any("warden_program" in part for part in process.cmdline())
     except psutil.Error:
         return False
 

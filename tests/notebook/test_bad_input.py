@@ -30,14 +30,22 @@ def sentence_of(cell: Cell) -> str:
     ("code", "said"),
     [
         ("%%spawn --nosuch ls", ["%%spawn has no option '--nosuch'", "--no-raise-error", "%%spawn?"]),
-        ("%spawn -x ls", ["%spawn has no option '-x'", "--name"]),
+        ("%spawn -y ls", ["%spawn has no option '-y'", "--name"]),
         ("%%spawn", ["neither a command nor a script", "%%spawn ls -la"]),
         ("%spawn", ["neither a command nor a script", "%spawn ls -la"]),
         ("%%spawn -n x\n\n  \n", ["neither a command nor a script"]),
-        ("%%spawn nosuchprogram -la", ["'nosuchprogram'", "not found", "PATH"]),
-        ("%%spawn ./nosuch", ["'./nosuch'", "not found"]),
-        ("%%spawn ./plain", ["'./plain'", "may not be executed", "chmod +x"]),
-        ("%%spawn /tmp", ["'/tmp'", "directory"]),
+        ("%%spawn --shell nosuchshell ls", ["'nosuchshell'", "not found", "PATH"]),
+        ("%%spawn --shell '' ls", ["The shell ''", "such as 'bash'"]),
+        ("%%spawn --shell sh --strict ls", ["'sh'", "set -euo pipefail", "bash"]),
+        ("%%spawn --strict\n#!/bin/cat", ["'#!/bin/cat'", "give a shell"]),
+        ("%%spawn --user nosuchuser ls", ["no user 'nosuchuser'"]),
+        ("%%spawn --nice x ls", ["%%spawn", "--nice", "'x'"]),
+        ("%%spawn --nice 20 ls", ["niceness 20", "-20 to 19"]),
+        ("%%spawn --umask 8 ls", ["%%spawn", "--umask", "'8'", "077"]),
+        ("%%spawn --umask 7777 ls", ["umask", "0o777"]),
+        ("%%spawn --affinity 0,x ls", ["%%spawn", "--affinity", "'0,x'", "0,2-3"]),
+        ("%%spawn --affinity 60000 ls", ["CPUs 60000", "give some of 0 to"]),
+        ("%%spawn --encoding nosuch ls", ["encoding 'nosuch'", "'latin-1'"]),
         ("%%spawn --ready '(' sleep 1", ["'('", "not a regular expression", "host:port"]),
         ("%%spawn --ready host:99999 sleep 1", ["99999", "65535"]),
         ("%%spawn --timeout -1 sleep 1", ["timeout -1", "not a positive number of seconds"]),
@@ -96,6 +104,29 @@ def test_one_sentence_for_waiting_in_a_job_that_ends_before_it_is_ready(kernel: 
     assert "ended (exit 3) before it was ready" in cell.reply["evalue"] and "oops" in cell.reply["evalue"]
 
 
+@pytest.mark.parametrize(
+    ("command", "said", "status"),
+    [
+        (
+            "nosuchprogram -la",
+            "the program 'nosuchprogram' was not found; check its spelling and the PATH",
+            127,
+        ),
+        ("./nosuch", "the program './nosuch' was not found; check its spelling and the PATH", 127),
+        ("./plain", "the program './plain' may not be executed; make it executable with chmod +x", 126),
+        ("/tmp", "the program '/tmp' is a directory; name a program in it", 126),
+    ],
+)
+def test_what_the_shell_could_not_run_is_said_in_the_status_line_and_in_the_error(
+    kernel: Kernel, command: str, said: str, status: int
+) -> None:
+    kernel.run("open('plain', 'w').close()")
+    cell = kernel.run(f"%spawn -w {command}")
+    assert f"exited with status {status} ({said})" in cell.reply["evalue"]
+    kernel.until(lambda: f"exit {status}" in cell.shown)
+    assert said.partition(" was")[0] in " ".join(cell.shown.split())
+
+
 def test_a_cell_that_is_refused_stops_run_all(kernel: Kernel) -> None:
     refusing = kernel.start("%%spawn --nosuch ls", stop_on_error=True)
     after = kernel.start("print('ran')", stop_on_error=True)
@@ -116,7 +147,7 @@ def test_errors_in_python_are_those_that_one_would_catch(kernel: Kernel) -> None
     cell = kernel.run(
         "caught = []\n"
         "for arguments, kind in (\n"
-        "    (dict(command='nosuchprogram'), FileNotFoundError),\n"
+        "    (dict(command=['nosuchprogram']), FileNotFoundError),\n"
         "    (dict(command=['/tmp']), PermissionError),\n"
         "    (dict(command='ls', timeout=-1), ValueError),\n"
         "    (dict(command='ls', ready='('), ValueError),\n"

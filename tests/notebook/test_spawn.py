@@ -71,9 +71,9 @@ def test_a_job_that_has_ended_shows_its_status_in_another_cell(kernel: Kernel) -
 
 def test_python_variables_expand_as_for_the_exclamation_mark(kernel: Kernel) -> None:
     kernel.run("word, number = 'it', 41")
-    plain = kernel.run("!echo {word} $word {number + 1} $$word '$word' {{x}}")
-    line = ended(kernel, kernel.run("%spawn -n a echo {word} $word {number + 1} $$word '$word' {{x}}"))
-    cell = ended(kernel, kernel.run("%%spawn -n b echo {word} $word {number + 1} $$word '$word' {{x}}"))
+    plain = kernel.run("!echo {word} $word {number + 1} $$word '$word' {{word}}")
+    line = ended(kernel, kernel.run("%spawn -n a echo {word} $word {number + 1} $$word '$word' {{word}}"))
+    cell = ended(kernel, kernel.run("%%spawn -n b echo {word} $word {number + 1} $$word '$word' {{word}}"))
     assert line.stdout == cell.stdout == plain.stdout.replace("\r", "")
     assert line.stdout.startswith("it it 42 ")
 

@@ -24,7 +24,7 @@ ENDINGS = {
         "exit 3",
     ],
     "02-await": ["✓ words: cat asyncio/*.py", "exit 0", "■ slow: sleep 60  stopped, SIGINT", "timed out"],
-    "03-supervise": ["■ server: python server.py", "1 restart of 3", "crash loop: exited 3 (3 times)"],
+    "03-supervise": [" server: python server.py", "1 restart of 3", "crash loop: exited 3 (3 times)"],
     "04-forkbench": ["SIGKILL", "exit 3", "gave up"],
 }
 

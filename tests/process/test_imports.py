@@ -55,6 +55,16 @@ def test_the_public_names_are_exactly_the_five() -> None:
     assert all(hasattr(ipyproc.process, name) for name in names)
 
 
+def test_errors_and_process_are_there_after_import_ipyproc_and_imported_when_asked_for() -> None:
+    run_python(
+        "-c",
+        "import sys, ipyproc\n"
+        "assert not {'ipyproc.errors', 'ipyproc.process'} & sys.modules.keys()\n"
+        "assert ipyproc.errors.JobStateError.__module__ == 'ipyproc.errors'\n"
+        "assert ipyproc.process.Subprocess.__module__ == 'ipyproc.process.child'\n",
+    )
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("importlinter") is None, reason="import-linter is in the `test` extra"
 )

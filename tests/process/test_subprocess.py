@@ -8,7 +8,6 @@ import gc
 import inspect
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.process import CalledProcessError, Subprocess
+from tests.seccomp import KNOWN_MACHINE
 from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_until
 
 T = TypeVar("T")
@@ -117,13 +117,16 @@ def test_no_loop_is_made_for_a_subprocess_that_has_one() -> None:
 # Callbacks and waits
 
 
-def test_an_exit_callback_that_raises_is_logged_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_an_exit_callback_that_raises_is_logged_and_stops_no_other(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         process = gated(4)
         codes: list[int] = []
 
         def raises(code: int) -> None:
-            raise ValueError("by intent")
+            raise error("by intent")
 
         process.set_exit_callback(codes.append)
         process.set_exit_callback(raises)
@@ -467,7 +470,7 @@ def found_without_pidfd() -> dict[str, Any]:
 
 
 on_a_known_machine = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "aarch64"), reason="the seccomp filter is for x86_64 and aarch64"
+    not KNOWN_MACHINE, reason="the seccomp filter is for x86_64 and aarch64"
 )
 
 

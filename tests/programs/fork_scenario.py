@@ -30,6 +30,14 @@ def tell(word: str, fact: object = None) -> None:
     os.write(1, f"{word} {json.dumps(fact)}\n".encode())
 
 
+FROZEN_AT_THE_START = gc.get_freeze_count()
+"""Python 3.12 freezes what is immortal."""
+
+
+def frozen_since_the_start() -> int:
+    return gc.get_freeze_count() - FROZEN_AT_THE_START
+
+
 def fds() -> list[str]:
     return sorted(name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}"))
 
@@ -53,7 +61,7 @@ def clean() -> None:
     if worker is not None:
         tell("worker", [worker, task_id(), fds() == before])
         os._exit(0)
-    tell("parent", [worker, task_id(), fds() == before, has_children(), gc.get_freeze_count()])
+    tell("parent", [worker, task_id(), fds() == before, has_children(), frozen_since_the_start()])
 
 
 def exit_parent() -> None:
@@ -98,7 +106,7 @@ def restarts_used_up() -> None:
         sleep_for_ever()
     except RuntimeError as error:
         tell("error", str(error))
-        tell("left", [has_children(), fds() == before, gc.get_freeze_count()])
+        tell("left", [has_children(), fds() == before, frozen_since_the_start()])
 
 
 def none_means_a_hundred() -> None:
@@ -130,7 +138,7 @@ def reaped_by_a_stranger() -> None:
     signal.signal(signal.SIGCHLD, reap_any)
     try:
         if fork_processes(1, 1) is not None:
-            os._exit(0)
+            os._exit(3)
     except RuntimeError as error:
         tell("error", str(error))
 
@@ -222,14 +230,15 @@ def memory() -> None:
         gc.collect()
         tell("private", [_private(), size])
         os._exit(0)
-    tell("parent", [gc.get_freeze_count(), len(objects)])
+    tell("parent", [frozen_since_the_start(), len(objects)])
 
 
 def frozen_before() -> None:
     gc.freeze()
+    before = gc.get_freeze_count()
     if fork_processes(1) is not None:
         os._exit(0)
-    tell("parent", gc.get_freeze_count() > 0)
+    tell("parent", gc.get_freeze_count() == before > 0)
 
 
 def _private() -> int:

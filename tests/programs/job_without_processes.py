@@ -1,4 +1,4 @@
-"""Starts jobs as a user who may have a few processes only; prints what came of it, as JSON."""
+"""Starts jobs where there may be a few processes only; prints what came of it, as JSON."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import asyncio
 import errno
 import json
 import os
-import resource
 import sys
 
 import psutil
 
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.table import JobTable
-
-NOBODY = 64321
-"""A user of whom nothing runs; root may have as many processes as it likes."""
+from tests.privileges import allow_few_processes
 
 MOST = 6
 
 
 async def main() -> dict[str, object]:
     table = JobTable()
-    # The warden is a process too; and what is imported late is to be imported while it can be read.
+    # The warden is a process too.
     await table.spawn("true")
     fds = set(os.listdir("/proc/self/fd"))
     jobs, error = [], None
@@ -54,8 +51,5 @@ async def main() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    if os.getuid() == 0:
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-    resource.setrlimit(resource.RLIMIT_NPROC, (MOST, MOST))
+    allow_few_processes(MOST)
     json.dump(asyncio.run(main()), sys.stdout)

@@ -1,12 +1,11 @@
 """Uses Subprocess under a seccomp filter that refuses pidfd_open, as some container runtimes do.
 
-Prints JSON. The filter is for x86_64 and aarch64, where the system call has the same number.
+Prints JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import gc
 import json
@@ -17,53 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ipyproc.process import Subprocess
-
-PIDFD_OPEN = 434
-AUDIT_ARCH_X86_64 = 0xC000003E
-AUDIT_ARCH_AARCH64 = 0xC00000B7
-
-LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-OFFSET_OF_NUMBER, OFFSET_OF_ARCH = 0, 4
-ALLOW, FAIL_WITH = 0x7FFF0000, 0x00050000
-
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
-PR_SET_NO_NEW_PRIVS = 38
-
-
-class Instruction(ctypes.Structure):
-    _fields_ = [
-        ("code", ctypes.c_uint16),
-        ("if_true", ctypes.c_uint8),
-        ("if_false", ctypes.c_uint8),
-        ("operand", ctypes.c_uint32),
-    ]
-
-
-class Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(Instruction))]
-
-
-def refuse_pidfd_open() -> None:
-    # Jumps count the instructions that are passed over.
-    filter_ = [
-        (LOAD_WORD, 0, 0, OFFSET_OF_ARCH),
-        (JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64),
-        (JUMP_IF_EQUAL, 0, 2, AUDIT_ARCH_AARCH64),
-        (LOAD_WORD, 0, 0, OFFSET_OF_NUMBER),
-        (JUMP_IF_EQUAL, 1, 0, PIDFD_OPEN),
-        (RETURN, 0, 0, ALLOW),
-        (RETURN, 0, 0, FAIL_WITH | errno.EPERM),
-    ]
-    instructions = (Instruction * len(filter_))(*filter_)
-    program = Program(len(filter_), instructions)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_void_p] * 4
-    for arguments in (
-        (PR_SET_NO_NEW_PRIVS, 1, None, None, None),
-        (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(program), None, None),
-    ):
-        if libc.prctl(*arguments) != 0:
-            raise OSError(ctypes.get_errno(), f"prctl{arguments}")
+from tests.seccomp import refuse_pidfd_open
 
 
 def exits(status: int) -> Subprocess:

@@ -17,7 +17,7 @@ import pytest
 
 from ipyproc.errors import JobFailed, JobSpecError, MissingPackageError, WorkerCodeError
 from ipyproc.jobs.table import JobTable
-from ipyproc.jobs.warden import session_members
+from ipyproc.process.sessions import session_members
 from ipyproc.workers.bench import ForkBench, forkbench
 from ipyproc.workers.bench_code import Statement
 from ipyproc.workers.bench_model import BenchResult, Throughput, WorkerShare, limit

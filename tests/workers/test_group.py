@@ -8,15 +8,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+import ipyproc.workers
 from ipyproc.errors import JobFailed, JobNameError, JobSpecError, JobStateError, UnknownJobError
 from ipyproc.jobs.model import JobState
 from ipyproc.jobs.table import JobTable
-from ipyproc.jobs.warden import session_members
+from ipyproc.process.sessions import session_members
 from ipyproc.workers.group import WorkerGroup, fork
 from ipyproc.workers.model import WorkerState
 from ipyproc.workers.wire import VERSION
@@ -373,3 +375,63 @@ def test_python_finds_modules_as_the_notebook_does(table: JobTable, tmp_path: An
     finally:
         os.chdir(here)
         sys.path[:] = before
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_a_listener_that_raises_is_logged_and_stops_neither_the_group_nor_another_listener(
+    error: type[BaseException], table: JobTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    def raises(_message: object) -> None:
+        raise error("by intent")
+
+    async def run() -> None:
+        group = fork("pass", 1, table=table)
+        kinds: list[str] = []
+        unlisten = group.listen(raises)
+        group.listen(lambda message: kinds.append(message.kind))
+        assert (await asyncio.wait_for(group.wait(), 20)).returncode == 0
+        assert "exited" in kinds
+        unlisten()
+        unlisten()
+
+    asyncio.run(run())
+    assert caplog.records
+    for record in caplog.records:
+        assert "Listener" in record.getMessage() and "raises" in record.getMessage()
+        assert record.exc_info is not None and str(record.exc_info[1]) == "by intent"
+
+
+def by_pythonpath(packages: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
+
+
+def by_a_start_up_file_that_imports_it(packages: Path, patch: pytest.MonkeyPatch) -> None:
+    # What site-packages' .pth files do, in a folder that is the test's own.
+    (packages / "sitecustomize.py").write_text("import ipyproc.workers.leader")
+    patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
+
+
+def by_sys_path(packages: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.syspath_prepend(str(packages))
+
+
+@pytest.mark.parametrize("comes_first", [by_pythonpath, by_a_start_up_file_that_imports_it, by_sys_path])
+def test_the_helper_is_of_the_kernels_own_copy_of_the_package_whichever_comes_first(
+    comes_first: Callable[[Path, pytest.MonkeyPatch], None],
+    table: JobTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    another = tmp_path / "ipyproc"
+    (another / "workers").mkdir(parents=True)
+    for package in (another, another / "workers"):
+        (package / "__init__.py").touch()
+    (another / "workers" / "leader.py").write_text("def main(): raise SystemExit('another copy')\n")
+    comes_first(tmp_path, monkeypatch)
+
+    async def run() -> None:
+        group = fork("import ipyproc.workers\nprint(ipyproc.workers.__file__)", 1, table=table)
+        assert (await asyncio.wait_for(group.wait(raise_error=False), 20)).returncode == 0, group.output
+        assert group.worker_output(0) == f"{ipyproc.workers.__file__}\n"
+
+    asyncio.run(run())

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ipyproc.jobs.warden import session_members
+from ipyproc.process.sessions import session_members
 from ipyproc.workers.wire import VERSION, Decoder, Message, encode
 from tests.support import ROOT, run_python, wait_until
 

@@ -94,11 +94,11 @@ def test_a_flood_stays_in_the_budget_while_the_loop_is_held(kernel: Kernel) -> N
     assert sum(sizes) < 1_000_000
 
 
-def test_a_quiet_kernels_guard_sleeps(kernel: Kernel) -> None:
+def test_a_quiet_kernels_stand_in_sleeps(kernel: Kernel) -> None:
     kernel.run("%%spawn -n silent sleep 60")
     counted = (
         "sum(int(open(f'/proc/self/task/{t.native_id}/status').read().split('voluntary_ctxt_switches:')[1]"
-        ".split()[0]) for t in __import__('threading').enumerate() if t.name == 'ipyproc guard')"
+        ".split()[0]) for t in __import__('threading').enumerate() if t.name == 'ipyproc stand-in')"
     )
     kernel.run("import warnings; warnings.simplefilter('ignore', ResourceWarning)")
     before = kernel.ask(counted)
