@@ -250,7 +250,7 @@ def test_every_sentence_reads_well() -> None:
 _NOBODY_MEETS = {
     "module {} has no attribute {}": "Python's own words for a name that is in no module",
     "warden: {}": "what the warden says to itself",
-    "A message is + or - and the number of a session.": "what the warden says to itself",
+    "A message is one of ? ! + - and numbers, or d and a path.": "what the warden says to itself",
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",
@@ -270,6 +270,8 @@ _HAVE_NO_WORDS = {
     "Stopped(signum)": "control flow",
     "Stopped(signal.SIGINT)": "control flow",
     "ChildProcessError": "control flow",
+    "OSError(errno.EPERM, 'The output is kept by the process that this one was forked from')": "the spool notes it",
+    "FileNotFoundError(errno.ENOENT, 'Somebody has put another file in its place', path)": "the spool logs it",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",
 }
