@@ -82,7 +82,7 @@ class SpoolFile:
             OSError: none can be written.
         """
         if not self.is_ours:
-            raise OSError(errno.EPERM, "The output is kept by the process that this one was forked from")
+            raise OSError(errno.EPERM, "A fork keeps no output")
         if self._fd is None:
             try:
                 self._fd = self._open(_WRITE)
@@ -131,7 +131,7 @@ class SpoolFile:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_ino != self._inode:
             os.close(fd)
-            raise FileNotFoundError(errno.ENOENT, "Somebody has put another file in its place", path)
+            raise FileNotFoundError(errno.ENOENT, "Another file is there", path)
         return fd
 
     @staticmethod
