@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
@@ -20,6 +20,9 @@ _SLOWEST_TRY = 0.5
 _CHUNK = 256 << 10
 
 
+_NO_SEARCHES: dict[StreamName, LineSearch] = {}
+
+
 class Readiness:
     """Looks out for the sign that a job is ready; where the job's loop is driven, under the job's lock.
 
@@ -29,6 +32,17 @@ class Readiness:
         census: looks who listens.
         on_ready: called when the sign is there.
     """
+
+    __slots__ = (
+        "_census",
+        "_on_ready",
+        "_output",
+        "_position",
+        "_searches",
+        "_sign",
+        "_turn",
+        "ready",
+    )
 
     def __init__(
         self,
@@ -43,10 +57,12 @@ class Readiness:
         self._output = output
         self._position = 0
         # One a stream: half a line on one is not finished by the other.
-        self._searches: dict[StreamName, LineSearch] = {}
+        self._searches: Mapping[StreamName, LineSearch] = _NO_SEARCHES
         if isinstance(sign, re.Pattern):
-            self._searches["stdout"] = LineSearch(sign, output.encoding)
-            self._searches["stderr"] = LineSearch(sign, output.encoding)
+            self._searches = {
+                "stdout": LineSearch(sign, output.encoding),
+                "stderr": LineSearch(sign, output.encoding),
+            }
         self._census = census
         self._turn = 0
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import weakref
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from ipyproc.errors import JobStateError, UnknownJobError
 from ipyproc.jobs.table import JobTable
 from ipyproc.workers.group import WorkerGroup, fork
 from tests.jobs.looped import looped
-from tests.support import until
+from tests.support import run_program, until
 
 LARGE = 20_000_000
 
@@ -188,3 +189,11 @@ async def test_a_groups_large_variables_are_let_go_of_at_its_end(table: JobTable
     assert group.output.strip().endswith(str(LARGE))
     with pytest.raises(JobStateError, match="was let go of when it ended"):
         await group.restart()
+
+
+@pytest.mark.parametrize("size", [0, 1, 10_000, 200_000])
+def test_an_ended_job_costs_two_kilobytes_beyond_what_it_wrote(size: int) -> None:
+    told = json.loads(run_program("job_memory.py", "400", str(size)).stdout)
+    # What is past 64 kB is in a file.
+    written = size if size <= 64 << 10 else 0
+    assert told["bytes a job"] <= 2500 + written
