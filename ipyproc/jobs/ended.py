@@ -88,6 +88,9 @@ class EndedLife:
     def stop(self, grace: float | None, *, ladder: tuple[Signals, ...] = LADDER, note: str = "") -> None:
         """Do nothing: it has ended, and left nothing."""
 
+    def recycle(self, why: str) -> None:
+        """Do nothing: no process is left that could be ended."""
+
     def note(self, note: str) -> None:
         """Note something that there is to say of it."""
         if note not in self.notes:

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from ipyproc.errors import JobFailed, JobStateError, JoinTimeout, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.jobs.driver import Driver
 from ipyproc.jobs.ended import EndedLife, EndedRun, ended_life
+from ipyproc.jobs.health import Health
 from ipyproc.jobs.life import LADDER, Life, stop_ladder
 from ipyproc.jobs.model import (
     Event,
@@ -88,6 +89,7 @@ class Job:
         self._listeners: tuple[Callable[[Event], None], ...] = ()
         self._again = False
         self._look_queued = False
+        self._health: Health | None = None
         self._last_run: Run | EndedRun | None = None
         self._result: Result | None = None
         self._last_result: Result | None = None
@@ -537,8 +539,16 @@ class Job:
             return
         if kind is EventKind.STARTED:
             self._readiness.begin(self._driver, self._run.pid, self._run.offset)
+            if self._spec.is_watched:
+                self._health = Health(
+                    self._spec, self._table, self._driver, self._lock, self._output, self._life.recycle
+                )
+                self._health.begin(self._run.pid)
         elif kind is EventKind.EXITED:
             self._readiness.end()
+            if self._health is not None:
+                self._health.end()
+                self._health = None
         elif kind in (EventKind.DONE, EventKind.GAVE_UP):
             self._readiness.finish()
             self._end()

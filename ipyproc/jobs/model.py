@@ -31,6 +31,7 @@ __all__ = [
     "JobState",
     "Result",
     "Snapshot",
+    "bytes_of",
     "command_of",
     "describe_status",
     "is_number",
@@ -137,6 +138,11 @@ class JobSpec:
         cap: seconds that no delay exceeds.
         healthy: seconds of uptime after which the restarts before are forgiven.
         stop_signal: the first signal of a stop.
+        alive: a command that is run every ``alive_every`` seconds; when it fails, or does not answer in
+            that time, the process is ended as a failure.
+        alive_every: seconds.
+        silence: seconds without output after which the process is ended as a failure.
+        max_memory: bytes of resident memory, over its session, past which it is ended as a failure.
         shell: the shell for a string.
         clean_env: whether its environment has nothing of the kernel's.
         kernel_path: whether the kernel's own Python comes first in its PATH.
@@ -147,7 +153,7 @@ class JobSpec:
     command: str | tuple[str, ...]
     name: str
     cwd: str | None = None
-    env: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     stdin: Input | None = None
     timeout: float | None = None
     restart: str = "no"
@@ -160,6 +166,10 @@ class JobSpec:
     cap: float = 30.0
     healthy: float = 10.0
     stop_signal: int = SIGINT
+    alive: str | None = None
+    alive_every: float = 10.0
+    silence: float | None = None
+    max_memory: int | None = None
     shell: ShellChoice = field(default_factory=ShellChoice)
     clean_env: bool = False
     kernel_path: bool = True
@@ -200,12 +210,24 @@ class JobSpec:
                 "give a regular expression, or a host:port that is to accept connections."
             )
         need_signal(self.stop_signal)
+        for what, seconds in (("silence", self.silence), ("alive_every", self.alive_every)):
+            if seconds is not None and not (is_number(seconds) and seconds > 0):
+                raise JobSpecError(f"{what} is {seconds!r}; give a number of seconds above 0, such as 30.")
+        if self.max_memory is not None and self.max_memory < 1:
+            raise JobSpecError(
+                f"max_memory is {self.max_memory!r}; give a number of bytes, or one such as '2G'."
+            )
         cwd = None if self.cwd is None else native(self.cwd)
         if cwd is not None and not os.path.isdir(cwd):
             why = "is not a directory" if os.path.exists(cwd) else "does not exist"
             raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
         if cwd is not None and not os.access(cwd, os.X_OK):
             raise JobSpecError(f"The working directory {self.cwd!r} may not be entered; give another.")
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is something by which a process is known not to be well."""
+        return any(sign is not None for sign in (self.alive, self.silence, self.max_memory))
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -399,6 +421,22 @@ def need_signal(signum: int) -> None:
     """
     if not isinstance(signum, int) or signum not in valid_signals():
         raise JobSpecError(f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number.")
+
+
+def bytes_of(what: str, size: int | str | None) -> int | None:
+    """Return a number of bytes that is given as such, or as a text such as ``2G``, ``500MB`` or ``64k``.
+
+    Raises:
+        JobSpecError: it is neither.
+    """
+    if size is None or (isinstance(size, int) and not isinstance(size, bool)):
+        return size
+    match = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)i?[bB]?\s*", size) if isinstance(size, str) else None
+    )
+    if match is None:
+        raise JobSpecError(f"{what} is {size!r}; give a number of bytes, or one such as '2G'.")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
 def is_number(value: object) -> bool:

@@ -30,6 +30,7 @@ from ipyproc.jobs.model import (
     Event,
     EventKind,
     JobSpec,
+    bytes_of,
     command_of,
     parse_ready,
 )
@@ -39,6 +40,7 @@ from ipyproc.jobs.text import input_bytes, need_encodable, need_encoding
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
+from ipyproc.safe import line
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
 
@@ -149,7 +151,7 @@ class JobTable:
         return f"<JobTable of {len(self)} jobs, {running} running>"
 
     def _names(self) -> str:
-        names = list(self._jobs)
+        names = [line(name) for name in self._jobs]
         which = "the jobs are" if len(names) <= _MOST_NAMES else f"the last of {len(names):,} jobs are"
         older = f"; {self.forgotten:,} earlier ones were forgotten" if self.forgotten else ""
         return f"{which}: {', '.join(names[-_MOST_NAMES:]) or 'none'}{older}"
@@ -175,6 +177,10 @@ class JobTable:
         cap: float = 30.0,
         healthy: float = 10.0,
         stop_signal: int = SIGINT,
+        alive: str | None = None,
+        alive_every: float = 10.0,
+        silence: float | None = None,
+        max_memory: int | str | None = None,
         shell: str | None = None,
         login: bool = False,
         strict: bool = False,
@@ -220,6 +226,12 @@ class JobTable:
             cap: seconds that no delay exceeds.
             healthy: seconds of uptime after which all restarts before are forgiven.
             stop_signal: the first signal of a stop; SIGTERM and SIGKILL follow it as needed.
+            alive: a shell command that is run every ``alive_every`` seconds; when it fails, or takes longer
+                than that, the job is ended as one that failed, and the restart policy says what follows.
+            alive_every: seconds between two of them.
+            silence: seconds without output after which it is ended likewise.
+            max_memory: bytes of memory that its processes may use together, or a text such as "2G";
+                past it the job is ended likewise.
             shell: the shell for a string, such as "bash" or "zsh -x"; by default ``$SHELL``, or
                 ``/bin/sh`` where that is none. A program that is no shell is given a file to run.
             login: whether it is a login shell, with the functions and aliases of the profile.
@@ -261,6 +273,10 @@ class JobTable:
                 cap=cap,
                 healthy=healthy,
                 stop_signal=stop_signal,
+                alive=alive,
+                alive_every=alive_every,
+                silence=silence,
+                max_memory=bytes_of("max_memory", max_memory),
                 shell=_shared(ShellChoice(shell, login, strict), _USUAL_SHELL),
                 clean_env=clean_env,
                 kernel_path=self.kernel_path,
@@ -470,6 +486,14 @@ class JobTable:
         if self._jobs.get(job.name) is job:
             del self._jobs[job.name]
 
+    def lose(self) -> None:
+        """Let go of what is the process's of which this one is a fork."""
+        self._lock = threading.RLock()
+        for driver in list(self._drivers.values()):
+            driver.lose()
+        for job in self:
+            job.lose()
+
     def _need_owner(self) -> None:
         if self._pid == os.getpid():
             return
@@ -519,8 +543,7 @@ _tables: WeakSet[JobTable] = WeakSet()
 def _forked() -> None:
     """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
     for table in list(_tables):
-        for job in table:
-            job.lose()
+        table.lose()
 
 
 os.register_at_fork(after_in_child=_forked)

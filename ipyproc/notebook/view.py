@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import uuid
 from enum import Enum
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.jobs.model import Snapshot
 from ipyproc.jobs.output import decoders_of
+from ipyproc.safe import SafeText, StreamFilter, joined
 
 if TYPE_CHECKING:
     from ipyproc.jobs.output import StreamName
@@ -117,7 +119,9 @@ class CellView:
         self._output_due = 0.0
         self._leftover: _Leftover | None = None
         self._target = cell
-        self._decoders = decoders_of(job.encoding)
+        # None before output comes, and after its end.
+        self._decoders: dict[StreamName, codecs.IncrementalDecoder] = {}
+        self._filters: dict[StreamName, StreamFilter] = {}
         self._opened = 0.0
 
     @property
@@ -128,6 +132,10 @@ class CellView:
     def open(self, now: float) -> None:
         """Shows the status line for the first time."""
         self._show_status(now, self.cell)
+
+    def rest(self) -> None:
+        """Hold no more than it takes to go on, should its job be started anew."""
+        self._status = ""
 
     def move(self, cell: Cell) -> None:
         """Has the output that is still to come appear in another cell."""
@@ -272,15 +280,23 @@ class CellView:
             # Two pipes have no order between them finer than the reading of them.
             names: tuple[StreamName, ...] = ("stdout", "stderr")
             runs = [(name, b"".join(data for other, data in runs if other == name)) for name in names]
+        if not self._decoders:
+            self._decoders = decoders_of(self.job.encoding)
+            self._filters = {"stdout": StreamFilter(), "stderr": StreamFilter()}
         for name, data in runs:
             self._write(name, self._decoders[name].decode(data))
 
     def _end_stream(self) -> None:
         for name, decoder in self._decoders.items():
             self._write(name, decoder.decode(b"", final=True))
-        self._decoders = decoders_of(self.job.encoding)
+        for name, stream in self._filters.items():
+            self._publish(name, stream.close())
+        self._decoders, self._filters = {}, {}
 
     def _write(self, name: StreamName, text: str) -> None:
+        self._publish(name, self._filters[name].feed(text))
+
+    def _publish(self, name: StreamName, text: SafeText) -> None:
         if text and self._leftover is not None:
             self._leftover.text.append(text)
         elif text:
@@ -315,16 +331,16 @@ class _Leftover:
     """
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.tail = ""
+        self.text: list[SafeText] = []
+        self.tail = SafeText("")
         self._display_id = f"ipyproc-{uuid.uuid4()}"
         self._shown = ""
 
     def open(self, cell: Cell) -> None:
-        cell.display({"text/plain": ""}, self._display_id)
+        cell.display({"text/plain": SafeText("")}, self._display_id)
 
     def show(self, carrier: Cell) -> None:
-        text = "".join(self.text) + self.tail
+        text = joined((*self.text, self.tail))
         if text != self._shown:
             carrier.update({"text/plain": text}, self._display_id)
-            self.text, self._shown = ["".join(self.text)], text
+            self.text, self._shown = [joined(self.text)], text
