@@ -26,7 +26,7 @@ from ipyproc.jobs.model import (
     need_signal,
 )
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
-from ipyproc.jobs.ready import Readiness
+from ipyproc.jobs.ready import AT_ONCE, AtOnce, Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
 from ipyproc.jobs.text import input_bytes
 from ipyproc.jobs.waiters import Waiters
@@ -85,7 +85,9 @@ class Job:
         self._output = Output(spec.max_output, spec.encoding)
         self._changes = Waiters()
         self._reads = Waiters()
-        self._readiness = Readiness(spec.ready, self._output, table.census, self._became_ready)
+        self._readiness: Readiness | AtOnce = AT_ONCE
+        if spec.ready is not None:
+            self._readiness = Readiness(spec.ready, self._output, table.census, self._became_ready)
         self._listeners: tuple[Callable[[Event], None], ...] = ()
         self._again = False
         self._look_queued = False

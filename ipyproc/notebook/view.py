@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import math
 import uuid
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ipyproc.jobs.model import Snapshot
 from ipyproc.jobs.output import decoders_of
@@ -25,6 +26,9 @@ _LARGEST_UNPACED = 1_000_000
 _MOST_RUNS = 4
 _DISPLAY_PAUSE = 0.25
 _TAIL_BYTES = 8192
+
+
+_NONE: Mapping[StreamName, Any] = {}
 
 
 class Medium(Enum):
@@ -119,9 +123,9 @@ class CellView:
         self._output_due = 0.0
         self._leftover: _Leftover | None = None
         self._target = cell
-        # None before output comes, and after its end.
-        self._decoders: dict[StreamName, codecs.IncrementalDecoder] = {}
-        self._filters: dict[StreamName, StreamFilter] = {}
+        # Empty before output comes, and after its end.
+        self._decoders: Mapping[StreamName, codecs.IncrementalDecoder] = _NONE
+        self._filters: Mapping[StreamName, StreamFilter] = _NONE
         self._opened = 0.0
 
     @property
@@ -291,7 +295,7 @@ class CellView:
             self._write(name, decoder.decode(b"", final=True))
         for name, stream in self._filters.items():
             self._publish(name, stream.close())
-        self._decoders, self._filters = {}, {}
+        self._decoders = self._filters = _NONE
 
     def _write(self, name: StreamName, text: str) -> None:
         self._publish(name, self._filters[name].feed(text))
