@@ -187,6 +187,7 @@ async def test_a_groups_large_variables_are_let_go_of_at_its_end(table: JobTable
     group: WorkerGroup = fork("print(len(data))", workers=1, variables={"data": bytes(LARGE)}, table=table)
     await group
     assert group.output.strip().endswith(str(LARGE))
+    await until(lambda: not group.lingers)
     with pytest.raises(JobStateError, match="was let go of when it ended"):
         await group.restart()
 

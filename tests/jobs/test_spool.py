@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -233,7 +234,10 @@ async def test_a_fork_reads_a_jobs_output_and_removes_none_of_its_files(
     result = await job
     size = len("".join(f"{n}\n" for n in range(1, 100_001)))
     read_end, write_end = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks beside threads, such as the one that looks at processes.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         try:
             os.write(write_end, b"%d %d" % (len(job.output), len(result.output)))
