@@ -16,6 +16,7 @@ import pytest
 
 from ipyproc.jobs.table import JobTable
 from ipyproc.process import Subprocess
+from ipyproc.process.sessions import session_members
 from ipyproc.workers.bench import forkbench
 from ipyproc.workers.bench_code import Statement
 from ipyproc.workers.group import WorkerGroup, fork
@@ -123,6 +124,7 @@ def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) 
         "jobs": table,
         "folder": folder,
         "patch": patch,
+        "session_members": session_members,
         "HELLO": encode("hello", version=VERSION, pid=1),
         "PROGRAMS": PROGRAMS,
     }
@@ -139,7 +141,7 @@ async def said_of(code: str, names: dict[str, Any], table: JobTable) -> str:
     finally:
         for job in table:
             job.kill()
-            await asyncio.wait_for(job.wait(raise_error=False), 20)
+            await asyncio.wait_for(job.stop(0.0), 20)
     raise AssertionError(f"Nothing was said of {code!r}.")
 
 
@@ -251,6 +253,9 @@ _NOBODY_MEETS = {
     "module {} has no attribute {}": "Python's own words for a name that is in no module",
     "warden: {}": "what the warden says to itself",
     "A message is one of ? ! + - and numbers, or d and a path.": "what the warden says to itself",
+    "{} is {}; give a number of bytes, or one such as '2G'.": "max_memory is one, and is listed",
+    "a process that it started could not be ended, and lives on": "takes two users, as in test_life.py",
+    "Job {} has not ended; it goes on running.": "only without a loop, which says more",
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",

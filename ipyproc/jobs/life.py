@@ -35,6 +35,7 @@ LADDER = (SIGINT, SIGTERM, SIGKILL)
 """The signals of a stop, each after the grace of the one before."""
 
 _HELD_OPEN_SECONDS = 1.0
+_LEAVING_SECONDS = 0.2
 _GRACE = 2.0
 _KEPT_EXITS = 10
 _KILL_SECONDS = 2.0
@@ -163,6 +164,7 @@ class Life:
         self._unwell = False
         self._drained = False
         self._draining = False
+        self._was_piping = False
         self._clearing = False
         self._start_when_clear = False
         self._killed_at = math.inf
@@ -360,12 +362,16 @@ class Life:
             if self._was_killed:
                 self._timer("vain", _KILL_SECONDS, lambda: self._look(run))
             return
+        if session.left and not self._drained:
+            # Its last words may still be on their way through a process such as tee; and what exits with
+            # it may do so a moment later.
+            session.hurry()
+            if "pipes" not in self._timers or self._was_piping != run.piping:
+                self._was_piping = run.piping
+                seconds = _HELD_OPEN_SECONDS if run.piping else _LEAVING_SECONDS
+                self._timer("pipes", seconds, lambda: self._drain(run))
+            return
         if run.piping and not self._drained:
-            if session.left:
-                # Its last words may still be on their way through a process such as tee.
-                if "pipes" not in self._timers:
-                    self._timer("pipes", _HELD_OPEN_SECONDS, lambda: self._drain(run))
-                return
             self._drain_now(run)
             if run.piping:
                 self.note(_ESCAPED)

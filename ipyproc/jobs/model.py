@@ -212,7 +212,9 @@ class JobSpec:
         need_signal(self.stop_signal)
         for what, seconds in (("silence", self.silence), ("alive_every", self.alive_every)):
             if seconds is not None and not (is_number(seconds) and seconds > 0):
-                raise JobSpecError(f"{what} is {seconds!r}; give a number of seconds above 0, such as 30.")
+                raise JobSpecError(
+                    f"The value of {what} is {seconds!r}; give a number of seconds above 0, such as 30."
+                )
         if self.max_memory is not None and self.max_memory < 1:
             raise JobSpecError(
                 f"max_memory is {self.max_memory!r}; give a number of bytes, or one such as '2G'."

@@ -16,6 +16,7 @@ _SPECIAL = re.compile(r"[\\'${]")
 _DOLLAR = re.compile(r"\$(\$?)([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _CONVERSION = re.compile(r"!([rsa])\s*(?=:|$)")
 _CONVERSIONS: dict[str, Callable[[object], str]] = {"r": repr, "s": str, "a": ascii}
+_MOST_BRACES = 20
 # None of these means anything to a program; as words, such as awk's print and next, they may well.
 _NO_TEXT = (
     *(types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType),
@@ -107,6 +108,8 @@ def _dollar(text: str, start: int, names: dict[str, object]) -> tuple[str, int]:
 
 def _braces(text: str, start: int, names: dict[str, object]) -> tuple[str, int]:
     run = _run(text, start)
+    if run > _MOST_BRACES:
+        return "{" * run, start + run
     inside = start + run
     end = _closing(text, inside)
     value = None

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shlex
+from difflib import get_close_matches
 from collections.abc import Callable
 from functools import lru_cache
 from signal import Signals
@@ -62,9 +63,9 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
         position = match.end()
         known = word.split("=", 1)[0]
         if known not in taking and not (word[:2] in taking and not word.startswith("--")):
-            raise UsageError(
-                f"{name} has no option {known!r}; its options are {', '.join(_names(parser))} (see {name}?)."
-            )
+            close = get_close_matches(known, _names(parser), 1, 0.75)
+            meant = f"write {close[0]}, or see" if close else "see"
+            raise UsageError(f"{name} has no option {known!r}; {meant} {name}? for all of them.")
         if taking.get(word):
             value = _WORD.match(line, position)
             if value and _BELOW_ZERO.match(value[1]):

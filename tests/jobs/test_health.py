@@ -66,8 +66,11 @@ async def test_a_process_that_ignores_its_end_is_killed(table: JobTable) -> None
 
 def test_what_cannot_be_is_refused_in_one_sentence(table: JobTable) -> None:
     for given, sentence in (
-        ({"silence": 0}, "silence is 0; give a number of seconds above 0, such as 30."),
-        ({"alive": "true", "alive_every": "often"}, "alive_every is 'often'; give a number of seconds"),
+        ({"silence": 0}, "The value of silence is 0; give a number of seconds above 0, such as 30."),
+        (
+            {"alive": "true", "alive_every": "often"},
+            "The value of alive_every is 'often'; give a number of seconds",
+        ),
         ({"max_memory": "much"}, "max_memory is 'much'; give a number of bytes, or one such as '2G'."),
         ({"max_memory": 0}, "max_memory is 0; give a number of bytes, or one such as '2G'."),
         ({"backoff": -1}, "backoff is -1; give 0 or more."),

@@ -29,8 +29,9 @@ def sentence_of(cell: Cell) -> str:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("%%spawn --nosuch ls", ["%%spawn has no option '--nosuch'", "--no-raise-error", "%%spawn?"]),
-        ("%spawn -y ls", ["%spawn has no option '-y'", "--name"]),
+        ("%%spawn --nosuch ls", ["%%spawn has no option '--nosuch'", "%%spawn?"]),
+        ("%spawn -y ls", ["%spawn has no option '-y'", "see %spawn?"]),
+        ("%spawn --nmae x ls", ["%spawn has no option '--nmae'", "write --name"]),
         ("%%spawn", ["neither a command nor a script", "%%spawn ls -la"]),
         ("%spawn", ["neither a command nor a script", "%spawn ls -la"]),
         ("%%spawn -n x\n\n  \n", ["neither a command nor a script"]),

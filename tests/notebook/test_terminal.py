@@ -230,6 +230,8 @@ def test_a_cell_that_holds_the_loop_stalls_nobody(terminal: Terminal) -> None:
     read = terminal.run("while not os.path.exists('written') and time.time() < end: time.sleep(0.01)", "")
     read = terminal.run("print('written' if os.path.exists('written') else 'stalled', job.size)")
     assert "written 3000000" in read
+    # The terminal is for other tests as well: its files are to go with the job.
+    terminal.run("del job; ipyproc.jobs.clear()")
 
 
 @pytest.mark.parametrize("simple", [True, False], ids=["simple", "real"])
