@@ -275,8 +275,8 @@ _HAVE_NO_WORDS = {
     "Stopped(signum)": "control flow",
     "Stopped(signal.SIGINT)": "control flow",
     "ChildProcessError": "control flow",
-    "FileNotFoundError(errno.ENOENT, 'Somebody has put another file in its place', path)": "likewise",
-    "OSError(errno.EPERM, 'The output is kept by the process that this one was forked from')": "likewise",
+    "OSError(errno.EPERM, 'A fork keeps no output')": "the spool notes it",
+    "FileNotFoundError(errno.ENOENT, 'Another file is there', path)": "the spool logs it",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",
 }

@@ -52,6 +52,11 @@ class SpoolFile:
         self._inode = inode
         self._fd = fd
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this process's, and not that of the one from which it was forked."""
+        return self._directory.owner == os.getpid()
+
     @classmethod
     def create(cls) -> SpoolFile:
         """Make an empty one.
@@ -76,8 +81,8 @@ class SpoolFile:
         Raises:
             OSError: none can be written.
         """
-        if self._directory.owner != os.getpid():
-            raise OSError(errno.EPERM, "The output is kept by the process that this one was forked from")
+        if not self.is_ours:
+            raise OSError(errno.EPERM, "A fork keeps no output")
         if self._fd is None:
             try:
                 self._fd = self._open(_WRITE)
@@ -126,7 +131,7 @@ class SpoolFile:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_ino != self._inode:
             os.close(fd)
-            raise FileNotFoundError(errno.ENOENT, "Somebody has put another file in its place", path)
+            raise FileNotFoundError(errno.ENOENT, "Another file is there", path)
         return fd
 
     @staticmethod
@@ -194,11 +199,15 @@ class _Directory:
             self._numbers.add(number)
             try:
                 if not self._is_made:
-                    self._make()
-                return number, os.open(self.path_of(number), _WRITE | os.O_CREAT | os.O_EXCL, 0o600)
+                    os.mkdir(self.path, 0o700)
+                    self._is_made = True
+                fd = os.open(self.path_of(number), _WRITE | os.O_CREAT | os.O_EXCL, 0o600)
             except BaseException:
                 self._forget(number)
                 raise
+            if self._fd is None:
+                self._lock_it()
+            return number, fd
 
     def remove(self, number: int) -> None:
         """Remove a file, and with the last one the directory; nothing in a fork of the process."""
@@ -216,11 +225,10 @@ class _Directory:
         if self.owner == os.getpid() and self._is_made:
             remove_directory(self.path, _AT_EXIT_SECONDS)
 
-    def _make(self) -> None:
-        os.mkdir(self.path, 0o700)
-        self._is_made = True
+    def _lock_it(self) -> None:
+        # Whoever clears old files out of temporary directories leaves alone what somebody has locked. It
+        # comes after the file: there may have been one fd left.
         try:
-            # Whoever clears old files out of temporary directories leaves alone what somebody has locked.
             self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:

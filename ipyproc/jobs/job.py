@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from ipyproc.errors import JobFailed, JobStateError, JoinTimeout, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.ended import EndedLife, EndedRun, ended_life
 from ipyproc.jobs.health import Health
 from ipyproc.jobs.life import LADDER, Life, stop_ladder
 from ipyproc.jobs.model import (
@@ -25,7 +26,7 @@ from ipyproc.jobs.model import (
     need_signal,
 )
 from ipyproc.jobs.output import LineReader, Output, Piece, StreamName
-from ipyproc.jobs.ready import Readiness
+from ipyproc.jobs.ready import AT_ONCE, AtOnce, Readiness
 from ipyproc.jobs.run import Home, Run, Watcher
 from ipyproc.jobs.text import input_bytes
 from ipyproc.jobs.waiters import Waiters
@@ -84,17 +85,20 @@ class Job:
         self._output = Output(spec.max_output, spec.encoding)
         self._changes = Waiters()
         self._reads = Waiters()
-        self._readiness = Readiness(spec.ready, self._output, table.census, self._became_ready)
-        self._listeners: list[Callable[[Event], None]] = []
+        self._readiness: Readiness | AtOnce = AT_ONCE
+        if spec.ready is not None:
+            self._readiness = Readiness(spec.ready, self._output, table.census, self._became_ready)
+        self._listeners: tuple[Callable[[Event], None], ...] = ()
         self._again = False
         self._look_queued = False
         self._health: Health | None = None
-        self._last_run: Run | None = None
+        self._last_run: Run | EndedRun | None = None
         self._result: Result | None = None
         self._last_result: Result | None = None
         self._lives = 0
-        self._life = self._new_life()
-        self._life.start()
+        life = self._new_life()
+        self._life: Life | EndedLife = life
+        life.start()
 
     # What it is
 
@@ -195,11 +199,14 @@ class Job:
         Args:
             listener: takes an `ipyproc.jobs.model.Event`. An exception of its own is logged.
         """
-        self._listeners.append(listener)
+        self._listeners = (*self._listeners, listener)
 
         def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            # One of them, should it be there twice.
+            listeners = list(self._listeners)
+            if listener in listeners:
+                listeners.remove(listener)
+            self._listeners = tuple(listeners)
 
         return unsubscribe
 
@@ -566,7 +573,7 @@ class Job:
             self._readiness.look()
 
     @property
-    def _run(self) -> Run:
+    def _run(self) -> Run | EndedRun:
         # A life has had a process from its start on; one that could not be started again has the
         # last one's.
         run = self._life.run or self._last_run
@@ -584,11 +591,11 @@ class Job:
         self._again = False
         self._last_run, self._last_result = self._run, self._result
         self._result = None
-        self._life = self._new_life()
+        self._life = life = self._new_life()
         try:
-            self._life.start()
+            life.start()
         except OSError as error:
-            self._life.fail(error)
+            life.fail(error)
 
     def _end(self) -> None:
         ending = self._life.ending
@@ -605,6 +612,7 @@ class Job:
     def _rest(self) -> None:
         """Hold no more than an ended job needs to be looked at, and started again."""
         self._output.settle()
+        self._life = ended_life(self._life)
         for given in self._spec.inputs:
             given.let_go()
 
@@ -642,7 +650,7 @@ class Job:
     def _tell(self, kind: EventKind, detail: str = "") -> None:
         event = Event(kind, time.time(), detail)
         self._table.tell(self, event)
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             try:
                 listener(event)
             except Exception:

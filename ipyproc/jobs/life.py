@@ -52,7 +52,7 @@ def stop_ladder(first: int) -> tuple[Signals, ...]:
     return (Signals(first), *(signum for signum in LADDER[1:] if signum != first))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a life ended.
 

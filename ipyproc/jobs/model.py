@@ -91,7 +91,7 @@ class Event:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Exit:
     """How one process of a job ended.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
@@ -13,40 +13,78 @@ from ipyproc.jobs.output import Output, StreamName
 from ipyproc.jobs.search import LineSearch
 from ipyproc.process.sessions import Member
 
-__all__ = ["Readiness"]
+__all__ = ["AT_ONCE", "AtOnce", "Readiness"]
 
 _FIRST_TRY = 0.02
 _SLOWEST_TRY = 0.5
 _CHUNK = 256 << 10
 
 
+class AtOnce:
+    """The readiness of all jobs that have no sign of it."""
+
+    __slots__ = ()
+    ready = True
+    wants_output = False
+
+    def begin(self, driver: Driver, sid: int, offset: int) -> None:
+        """Do nothing, as the other methods: it is ready."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def look(self) -> None:
+        """Do nothing."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+
+AT_ONCE = AtOnce()
+
+_NO_SEARCHES: dict[StreamName, LineSearch] = {}
+
+
 class Readiness:
     """Looks out for the sign that a job is ready; where the job's loop is driven, under the job's lock.
 
     Args:
-        sign: a pattern in the output, an endpoint at which the job listens, or None for at once.
+        sign: a pattern in the output, or an endpoint at which the job listens.
         output: the job's output.
         census: looks who listens.
         on_ready: called when the sign is there.
     """
 
+    __slots__ = (
+        "_census",
+        "_on_ready",
+        "_output",
+        "_position",
+        "_searches",
+        "_sign",
+        "_turn",
+        "ready",
+    )
+
     def __init__(
         self,
-        sign: re.Pattern[str] | Endpoint | None,
+        sign: re.Pattern[str] | Endpoint,
         output: Output,
         census: Census,
         on_ready: Callable[[], None],
     ) -> None:
-        self.ready = sign is None
+        self.ready = False
         self._sign = sign
         self._on_ready = on_ready
         self._output = output
         self._position = 0
         # One a stream: half a line on one is not finished by the other.
-        self._searches: dict[StreamName, LineSearch] = {}
+        self._searches: Mapping[StreamName, LineSearch] = _NO_SEARCHES
         if isinstance(sign, re.Pattern):
-            self._searches["stdout"] = LineSearch(sign, output.encoding)
-            self._searches["stderr"] = LineSearch(sign, output.encoding)
+            self._searches = {
+                "stdout": LineSearch(sign, output.encoding),
+                "stderr": LineSearch(sign, output.encoding),
+            }
         self._census = census
         self._turn = 0
 
@@ -63,7 +101,7 @@ class Readiness:
             sid: its session.
             offset: where its output begins; some of it may have been read by now.
         """
-        self.ready = self._sign is None
+        self.ready = False
         self._position = offset
         self._reset()
         self._turn += 1

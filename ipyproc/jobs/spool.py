@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import logging
 import os
+from collections.abc import Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Final
 
@@ -19,6 +20,7 @@ _MIN_SEGMENT = 64 << 10
 _LARGE_FILE = 8 << 20
 _WITHOUT_FDS = 8 << 20
 _FULL = "no room on disk"
+_REMOVED = "its file was removed"
 
 
 class _Segment:
@@ -75,7 +77,7 @@ class ByteLog:
         self.error: str | None = None
         self._memory = min(memory, max_bytes)
         self._max_bytes = max_bytes
-        self._segments: list[_Segment] = []
+        self._segments: tuple[_Segment, ...] = ()
 
     @property
     def in_memory(self) -> bool:
@@ -120,7 +122,7 @@ class ByteLog:
                 try:
                     part = segment.read(first, last)
                 except FileNotFoundError as error:
-                    log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
+                    self._miss(segment, error)
                     break
                 if not part:
                     break
@@ -132,7 +134,9 @@ class ByteLog:
         """Drop what lies before ``offset``; a segment's place is given back once all of it is dropped."""
         self.start = max(self.start, offset)
         while len(self._segments) > 1 and self._segments[1].base <= self.start:
-            _remove([self._segments.pop(0)])
+            first, *rest = self._segments
+            self._segments = tuple(rest)
+            _remove((first,))
 
     def settle(self, memory: int) -> None:
         """Hold no fd, and no more memory than needed, until something is appended again.
@@ -140,25 +144,34 @@ class ByteLog:
         Args:
             memory: how many bytes may stay in memory.
         """
-        for number, segment in enumerate(self._segments):
+        settled = []
+        for segment in self._segments:
             if segment.file is None and segment.size > memory:
                 try:
-                    segment = self._segments[number] = _in_a_file(segment)
+                    segment = _in_a_file(segment)
                 except OSError:
                     pass  # It stays where it is.
             if segment.file is not None:
                 segment.file.rest()
             else:
                 segment.memory = bytes(segment.memory)
+            settled.append(segment)
+        self._segments = tuple(settled)
 
     def close(self) -> None:
         """Give everything back; nothing of it can be read after this."""
-        segments, self._segments = self._segments, []
+        segments, self._segments = self._segments, ()
         self.start = self.end
         _remove(segments)
 
     def __del__(self) -> None:
         _remove(self._segments)
+
+    def _miss(self, segment: _Segment, error: OSError) -> None:
+        # In a fork it is no loss: whose the files are may have dropped what is in them.
+        if segment.file and segment.file.is_ours and self.error != _REMOVED:
+            self.error = _REMOVED
+            log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
 
     def _append(self, view: memoryview) -> int:
         """Append what the last segment takes of ``view``, and all of it where it is small."""
@@ -184,14 +197,14 @@ class ByteLog:
             OSError: there is no place for one.
         """
         if not self._segments:
-            self._segments.append(_Segment(self.end))
+            self._segments = (_Segment(self.end),)
         last = self._segments[-1]
         if last.file is None:
             if last.size < self._memory:
                 return last
             try:
                 # All that was in memory moves along, so that a job which writes much holds no memory.
-                self._segments[-1] = _in_a_file(last)
+                self._segments = (*self._segments[:-1], _in_a_file(last))
             except OSError as error:
                 # Memory has to do until an fd can be had again, though not for ever.
                 if not is_want_of_fds(error) or last.size >= self._limit_of(last):
@@ -204,7 +217,7 @@ class ByteLog:
                     raise
                 fresh = _Segment(self.end)
             last.file.rest()
-            self._segments.append(fresh)
+            self._segments = (*self._segments, fresh)
         return self._segments[-1]
 
 
@@ -229,7 +242,7 @@ def _why(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-def _remove(segments: list[_Segment]) -> None:
+def _remove(segments: Sequence[_Segment]) -> None:
     # The system takes its time to free the pages of a file, 5 ms for 128 MiB. A loop has no such time,
     # and what is collected may be collected there.
     large = [segment.file for segment in segments if segment.file and segment.size >= _LARGE_FILE]

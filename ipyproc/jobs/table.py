@@ -48,12 +48,17 @@ log = logging.getLogger("ipyproc")
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 AnySpec = TypeVar("AnySpec", bound=JobSpec)
+Value = TypeVar("Value")
 
 # With these a script begins, and they say nothing of what it does.
 _SCRIPT_WORDS = {"case", "cd", "export", "for", "function", "if", "set", "source", "until", "while"}
 
 _MAX_ENDED = 1000
 _MOST_NAMES = 20
+# Of 20,000 jobs hardly any has others: they are not to have each a copy.
+_NO_CHANGES: Mapping[str, str | None] = {}
+_USUAL_SHELL = ShellChoice()
+_NO_LIMITS = Limits()
 _END_GRACE = 0.7
 _REAP_SECONDS = 0.2
 
@@ -255,7 +260,7 @@ class JobTable:
                 command=given,
                 name=name,
                 cwd=_checked_cwd(cwd),
-                env=checked_environment(env),
+                env=checked_environment(env) or _NO_CHANGES,
                 stdin=None if stdin is None else Input(input_bytes(stdin, encoding)),
                 timeout=timeout,
                 restart=restart,
@@ -272,10 +277,10 @@ class JobTable:
                 alive_every=alive_every,
                 silence=silence,
                 max_memory=bytes_of("max_memory", max_memory),
-                shell=ShellChoice(shell, login, strict),
+                shell=_shared(ShellChoice(shell, login, strict), _USUAL_SHELL),
                 clean_env=clean_env,
                 kernel_path=self.kernel_path,
-                limits=Limits(nice, user, umask, cpus_of(affinity)),
+                limits=_shared(Limits(nice, user, umask, cpus_of(affinity)), _NO_LIMITS),
                 encoding=encoding,
             )
 
@@ -542,6 +547,10 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
+
+
+def _shared(value: Value, usual: Value) -> Value:
+    return usual if value == usual else value
 
 
 def _program(command: str | tuple[str, ...]) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
 __all__ = ["Waiters"]
+
+
+_lock = threading.Lock()
+"""For all of them: it is held for a step or two."""
 
 
 class Waiters:
@@ -15,9 +20,10 @@ class Waiters:
     between wakes it.
     """
 
+    __slots__ = ("_futures",)
+
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._futures: set[asyncio.Future[None]] = set()
+        self._futures: set[asyncio.Future[None]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._futures)
@@ -25,20 +31,24 @@ class Waiters:
     def future(self) -> asyncio.Future[None]:
         """A future on the running loop, resolved by the next `wake`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._lock:
+        with _lock:
+            if self._futures is None:
+                self._futures = set()
             self._futures.add(future)
         return future
 
     def forget(self, future: asyncio.Future[None]) -> None:
         """Takes back a future that nobody awaits any more."""
-        with self._lock:
-            self._futures.discard(future)
+        with _lock:
+            if self._futures is not None:
+                self._futures.discard(future)
+                self._futures = self._futures or None
 
     def wake(self) -> None:
         """Resolves all futures; callable from any thread."""
-        with self._lock:
-            futures, self._futures = self._futures, set()
-        for future in futures:
+        with _lock:
+            futures, self._futures = self._futures, None
+        for future in futures or ():
             try:
                 future.get_loop().call_soon_threadsafe(_resolve, future)
             except RuntimeError:
@@ -49,3 +59,11 @@ class Waiters:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)

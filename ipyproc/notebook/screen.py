@@ -35,6 +35,23 @@ _FEW = 8
 _PAGE_WIDTH = 96
 
 
+class _Places:
+    """Where a job is shown.
+
+    Attributes:
+        cells: the keys of the cells that show it, or are not to.
+        home: the key of the first that does.
+        ended: the view there, once the job has ended.
+    """
+
+    __slots__ = ("cells", "ended", "home")
+
+    def __init__(self) -> None:
+        self.cells: tuple[str, ...] = ()
+        self.home = ""
+        self.ended: CellView | None = None
+
+
 class Screen:
     """Shows jobs in the cells that started them; an outlook on the table of jobs.
 
@@ -52,9 +69,7 @@ class Screen:
         self._lock = threading.RLock()
         self._views: dict[Job, list[CellView]] = {}
         self._left: dict[Job, list[CellView]] = {}
-        self._cells: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
-        self._homes: WeakKeyDictionary[Job, str] = WeakKeyDictionary()
-        self._ended: WeakKeyDictionary[Job, CellView] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Job, _Places] = WeakKeyDictionary()
         self._dirty: set[CellView] = set()
         self._ticking: deque[CellView] = deque()
         self._budget = Budget(config)
@@ -72,7 +87,7 @@ class Screen:
         """Gives a new job its view, in the cell that runs in this thread."""
         if job.quiet:
             # Not as the value of its cell, either.
-            self._cells[job] = {current_cell(self._shell).key}
+            self._places.setdefault(job, _Places()).cells = (current_cell(self._shell).key,)
         else:
             self.show(job)
 
@@ -107,13 +122,13 @@ class Screen:
         """
         cell = current_cell(self._shell)
         with self._lock:
-            shown_in = self._cells.setdefault(job, set())
-            if cell.key in shown_in:
+            places = self._places.setdefault(job, _Places())
+            if cell.key in places.cells:
                 return
-            shown_in.add(cell.key)
+            places.cells = (*places.cells, cell.key)
             # What was printed before the job stands before it.
             flush_prints(self._shell)
-            self._homes.setdefault(job, cell.key)
+            places.home = places.home or cell.key
             self._batch = is_batch(self._shell)
             view = view_class(job)(job, cell, self._config, medium=self._medium(), output=output, start=start)
             self._running = cell
@@ -196,9 +211,10 @@ class Screen:
     def adopt(self, before: Screen) -> None:
         """Goes on with the views of a screen that was closed."""
         with self._lock:
-            self._cells, self._homes, self._ended = before._cells, before._homes, before._ended
-            for view in self._ended.values():
-                view.config = self._config
+            self._places = before._places
+            for places in self._places.values():
+                if places.ended is not None:
+                    places.ended.config = self._config
             for job, views in before._left.items():
                 self._views[job] = views
                 for view in views:
@@ -267,19 +283,23 @@ class Screen:
                 views.remove(view)
                 if not views:
                     del self._views[job]
-                if self._homes.get(job) == view.cell.key:
+                places = self._places.get(job)
+                if places is not None and places.home == view.cell.key:
                     # Kept for a restart, as long as somebody else has the job.
                     view.job = proxy(job)
-                    self._ended[job] = view
+                    view.rest()
+                    places.ended = view
         if view in self._ticking:
             self._ticking.remove(view)
 
     def _revive(self, job: Job) -> None:
         """Has a job that is started anew, by somebody's restart, go on in its own cell."""
         with self._lock:
-            view = self._ended.pop(job, None)
-            if view is None:
+            places = self._places.get(job)
+            view = None if places is None else places.ended
+            if places is None or view is None:
                 return
+            places.ended = None
             view.job, view.finished = job, False
             self._views.setdefault(job, []).append(view)
             self._ticking.append(view)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import uuid
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ipyproc.jobs.model import Snapshot
 from ipyproc.jobs.output import decoders_of
@@ -24,6 +26,9 @@ _LARGEST_UNPACED = 1_000_000
 _MOST_RUNS = 4
 _DISPLAY_PAUSE = 0.25
 _TAIL_BYTES = 8192
+
+
+_NONE: Mapping[StreamName, Any] = {}
 
 
 class Medium(Enum):
@@ -118,8 +123,9 @@ class CellView:
         self._output_due = 0.0
         self._leftover: _Leftover | None = None
         self._target = cell
-        self._decoders = decoders_of(job.encoding)
-        self._filters: dict[StreamName, StreamFilter] = {"stdout": StreamFilter(), "stderr": StreamFilter()}
+        # Empty before output comes, and after its end.
+        self._decoders: Mapping[StreamName, codecs.IncrementalDecoder] = _NONE
+        self._filters: Mapping[StreamName, StreamFilter] = _NONE
         self._opened = 0.0
 
     @property
@@ -130,6 +136,10 @@ class CellView:
     def open(self, now: float) -> None:
         """Shows the status line for the first time."""
         self._show_status(now, self.cell)
+
+    def rest(self) -> None:
+        """Hold no more than it takes to go on, should its job be started anew."""
+        self._status = ""
 
     def move(self, cell: Cell) -> None:
         """Has the output that is still to come appear in another cell."""
@@ -274,15 +284,18 @@ class CellView:
             # Two pipes have no order between them finer than the reading of them.
             names: tuple[StreamName, ...] = ("stdout", "stderr")
             runs = [(name, b"".join(data for other, data in runs if other == name)) for name in names]
+        if not self._decoders:
+            self._decoders = decoders_of(self.job.encoding)
+            self._filters = {"stdout": StreamFilter(), "stderr": StreamFilter()}
         for name, data in runs:
             self._write(name, self._decoders[name].decode(data))
 
     def _end_stream(self) -> None:
         for name, decoder in self._decoders.items():
             self._write(name, decoder.decode(b"", final=True))
-        self._decoders = decoders_of(self.job.encoding)
         for name, stream in self._filters.items():
             self._publish(name, stream.close())
+        self._decoders = self._filters = _NONE
 
     def _write(self, name: StreamName, text: str) -> None:
         self._publish(name, self._filters[name].feed(text))

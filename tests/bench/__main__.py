@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.bench import cell, exits, fork, idle, load, spawn, spool, streams
+from tests.bench import cell, exits, fork, idle, load, month, spawn, spool, streams
 from tests.bench.table import Row, Verdict, as_markdown, as_table
 
 SUBJECTS: dict[str, Callable[[], list[Row]]] = {
@@ -27,6 +27,8 @@ SUBJECTS: dict[str, Callable[[], list[Row]]] = {
     "gap": load.gap_rows,
     "many": load.many_rows,
     "idle": idle.rows,
+    "in-turn": month.in_turn_rows,
+    "stops": month.stop_rows,
 }
 
 WIDE = 150

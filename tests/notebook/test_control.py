@@ -99,6 +99,22 @@ def test_the_table_shows_html_without_the_programs_markup(kernel: Kernel) -> Non
     assert "<b>bold</b> [red]x[/red]" in cell.displays[0].text
 
 
+def test_the_last_ended_jobs_stay_in_the_table_and_it_says_how_many_were_forgotten(kernel: Kernel) -> None:
+    before = kernel.ask("ipyproc.jobs._table.forgotten")
+    kernel.run("%config IPyProc.ended_jobs = 2")
+    try:
+        started = [kernel.run(f"%spawn -w -n ended-{n} echo {n}") for n in range(4)]
+        cell = kernel.run("%jobs")
+        _, *rows, caption = cell.displays[0].text.rstrip().split("\n")
+        assert [row.split()[0] for row in rows] == ["ended-2", "ended-3"]
+        assert caption.strip() == f"… and {int(before) + 2} earlier ones that were forgotten"
+        # Their cells have what they had.
+        assert all("exit 0" in shown.shown for shown in started)
+        assert "earlier ones were forgotten" in kernel.run("%logs ended-0").stderr
+    finally:
+        kernel.run("%config IPyProc.ended_jobs = 1000")
+
+
 # %stop, %restart, %send, %logs
 
 
