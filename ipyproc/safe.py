@@ -19,14 +19,14 @@ SafeText = NewType("SafeText", str)
 _LONGEST_STRING = 1 << 20
 _LONGEST_URL = 2000
 
-# Ranges of a character class: what is neither a control character nor half a surrogate pair.
-_TEXT = "\b\t\n\r -~\xa0-\ud7ff\ue000-\U0010ffff"
+# Neither a control character nor half a surrogate pair; a class of what it is would take long to compile.
+_TEXT = "[^\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 _CONTROLS = tuple(chr(code) for code in (*range(0x20), 0x7F) if chr(code) not in "\b\t\n\r")
 
 _CSI_BODY = "[0-?]{0,400}[ -/]{0,8}"
 _KNOWN_CODE = re.compile(r"10[0-7]|9[0-7]|5[1-5]|[34][0-79]|2[1-57-9]|[0-9]")
-_TEXT_AND_CSI = re.compile(rf"(?:[{_TEXT}]+|\x1b\[{_CSI_BODY}[@-~])*")
-_SAFE_TEXT = re.compile(f"[{_TEXT}]*")
+_TEXT_AND_CSI = re.compile(rf"(?:{_TEXT}+|\x1b\[{_CSI_BODY}[@-~])*")
+_SAFE_TEXT = re.compile(f"{_TEXT}*")
 _PARAMETERS = re.compile("[0-9;:]{0,100}")
 _COLOURS = re.compile(r"\x1b\[([\d;]*)m")
 
@@ -61,7 +61,8 @@ class StreamFilter:
     - At the end of the stream what is not complete is dropped, and colours that are still on are put out.
 
     Args:
-        links: let hyperlinks (OSC 8) to http and https through as well; of others the text stays.
+        links: let hyperlinks (OSC 8) to http and https through as well, of a text in one piece; of others
+            the text stays.
         erasing: let through what erases in a line (EL), for `ipyproc.seen`.
     """
 
@@ -137,7 +138,7 @@ class StreamFilter:
         end = found.start() if found else stop
         self._string_left = 0 if found else self._string_left - (end - position)
         if self._link is not None:
-            self._link = self._link + text[position:end] if len(self._link) <= _LONGEST_URL else ""
+            self._link = self._link + text[position:end] if len(self._link) <= _LONGEST_URL else None
         if found is None:
             return end
         if self._link is not None and (text[end] in "\x07\x9c" or text.startswith("\x1b\\", end)):

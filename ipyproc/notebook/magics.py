@@ -152,7 +152,7 @@ class JobMagics(Magics):
             )
         waits = options.wait or (cell is not None and not options.bg and is_batch(self._shell))
         stdin = body if command else None
-        job = self._start(options, command or body or "", stdin if stdin or not waits else "")
+        job = self._start(options, command or body or "", stdin if stdin or not waits else "", names)
         if waits:
             until_ready = bool(options.ready) and not options.wait
             return self._finish(lambda: self._foreground(job, options, until_ready), awaited, [job])
@@ -296,12 +296,14 @@ class JobMagics(Magics):
         command = asked_for(self.spawn, line)[1]
         return bool(command) and not command.startswith("#")
 
-    def _start(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job:
+    def _start(
+        self, options: argparse.Namespace, command: str, stdin: str | None, names: Mapping[str, object]
+    ) -> Job:
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():
                 raise UsageError(f"The variable name {variable!r} cannot be; give one such as 'text'.")
         chosen = {name: getattr(options, name) for name in _POLICY}
-        given, secrets = divided(options.env or [], self._shell.user_ns)
+        given, secrets = divided(options.env or [], names)
         with _sentences(command):
             job = self._jobs.spawn(
                 command,

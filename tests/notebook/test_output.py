@@ -118,9 +118,9 @@ def test_halves_of_characters_on_both_streams_do_not_mix(kernel: Kernel) -> None
     shows(kernel, cell, "äöü", "€é!")
 
 
-def test_invalid_utf8_and_nul_bytes_are_shown_with_replacement(kernel: Kernel) -> None:
+def test_invalid_utf8_is_shown_with_replacement_and_nul_bytes_are_not(kernel: Kernel) -> None:
     cell = kernel.run(python(r"import os; os.write(1, b'a\xff\xfeb\0c\xe2\x82')"))
-    shows(kernel, cell, "a\ufffd\ufffdb\0c\ufffd")
+    shows(kernel, cell, "a\ufffd\ufffdbc\ufffd")
     assert kernel.ask("ipyproc.jobs['py'].read()") == b"a\xff\xfeb\0c\xe2\x82"
 
 

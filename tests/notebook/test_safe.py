@@ -197,6 +197,12 @@ def test_a_variable_is_taken_by_its_name_and_its_value_shown_nowhere(hostile: Ke
     )
     hostile.until(lambda: first.stdout == "4711 fast\n")
     assert hostile.ask("__import__('pathlib').Path('token').read_text() == TOKEN + '\\n'")
+    hostile.run(
+        "def start_in_function():\n    SECRET = 'hush'\n"
+        "    job = %spawn -q --env SECRET printenv SECRET > inner\n    return job"
+    )
+    assert hostile.run("inner = start_in_function()").status == "ok"
+    hostile.ask_until("inner.done and __import__('pathlib').Path('inner').read_text() == 'hush\\n'")
     cells = [first, hostile.run("job = %spawn -q -n fails --env TOKEN false")]
     shown = ("await job", "%jobs", "[job, job.snapshot(), job.__dict__]", "%xmode Verbose\nawait job")
     cells += [hostile.run(code) for code in shown]
