@@ -8,6 +8,9 @@ from __future__ import annotations
 import signal
 import subprocess
 
+from ipyproc.safe import SafeText, line
+from ipyproc.seen import seen
+
 __all__ = [
     "IpyprocError",
     "JobFailed",
@@ -27,7 +30,13 @@ __all__ = [
 
 
 class IpyprocError(Exception):
-    """The base of every exception that ipyproc raises on purpose."""
+    """The base of every exception that ipyproc raises on purpose.
+
+    Its text may be shown: what came from outside and is in it, such as a name, has no control characters.
+    """
+
+    def __str__(self) -> SafeText:
+        return seen(str(self.args[0])) if self.args else SafeText("")
 
 
 class JobSpecError(IpyprocError, ValueError):
@@ -40,10 +49,6 @@ class JobNameError(IpyprocError, ValueError):
 
 class UnknownJobError(IpyprocError, KeyError):
     """No job has this name or pid."""
-
-    def __str__(self) -> str:
-        # KeyError would show the repr of its argument, quotes and all.
-        return str(self.args[0]) if self.args else ""
 
 
 class JobStateError(IpyprocError, RuntimeError):
@@ -98,13 +103,13 @@ class JobFailed(IpyprocError, subprocess.CalledProcessError):
         self.note = note
         self.shown = shown
 
-    def __str__(self) -> str:
+    def __str__(self) -> SafeText:
         code = self.returncode
         how = f"was ended by {signal_name(-code)}" if code < 0 else f"exited with status {code}"
         text = f"Command {self.shown or self.cmd!r} {how}"
         if self.note:
-            text += f" ({self.note})"
-        return f"{text}:\n{self.detail}" if self.detail else f"{text}."
+            text += f" ({line(self.note)})"
+        return SafeText(f"{text}:\n{seen(self.detail)}" if self.detail else f"{text}.")
 
 
 def signal_name(signum: int) -> str:

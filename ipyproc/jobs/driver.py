@@ -259,6 +259,13 @@ class Driver:
             found = [reference() for reference in self._running.values()]
         return [run for run in found if run is not None]
 
+    def lose(self) -> None:
+        """Be nobody's in a fork of the process, where a thread that exists no more may hold the lock."""
+        self._lock = threading.Lock()
+        self.on_work = None
+        self._work.clear()
+        self._timers.clear()
+
     # Helpers
 
     def _run_next(self) -> None:

@@ -76,5 +76,7 @@ def checked_environment(changes: Mapping[str, str | None] | None) -> dict[str, s
             raise JobSpecError(
                 f"The environment variable {key!r} has no name, or a '=' in it; give one such as 'MODE'."
             )
-        need_encodable("The environment variable", key if value is None else f"{key}={value}")
+        need_encodable("The environment variable", key)
+        # It may be a secret.
+        need_encodable("The value of the environment variable", value or "", shown=key)
     return checked

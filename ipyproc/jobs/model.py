@@ -153,7 +153,7 @@ class JobSpec:
     command: str | tuple[str, ...]
     name: str
     cwd: str | None = None
-    env: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     stdin: Input | None = None
     timeout: float | None = None
     restart: str = "no"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipyproc.jobs.spool import ByteLog
+from ipyproc.seen import last_line
 
 __all__ = ["LineReader", "Output", "Piece", "StreamName", "decoders_of"]
 
@@ -222,16 +223,11 @@ class Output:
         return data.decode(self.encoding, "replace") if lines > 0 else ""
 
     def last_line(self, max_bytes: int = 512) -> str:
-        """The last line that is not empty; of one with carriage returns, what is to be seen of it."""
+        """The last line on which there is something to be seen: what a terminal would show, in one colour."""
         try:
-            text = self.tail(5, max_bytes)
+            return last_line(self.tail(5, max_bytes))
         except OSError:
             return ""  # It is for a view, which has more to show.
-        for line in reversed(text.split("\n")):
-            shown = line.rstrip("\r").rsplit("\r", 1)[-1].strip()
-            if shown:
-                return shown
-        return ""
 
     def stderr_tail(self, lines: int) -> str:
         """The last lines of standard error, of its last 8 KiB."""

@@ -40,6 +40,7 @@ from ipyproc.jobs.text import input_bytes, need_encodable, need_encoding
 from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
+from ipyproc.safe import line
 
 __all__ = ["JobTable", "Outlook", "jobs", "spawn"]
 
@@ -145,7 +146,7 @@ class JobTable:
         return f"<JobTable of {len(self)} jobs, {running} running>"
 
     def _names(self) -> str:
-        names = list(self._jobs)
+        names = [line(name) for name in self._jobs]
         which = "the jobs are" if len(names) <= _MOST_NAMES else f"the last of {len(names):,} jobs are"
         older = f"; {self.forgotten:,} earlier ones were forgotten" if self.forgotten else ""
         return f"{which}: {', '.join(names[-_MOST_NAMES:]) or 'none'}{older}"
@@ -480,6 +481,14 @@ class JobTable:
         if self._jobs.get(job.name) is job:
             del self._jobs[job.name]
 
+    def lose(self) -> None:
+        """Let go of what is the process's of which this one is a fork."""
+        self._lock = threading.RLock()
+        for driver in list(self._drivers.values()):
+            driver.lose()
+        for job in self:
+            job.lose()
+
     def _need_owner(self) -> None:
         if self._pid == os.getpid():
             return
@@ -529,8 +538,7 @@ _tables: WeakSet[JobTable] = WeakSet()
 def _forked() -> None:
     """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
     for table in list(_tables):
-        for job in table:
-            job.lose()
+        table.lose()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -37,8 +37,13 @@ def native(text: str) -> str | bytes:
     return text
 
 
-def need_encodable(what: str, text: str) -> None:
+def need_encodable(what: str, text: str, *, shown: str | None = None) -> None:
     """Sees to it that the system can be given a text.
+
+    Args:
+        what: what it is, for people.
+        text: the text.
+        shown: what an error says instead of the text.
 
     Raises:
         JobSpecError: it has a NUL, or half of a surrogate pair.
@@ -49,7 +54,8 @@ def need_encodable(what: str, text: str) -> None:
         fit = False
     if not fit:
         raise JobSpecError(
-            f"{what} {text!r} has a NUL or half a surrogate pair, which the system refuses; leave it out."
+            f"{what} {text if shown is None else shown!r} has a NUL or half a surrogate pair, "
+            "which the system refuses; leave it out."
         )
 
 

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ipyproc.safe import SafeText, joined
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Cell", "KernelCell", "TerminalCell", "current_cell", "flush_prints", "is_batch"]
 
-Bundle = dict[str, str]
+Bundle = dict[str, SafeText]
 
 
 _MESSAGE_COST = 1000
@@ -22,11 +24,11 @@ _WHOLE_CELLS = ("%%spawn", "%%fork")
 
 
 class Cell(Protocol):
-    """One cell's output area."""
+    """One cell's output area; it takes only what may be shown."""
 
     key: str
 
-    def stream(self, name: StreamName, text: str) -> None:
+    def stream(self, name: StreamName, text: SafeText) -> None:
         """Appends text to the cell's stdout or stderr."""
 
     def display(self, bundle: Bundle, display_id: str) -> None:
@@ -52,7 +54,7 @@ class KernelCell:
         self._parent = parent
         self.key = str(parent.get("header", {}).get("msg_id", ""))
 
-    def stream(self, name: StreamName, text: str) -> None:
+    def stream(self, name: StreamName, text: SafeText) -> None:
         """Appends text to the cell's stdout or stderr."""
         self._send("stream", {"name": name, "text": text}, self._parent)
 
@@ -80,7 +82,7 @@ class TerminalCell:
     def __init__(self, number: int) -> None:
         self.key = str(number)
 
-    def stream(self, name: StreamName, text: str) -> None:
+    def stream(self, name: StreamName, text: SafeText) -> None:
         """Prints text; both streams to the terminal's one."""
         # While prompt_toolkit has the prompt open, sys.stdout is its proxy, which prints above it.
         sys.stdout.write(text)
@@ -88,7 +90,7 @@ class TerminalCell:
 
     def display(self, bundle: Bundle, display_id: str) -> None:
         """Prints a display."""
-        self.stream("stdout", bundle.get("text/ansi", bundle["text/plain"]) + "\n")
+        self.stream("stdout", joined((bundle.get("text/ansi", bundle["text/plain"]), SafeText("\n"))))
 
     def update(self, bundle: Bundle, display_id: str) -> None:
         """Does nothing: what has been printed stays."""

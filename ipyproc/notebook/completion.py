@@ -13,6 +13,7 @@ from IPython.core.completer import (
     context_matcher,
 )
 
+from ipyproc import safe
 from ipyproc.notebook.options import pick
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def matcher(
         line, after = context.text_until_cursor, context.line_with_cursor[context.cursor_position :]
         word = _last_word(line)
         quote = word[0] if word.startswith(_QUOTES) else ""
-        found = completions(line, magics, [_as_word(job.name, quote) for job in jobs])
+        # What cannot be seen cannot be typed either, nor sent to every front end.
+        names = [job.name for job in jobs if safe.line(job.name) == job.name]
+        found = completions(line, magics, [_as_word(name, quote) for name in names])
         if quote and after.startswith(quote):
             # The editor has closed it already.
             found = [text.removesuffix(quote) for text in found]

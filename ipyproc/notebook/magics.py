@@ -18,6 +18,7 @@ from IPython.core.magic import (
 )
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
+from ipyproc import safe
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
@@ -26,7 +27,8 @@ from ipyproc.notebook.cells import is_batch
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.lines import continued, whole_line
-from ipyproc.notebook.options import asked_for, cpus, environment, mask, parse, pick
+from ipyproc.notebook.options import asked_for, cpus, environment, mask, parse, pick, signal_of
+from ipyproc.notebook.secrets import divided
 
 if TYPE_CHECKING:
     from ipyproc.jobs.table import JobTable
@@ -41,6 +43,13 @@ _SPAWN_USAGE = """\
 spawn [options] command
   %%%%spawn [options] [command]
   the command's standard input; with no command, a script"""
+
+
+# What stands as it is in `JobTable.spawn` where it is not given.
+_POLICY = (
+    *("restart", "max_restarts", "backoff", "healthy"),
+    *("alive", "silence", "max_memory", "stop_signal"),
+)
 
 
 @magics_class
@@ -68,7 +77,8 @@ class JobMagics(Magics):
         "--env",
         metavar="K=V",
         action="append",
-        help="A variable for its environment, in whose value $PATH is the environment's; may be repeated.",
+        help="A variable for its environment, in whose value $PATH is the environment's; K alone takes "
+        "the notebook's, and shows it nowhere. May be repeated.",
     )
     @argument("--unset", metavar="K", action="append", help="Remove a variable; may be repeated.")
     @argument("--clean-env", action="store_true", help="Nothing of the kernel's environment.")
@@ -84,7 +94,13 @@ class JobMagics(Magics):
     @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after so many seconds.")
     @argument("--restart", metavar="WHEN", help="Start it again: no, on-failure or always.")
     @argument("--max-restarts", metavar="N", type=int, help="Restarts until it gives up (10).")
-    @argument("--ready", metavar="SIGN", help="Ready by this regex in its output, or this host:port.")
+    @argument("--backoff", metavar="SECONDS", type=float, help="Before the first restart (0.25).")
+    @argument("--healthy", metavar="SECONDS", type=float, help="After so long a failure is the first (10).")
+    @argument("--alive", metavar="COMMAND", help="Run this every 10 s; when it fails, end it as a failure.")
+    @argument("--silence", metavar="SECONDS", type=float, help="End it as a failure when silent so long.")
+    @argument("--max-memory", metavar="SIZE", help="End it as a failure past so much memory, such as 2G.")
+    @argument("--stop-signal", metavar="NAME", type=signal_of, help="The first signal of a stop (INT).")
+    @argument("--ready", metavar="SIGN", help="Ready by this regex in a line, or by listening at host:port.")
     @line_cell_magic
     @no_var_expand
     @needs_local_scope
@@ -284,13 +300,14 @@ class JobMagics(Magics):
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():
                 raise UsageError(f"The variable name {variable!r} cannot be; give one such as 'text'.")
-        chosen = {"restart": options.restart, "max_restarts": options.max_restarts}
+        chosen = {name: getattr(options, name) for name in _POLICY}
+        given, secrets = divided(options.env or [], self._shell.user_ns)
         with _sentences(command):
             job = self._jobs.spawn(
                 command,
                 name=options.name,
                 cwd=options.cwd,
-                env=environment(options.env or [], options.unset or [], self._jobs.kernel_path),
+                env={**environment(given, options.unset or [], self._jobs.kernel_path), **secrets},
                 stdin=stdin,
                 timeout=options.timeout,
                 ready=options.ready,
@@ -351,7 +368,7 @@ class JobMagics(Magics):
         return {**self._shell.user_ns, **(local_ns or {})}
 
     def _which(self) -> str:
-        return f"the jobs are: {', '.join(job.name for job in self._jobs) or 'none'}"
+        return f"the jobs are: {', '.join(safe.line(job.name) for job in self._jobs) or 'none'}"
 
 
 class _sentences:

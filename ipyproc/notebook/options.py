@@ -8,14 +8,16 @@ import re
 import shlex
 from collections.abc import Callable
 from functools import lru_cache
+from signal import Signals
 from typing import Any
 
 from IPython.core.error import UsageError
 
 from ipyproc.jobs.environment import environment_of
 from ipyproc.jobs.text import encoded
+from ipyproc.safe import line as one_line
 
-__all__ = ["asked_for", "cpus", "environment", "mask", "parse", "parser_of", "pick"]
+__all__ = ["asked_for", "cpus", "environment", "mask", "parse", "parser_of", "pick", "signal_of"]
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
 
@@ -75,7 +77,7 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
     try:
         found = parser.parse_args(shlex.split(options))
     except UsageError as error:
-        raise UsageError(f"{name}: {error} (see {name}?).") from None
+        raise UsageError(f"{name}: {one_line(str(error))} (see {name}?).") from None
     except ValueError as error:
         raise UsageError(
             f"{name}: the options {options.strip()!r} cannot be read ({error}); close each quote."
@@ -129,6 +131,15 @@ def cpus(text: str) -> frozenset[int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} are no CPUs; give some such as 0,2-3") from None
     return frozenset(found)
+
+
+def signal_of(text: str) -> int:
+    """The signal that ``--stop-signal`` names, such as ``TERM``, ``SIGTERM`` or ``15``."""
+    name = text.upper().removeprefix("SIG")
+    try:
+        return Signals(int(name)) if name.isdecimal() else Signals["SIG" + name]
+    except (ValueError, KeyError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no signal; give one such as TERM or INT") from None
 
 
 def environment(pairs: list[str], unset: list[str], kernel_path: bool) -> dict[str, str | None]:

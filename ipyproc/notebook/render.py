@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
+from rich.color import ColorSystem
 from rich.console import Console, Group, RenderableType
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
+from ipyproc import safe
 from ipyproc.jobs.model import JobState, Snapshot, describe_status
 from ipyproc.notebook.columns import Column, fitted
 from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
+from ipyproc.safe import SafeText, url_of
+from ipyproc.seen import seen
 
 if TYPE_CHECKING:
     from ipyproc.jobs.usage import Usage
@@ -43,8 +50,8 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     glyph, colour = _mark(snapshot)
     line = Text.assemble((f"{glyph} ", colour), no_wrap=False)
     if snapshot.name != snapshot.command.split(" ")[0].rsplit("/", 1)[-1]:
-        line.append(f"{snapshot.name}: ", "bold")
-    line.append(_shortened(snapshot.command, 100), "bold")
+        line.append(f"{safe.line(snapshot.name)}: ", "bold")
+    line.append(_shortened(safe.line(snapshot.command), 100), "bold")
     line.append("  ")
     line.append(_ending(snapshot), colour)
     parts = []
@@ -61,7 +68,7 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     if snapshot.left_running:
         line.append(f" · left {snapshot.left_running} running", AMBER)
     for note in snapshot.notes:
-        line.append(f" · {note}", AMBER)
+        line.append(f" · {safe.line(note)}", AMBER)
     return line
 
 
@@ -71,7 +78,7 @@ def tail_block(tail: str, hidden: int, name: str, dropped: int) -> RenderableTyp
     kept = f"all but the oldest {human_bytes(dropped)}" if dropped else "all of it"
     where = f"ipyproc.jobs[{name!r}].output has {kept} (import ipyproc)"
     text.append(f"… {human_bytes(hidden)} not shown; {where} …\n", GREY)
-    text.append_text(Text.from_ansi(tail.rstrip("\n")))
+    text.append_text(Text.from_ansi(seen(tail.rstrip("\r\n"), links=True)))
     return text
 
 
@@ -103,25 +110,54 @@ def jobs_table(
     return table
 
 
-def bundle(renderable: RenderableType, width: int) -> dict[str, str]:
-    """What a front end can show of a renderable: HTML, plain text, and text with ANSI colours."""
+def bundle(renderable: RenderableType, width: int) -> dict[str, SafeText]:
+    """What a front end can show of a renderable: HTML, plain text, and text with ANSI colours.
+
+    Whatever the renderable has in it, the page gets text, colours, and links to http and https.
+    """
+    laid_out = isinstance(renderable, _LAID_OUT)
     console = Console(
         file=io.StringIO(),
-        record=True,
         width=width,
         force_terminal=True,
         force_jupyter=False,
-        color_system="truecolor",
         legacy_windows=False,
         highlight=False,
     )
-    console.print(renderable, soft_wrap=not isinstance(renderable, _LAID_OUT))
-    ansi = console.export_text(styles=True, clear=False).rstrip("\n")
-    plain = "\n".join(line.rstrip() for line in console.export_text(clear=False).rstrip("\n").split("\n"))
-    # A line may be folded to the page's width; a table may not.
-    frame = _PRE.replace("{wrap}", "pre" if isinstance(renderable, _LAID_OUT) else "pre-wrap")
-    html = console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=frame, inline_styles=True)
-    return {"text/plain": plain, "text/html": html.replace("\n</pre>", "</pre>"), "text/ansi": ansi}
+    segments: Iterable[Segment]
+    if laid_out:
+        # A line may be folded to the page's width; a table may not.
+        rows = console.render_lines(renderable, pad=False, new_lines=True)
+        segments = [segment for row in rows for segment in row]
+    else:
+        segments = console.render(renderable, console.options.update(no_wrap=True, overflow="ignore"))
+    # The whole of what goes to the page is made here: rich's own export writes links as they come.
+    parts = [
+        (safe.lines(text), style or Style.null())
+        for text, style, control in Segment.simplify(segments)
+        if not control
+    ]
+    plain = "".join(text for text, _ in parts).rstrip("\n")
+    return {
+        "text/plain": SafeText("\n".join(row.rstrip() for row in plain.split("\n"))),
+        "text/html": SafeText(_PRE.format(wrap="pre" if laid_out else "pre-wrap", code=_html(parts))),
+        "text/ansi": SafeText("".join(_ansi(text, style) for text, style in parts).rstrip("\n")),
+    }
+
+
+def _html(parts: Iterable[tuple[SafeText, Style]]) -> str:
+    return "".join(_html_part(escape(text), style) for text, style in parts).rstrip("\n")
+
+
+def _html_part(text: str, style: Style) -> str:
+    if style.link and (url := url_of(style.link)):
+        text = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{text}</a>'
+    rule = escape(style.get_html_style(DEFAULT_TERMINAL_THEME))
+    return f'<span style="{rule}">{text}</span>' if rule else text
+
+
+def _ansi(text: str, style: Style) -> str:
+    return style.update_link(None).render(text, color_system=ColorSystem.TRUECOLOR, legacy_windows=False)
 
 
 def human_seconds(seconds: float) -> str:
@@ -180,7 +216,7 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
     budget = "" if snapshot.max_restarts is None else f"{snapshot.restarts}/{snapshot.max_restarts}"
     seconds = snapshot.elapsed if snapshot.uptime is None else snapshot.uptime
     return {
-        "name": Text(_shortened(snapshot.name, 24), "bold"),
+        "name": Text(_shortened(safe.line(snapshot.name), 24), "bold"),
         "pid": Text(str(snapshot.pid)),
         "state": Text(f"{glyph} {state}", colour),
         "exit": Text("" if last is None else describe_status(last), exit_colour),
@@ -189,7 +225,7 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
         "CPU": Text(cpu),
         "memory": Text(human_bytes(usage[1].rss) if usage and usage[1].rss else ""),
         "output": Text(human_bytes(snapshot.size)),
-        "last line": Text(Text.from_ansi(_shortened(snapshot.last_line, 80)).plain, GREY),
+        "last line": Text(_shortened(safe.line(snapshot.last_line), 80), GREY),
     }
 
 

@@ -7,6 +7,7 @@ from statistics import median
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ipyproc import safe
 from ipyproc.notebook.columns import Column, fitted
 from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY
 from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
@@ -58,7 +59,7 @@ def bench_result(result: BenchResult, width: int) -> RenderableType:
         result: the benchmark's.
         width: of the screen, in characters; a narrow one has fewer columns.
     """
-    headline = Text(result.findings.statement or "What forking costs here", "bold", no_wrap=True)
+    headline = Text(safe.line(result.findings.statement or "What forking costs here"), "bold", no_wrap=True)
     headline.truncate(width, overflow="ellipsis")
     return Group(headline, *_found(result.findings, width))
 

@@ -72,7 +72,7 @@ class LiveTable:
             await asyncio.sleep(_PAUSE)
 
     def _pids(self) -> list[int]:
-        return [job.pid for job in self._jobs if not job.done]
+        return [job.pid for job in self._jobs if not job.done or job.left]
 
     def _bundle(self, usages: dict[int, Usage]) -> Bundle:
         from ipyproc.notebook import render

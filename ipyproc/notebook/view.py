@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.jobs.model import Snapshot
 from ipyproc.jobs.output import decoders_of
+from ipyproc.safe import SafeText, StreamFilter, joined
 
 if TYPE_CHECKING:
     from ipyproc.jobs.output import StreamName
@@ -118,6 +119,7 @@ class CellView:
         self._leftover: _Leftover | None = None
         self._target = cell
         self._decoders = decoders_of(job.encoding)
+        self._filters: dict[StreamName, StreamFilter] = {"stdout": StreamFilter(), "stderr": StreamFilter()}
         self._opened = 0.0
 
     @property
@@ -279,8 +281,13 @@ class CellView:
         for name, decoder in self._decoders.items():
             self._write(name, decoder.decode(b"", final=True))
         self._decoders = decoders_of(self.job.encoding)
+        for name, stream in self._filters.items():
+            self._publish(name, stream.close())
 
     def _write(self, name: StreamName, text: str) -> None:
+        self._publish(name, self._filters[name].feed(text))
+
+    def _publish(self, name: StreamName, text: SafeText) -> None:
         if text and self._leftover is not None:
             self._leftover.text.append(text)
         elif text:
@@ -315,16 +322,16 @@ class _Leftover:
     """
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.tail = ""
+        self.text: list[SafeText] = []
+        self.tail = SafeText("")
         self._display_id = f"ipyproc-{uuid.uuid4()}"
         self._shown = ""
 
     def open(self, cell: Cell) -> None:
-        cell.display({"text/plain": ""}, self._display_id)
+        cell.display({"text/plain": SafeText("")}, self._display_id)
 
     def show(self, carrier: Cell) -> None:
-        text = "".join(self.text) + self.tail
+        text = joined((*self.text, self.tail))
         if text != self._shown:
             carrier.update({"text/plain": text}, self._display_id)
-            self.text, self._shown = ["".join(self.text)], text
+            self.text, self._shown = [joined(self.text)], text

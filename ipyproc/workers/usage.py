@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ipyproc.jobs.usage import CpuMeter, Usage
+
 if TYPE_CHECKING:
     import psutil
 
@@ -19,7 +21,7 @@ class WorkerUsage:
 
     def __init__(self) -> None:
         self._processes: dict[int, psutil.Process] = {}
-        self._seconds: dict[int, tuple[float, float]] = {}
+        self._meter = CpuMeter(time.monotonic)
         self._last: dict[int, tuple[float | None, int]] = {}
         self._at = 0.0
 
@@ -34,7 +36,7 @@ class WorkerUsage:
             return self._last
         import psutil  # not needed before somebody looks
 
-        processes, seconds, looks = {}, {}, {}
+        processes, usages = {}, {}
         for pid in wanted:
             try:
                 process = self._processes.get(pid) or psutil.Process(pid)
@@ -42,10 +44,8 @@ class WorkerUsage:
             except psutil.Error:
                 continue
             processes[pid] = process
-            used = times.user + times.system
-            then, before = self._seconds.get(pid, (now, used))
-            percent = max(0.0, used - before) / (now - then) * 100 if now > then else None
-            looks[pid] = (percent, memory)
-            seconds[pid] = (now, used)
-        self._processes, self._seconds, self._last, self._at = processes, seconds, looks, now
-        return looks
+            usages[pid] = Usage(1, times.user + times.system, memory)
+        percent = self._meter.update(usages)
+        self._processes, self._at = processes, now
+        self._last = {pid: (percent.get(pid), usage.rss) for pid, usage in usages.items()}
+        return self._last

@@ -34,10 +34,12 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def notebook(path: Path, *cells: str) -> Path:
-    """Writes a notebook of code cells."""
+def notebook(path: Path, *cells: str, may_fail: bool = False) -> Path:
+    """Writes a notebook of code cells; where they may fail, those after them run all the same."""
     book = nbformat.v4.new_notebook()
     book.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    for cell in book.cells if may_fail else ():
+        cell.metadata["tags"] = ["raises-exception"]
     book.metadata["kernelspec"] = {
         "name": "python3",
         "display_name": "Python 3 (ipykernel)",

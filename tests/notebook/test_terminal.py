@@ -82,6 +82,11 @@ class Terminal:
     def close(self) -> None:
         self._child.close(force=True)
 
+    @property
+    def raw(self) -> str:
+        """All that the terminal was sent, with the prompt's own sequences."""
+        return self._raw
+
     def jobs(self) -> list[psutil.Process]:
         """The processes of its jobs."""
         return [p for p in self.process.children(recursive=True) if not is_warden(p)]
@@ -151,6 +156,33 @@ def test_a_job_is_awaited(terminal: Terminal) -> None:
 def test_a_body_that_python_gives_reaches_the_standard_input(terminal: Terminal) -> None:
     terminal.run("job = ipyproc.spawn('sort -n', stdin='10\\n9\\n', name='sorted')")
     assert "['9', '10']" in terminal.run("print((await job).output.split())")
+
+
+def test_no_output_and_no_name_does_more_to_the_terminal_than_text_does(terminal: Terminal) -> None:
+    terminal.run("from tests.hostile import NAME, PROGRAM; import sys")
+    terminal.run("job = ipyproc.spawn([sys.executable, '-c', PROGRAM, NAME], name=NAME)")
+    before = len(terminal.raw)
+    terminal.run("await job")
+    terminal.see("the end")
+    terminal.run("%jobs")
+    terminal.run("%stop nosuch")
+    sent = terminal.raw[before:]
+    assert "\x1b[1;31mred\x1b[0m and" in sent and r"\x1b[31m<script>" in sent
+    strings = (
+        "\x1b]52",
+        "\x1b]8",
+        "]0;<",
+        "]0;title",
+        "\x1b_",
+        "\x1bP",
+        "\x1b^",
+        "\x1bX",
+        "\x1bc",
+        "\x1b#",
+        "\x9b",
+    )
+    modes = ("\x1b[2J\x1b[H", "\x1b[?1049h", "\x1b[5n", "\x1b[38;5;300m", "\x00", "\x0e", "\u202e", "\udce9")
+    assert [found for found in (*strings, *modes) if found in sent.replace(r"\x1b]0;title", "")] == []
 
 
 def test_control_c_interrupts_the_job_that_is_waited_for(terminal: Terminal) -> None:

@@ -12,6 +12,7 @@ import sys
 import warnings
 from typing import Any
 
+from ipyproc.jobs.table import JobTable
 from ipyproc.process import Subprocess
 
 
@@ -37,6 +38,8 @@ async def main() -> dict[str, object]:
     cat = Subprocess(["cat"], stdin=Subprocess.STREAM, stdout=Subprocess.STREAM)
     exits = Subprocess(["/bin/sh", "-c", "read x; exit 3"], stdin=Subprocess.STREAM)
     killed = Subprocess(["sleep", "60"], stderr=Subprocess.STREAM)
+    table = JobTable()
+    job = table.spawn("cat")
     living = [exits, killed, cat]
     waits = [process.wait_for_exit(raise_error=False) for process in living]
     echoed: list[str] = []
@@ -83,6 +86,8 @@ async def main() -> dict[str, object]:
         exits.stdin.close()
         await echo("after")
         cat.stdin.close()
+        job.close_stdin()
+        result = await asyncio.wait_for(job.wait(), 10)
         at_end = await asyncio.wait_for(waits[2], 10)
         killed.proc.send_signal(signal.SIGKILL)
         statuses = await asyncio.gather(*waits)
@@ -90,13 +95,18 @@ async def main() -> dict[str, object]:
         stream.close()
     pool.join()
     del pool, context
+    table.clear()
+    table.end_all()
+    # The table keeps a poll of its own while it lives.
+    del job, table
+    await asyncio.sleep(0.1)
     gc.collect()
-    await asyncio.sleep(0)
     return {
         "forks": forks,
         "pool": squares,
         "echoed": echoed,
         "at the end of its input": at_end,
+        "job at the end of its input": result.returncode,
         "statuses": statuses,
         "fds": sorted(set(os.listdir("/proc/self/fd")) - before),
     }

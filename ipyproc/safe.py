@@ -1,0 +1,261 @@
+"""What may be shown of text from outside: text, colours, and links to http(s).
+
+Whatever a job writes, and every name, command and error, goes through here on its way to a cell. What has
+been through is a `SafeText`: a cell takes nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NewType
+
+__all__ = ["SafeText", "StreamFilter", "codes_of", "joined", "line", "lines", "url_of", "without_colours"]
+
+SafeText = NewType("SafeText", str)
+"""Text that has been made safe to show."""
+
+_LONGEST_STRING = 1 << 20
+_LONGEST_URL = 2000
+
+# Ranges of a character class: what is neither a control character nor half a surrogate pair.
+_TEXT = "\b\t\n\r -~\xa0-\ud7ff\ue000-\U0010ffff"
+_CONTROLS = tuple(chr(code) for code in (*range(0x20), 0x7F) if chr(code) not in "\b\t\n\r")
+
+_CSI_BODY = "[0-?]{0,400}[ -/]{0,8}"
+_KNOWN_CODE = re.compile(r"10[0-7]|9[0-7]|5[1-5]|[34][0-79]|2[1-57-9]|[0-9]")
+_TEXT_AND_CSI = re.compile(rf"(?:[{_TEXT}]+|\x1b\[{_CSI_BODY}[@-~])*")
+_SAFE_TEXT = re.compile(f"[{_TEXT}]*")
+_PARAMETERS = re.compile("[0-9;:]{0,100}")
+_COLOURS = re.compile(r"\x1b\[([\d;]*)m")
+
+_CSI = re.compile(rf"\x1b\[{_CSI_BODY}[@-~]")
+_CSI_BEGUN = re.compile(_CSI_BODY)
+_ERASING = ("\x1b[K", "\x1b[0K", "\x1b[1K", "\x1b[2K")
+_OTHER_ESCAPE = re.compile(r"[ -/]{1,8}")
+_STRING_END = re.compile("[\x07\x18\x1a\x1b\x9c\n]")
+_STRINGS = "]PX^_"
+_C1_STRINGS = "\x9d\x90\x98\x9e\x9f"
+
+# Beside the control characters: what changes the direction of a text, or begins a line in some views.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+# Without a user's name before the host, which may look like another host.
+_URL = re.compile(
+    r"https?://(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::\d+)?(?:[/?#][a-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class StreamFilter:
+    """Lets through what may be shown of one stream of text, which may come in pieces cut anywhere.
+
+    Let through are text, tab, newline, carriage return, backspace, and colours (SGR), in the one form
+    that all front ends read alike. Taken out are all other escape sequences and control characters. Half
+    a surrogate pair becomes U+FFFD.
+
+    - A sequence that a character breaks off which cannot be part of it is taken out up to there.
+    - A string (OSC, DCS, APC, PM, SOS) ends at BEL, ST, CAN or SUB. The end of the line, another escape,
+      or 1 MiB of it breaks it off: what follows is shown. So a string with no end costs a line at most.
+    - At the end of the stream what is not complete is dropped, and colours that are still on are put out.
+
+    Args:
+        links: let hyperlinks (OSC 8) to http and https through as well; of others the text stays.
+        erasing: let through what erases in a line (EL), for `ipyproc.seen`.
+    """
+
+    def __init__(self, *, links: bool = False, erasing: bool = False) -> None:
+        self._links = links
+        self._erasing = erasing
+        self._held = ""
+        self._string_left = 0
+        self._link: str | None = None
+        self._coloured = False
+
+    def feed(self, text: str) -> SafeText:
+        """What may be shown of the next piece; an escape sequence that is not complete is kept back."""
+        if not self._held and not self._string_left and _is_plain(text):
+            return SafeText(text)
+        text, self._held = self._held + text, ""
+        shown: list[str] = []
+        position = self._skip_string(text, 0, shown) if self._string_left else 0
+        while position < len(text):
+            end = _end_of(_TEXT_AND_CSI, text, position)
+            shown.append(text[position:end])
+            position = end if end == len(text) else self._take_control(text, end, shown)
+        function = _let_through_erasing if self._erasing else _let_through
+        return SafeText(self._noting_colours(_CSI.sub(lambda found: function(found[0]), "".join(shown))))
+
+    def close(self) -> SafeText:
+        """What is still to be shown at the end of the stream; it may be used for another one after that."""
+        self._held, self._string_left, self._link = "", 0, None
+        coloured, self._coloured = self._coloured, False
+        return SafeText("\x1b[0m" if coloured else "")
+
+    def _take_control(self, text: str, position: int, shown: list[str]) -> int:
+        """Takes what begins with a control character; returns where to go on."""
+        character, after = text[position], text[position + 1 : position + 2]
+        if character == "\x9b":
+            return self._take_csi(text, position, position + 1, shown)
+        if character in _C1_STRINGS:
+            return self._begin_string(text, position + 1, shown, character == "\x9d")
+        if character != "\x1b":
+            if "\ud800" <= character <= "\udfff":
+                shown.append("\ufffd")
+            return position + 1
+        if not after:
+            return self._hold(text, position)
+        if after == "[":
+            return self._take_csi(text, position, position + 2, shown)
+        if after in _STRINGS:
+            return self._begin_string(text, position + 2, shown, after == "]")
+        if " " <= after <= "/":
+            end = _end_of(_OTHER_ESCAPE, text, position + 1)
+            if end == len(text):
+                return self._hold(text, position)
+            return end + 1 if "0" <= text[end] <= "~" else end
+        return position + 2 if "0" <= after <= "~" else position + 1
+
+    def _take_csi(self, text: str, begin: int, position: int, shown: list[str]) -> int:
+        end = _end_of(_CSI_BEGUN, text, position)
+        if end == len(text):
+            return self._hold(text, begin)
+        if not "@" <= text[end] <= "~":
+            return end
+        shown.append(f"\x1b[{text[position : end + 1]}")
+        return end + 1
+
+    def _begin_string(self, text: str, position: int, shown: list[str], is_osc: bool) -> int:
+        self._string_left = _LONGEST_STRING
+        self._link = "" if self._links and is_osc else None
+        return self._skip_string(text, position, shown)
+
+    def _skip_string(self, text: str, position: int, shown: list[str]) -> int:
+        stop = min(len(text), position + self._string_left)
+        found = _STRING_END.search(text, position, stop)
+        end = found.start() if found else stop
+        self._string_left = 0 if found else self._string_left - (end - position)
+        if self._link is not None:
+            self._link = self._link + text[position:end] if len(self._link) <= _LONGEST_URL else ""
+        if found is None:
+            return end
+        if self._link is not None and (text[end] in "\x07\x9c" or text.startswith("\x1b\\", end)):
+            shown.append(_hyperlink(self._link))
+        self._link = None
+        return end if text[end] in "\x1b\n" else end + 1
+
+    def _hold(self, text: str, position: int) -> int:
+        self._held = text[position:]
+        return len(text)
+
+    def _noting_colours(self, shown: str) -> str:
+        last = shown.rfind("\x1b[")
+        if last >= 0 and (found := _COLOURS.match(shown, last)):
+            self._coloured = found[1] not in ("", "0", "00")
+        return shown
+
+
+def line(text: str) -> SafeText:
+    """A name, a command or a note, on one line: what cannot be seen is shown as Python would write it.
+
+    Example::
+
+        assert line("a\\tb\\x1b[31m") == r"a\\tb\\x1b[31m"
+    """
+    return SafeText(_INVISIBLE.sub(_written, text))
+
+
+def lines(text: str) -> SafeText:
+    """As `line`, for a text that may have several lines."""
+    return SafeText("\n".join(map(line, text.split("\n"))))
+
+
+def joined(parts: Iterable[SafeText]) -> SafeText:
+    """Parts that may be shown, in a row."""
+    return SafeText("".join(parts))
+
+
+def without_colours(text: SafeText) -> SafeText:
+    """A text less its colours."""
+    return SafeText(_COLOURS.sub("", text))
+
+
+def url_of(text: str) -> str | None:
+    """The text, when it is a URL to which a link may lead: of http or https, and in ASCII."""
+    return text if len(text) <= _LONGEST_URL and _URL.fullmatch(text) else None
+
+
+@lru_cache(maxsize=1024)
+def codes_of(parameters: str) -> tuple[str, ...]:
+    """The codes of a colour sequence that front ends know, such as ``("1", "38;5;208")``.
+
+    Sub-parameters with colons are written as they were before these came up.
+    """
+    if not _PARAMETERS.fullmatch(parameters):
+        return ()
+    codes: list[str] = []
+    numbers = [number for part in parameters.split(";") for number in _numbers_of(part)]
+    while numbers:
+        number = numbers.pop(0)
+        if number in ("38", "48", "58"):
+            size = {"5": 2, "2": 4}.get(numbers[0] if numbers else "", 0)
+            colour, numbers = numbers[:size], numbers[size:]
+            if not size or len(colour) < size or any(int(part) > 255 for part in colour):
+                break
+            if number != "58":
+                codes.append(";".join([number, *colour]))
+        elif _KNOWN_CODE.fullmatch(number):
+            codes.append(number)
+    return tuple(codes)
+
+
+def _numbers_of(part: str) -> list[str]:
+    """The numbers that a parameter comes to, as they were written before colons came up."""
+    first, *more = part.split(":")
+    if not more:
+        return [part.lstrip("0") or "0"] if part.isdigit() or not part else []
+    if first == "4":
+        return ["24" if more[0] == "0" else "4"]
+    if first in ("38", "48") and more[0] in ("2", "5"):
+        colour = more[1:2] if more[0] == "5" else more[-3:]
+        if len(colour) == (1 if more[0] == "5" else 3) and all(map(str.isdigit, colour)):
+            return [first, more[0], *(number.lstrip("0") or "0" for number in colour)]
+    return []
+
+
+@lru_cache(maxsize=4096)
+def _let_through(sequence: str) -> str:
+    """What may be shown of a sequence that begins with CSI: colours."""
+    codes = codes_of(sequence[2:-1]) if sequence[-1] == "m" else ()
+    return f"\x1b[{';'.join(codes)}m" if codes else ""
+
+
+@lru_cache(maxsize=4096)
+def _let_through_erasing(sequence: str) -> str:
+    return sequence if sequence in _ERASING else _let_through(sequence)
+
+
+def _hyperlink(content: str) -> str:
+    kind, _, rest = content.partition(";")
+    _, is_link, target = rest.partition(";")
+    return f"\x1b]8;;{url_of(target) or ''}\x1b\\" if kind == "8" and is_link else ""
+
+
+def _is_plain(text: str) -> bool:
+    # Each search is a memchr; a flood of plain ASCII text costs 1 ms/MB.
+    if text.isascii():
+        return not any(control in text for control in _CONTROLS)
+    return _SAFE_TEXT.fullmatch(text) is not None
+
+
+def _end_of(pattern: re.Pattern[str], text: str, position: int) -> int:
+    found = pattern.match(text, position)
+    return position if found is None else found.end()
+
+
+def _written(found: re.Match[str]) -> str:
+    # A byte of a file's name that is not UTF-8.
+    if "\udc80" <= found[0] <= "\udcff":
+        return f"\\x{ord(found[0]) - 0xDC00:02x}"
+    return repr(found[0])[1:-1]

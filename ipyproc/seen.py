@@ -1,0 +1,122 @@
+"""What a terminal would show of a text in which backspaces, carriage returns and erasures overwrite."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from ipyproc.safe import SafeText, StreamFilter, codes_of, without_colours
+
+__all__ = ["last_line", "seen"]
+
+_MOVES = re.compile(r"[\b\r]|\x1b\[[012]?K")
+_PART = re.compile(
+    r"(?P<text>[^\b\r\n\x1b]+)|(?P<move>[\b\r\n])|\x1b\[(?P<codes>[\d;]*)m"
+    r"|\x1b\[(?P<erase>[012]?)K|\x1b\]8;;(?P<link>[^\x1b]*)\x1b\\"
+)
+
+# Codes of one row replace each other; the last ones put off what the others put on.
+_KINDS = {
+    str(code): number
+    for number, codes in enumerate(
+        ((1, 2, 22), (3, 23), (4, 21, 24), (5, 6, 25), (7, 27), (8, 28), (9, 29), (51, 52, 54), (53, 55))
+    )
+    for code in codes
+}
+_OFF = frozenset({"22", "23", "24", "25", "27", "28", "29", "39", "49", "54", "55"})
+_FOREGROUND, _BACKGROUND = 20, 21
+
+_Codes = tuple[tuple[int, str], ...]
+# A character with its colours and the target of its link.
+_Cell = tuple[str, _Codes, str]
+
+
+def seen(text: str, *, links: bool = False) -> SafeText:
+    """Lines of a job's output as a terminal would show them: text and colours, put out at its end.
+
+    Args:
+        text: the lines.
+        links: let hyperlinks to http and https through as well.
+    """
+    stream = StreamFilter(links=links, erasing=True)
+    shown = stream.feed(text)
+    ending = stream.close()
+    text = re.sub(r"\r+\n", "\n", shown)
+    return SafeText(_overwritten(text) if _MOVES.search(text) else text + ending)
+
+
+def last_line(text: str) -> str:
+    """The last of some lines on which there is something to be seen, without its colours."""
+    for line in reversed(text.split("\n")):
+        if line and (shown := without_colours(seen(line)).strip()):
+            return shown
+    return ""
+
+
+def _overwritten(text: str) -> str:
+    codes: _Codes = ()
+    link = ""
+    lines: list[list[_Cell]] = [[]]
+    column = 0
+    for part in _PART.finditer(text):
+        row, kind = lines[-1], part.lastgroup
+        if kind == "text":
+            row.extend([(" ", (), "")] * (column - len(row)))
+            row[column : column + len(part[0])] = [(character, codes, link) for character in part[0]]
+            column += len(part[0])
+        elif kind == "codes":
+            codes = _after(codes, part["codes"])
+        elif kind == "link":
+            link = part["link"]
+        elif kind == "erase":
+            _erase(row, column, part["erase"])
+        elif part[0] == "\n":
+            lines.append([])
+            column = 0
+        else:
+            column = 0 if part[0] == "\r" else max(0, column - 1)
+    return _written(lines)
+
+
+def _erase(row: list[_Cell], column: int, how: str) -> None:
+    if how in ("", "0"):
+        del row[column:]
+    elif how == "2":
+        row.clear()
+    else:
+        row[: column + 1] = [(" ", (), "")] * min(column + 1, len(row))
+
+
+@lru_cache(maxsize=1024)
+def _after(before: _Codes, parameters: str) -> _Codes:
+    """The colours that are on after a sequence of codes."""
+    codes = dict(before)
+    for code in codes_of(parameters):
+        number = int(code.partition(";")[0])
+        background = 40 <= number <= 49 or 100 <= number <= 107
+        kind = _KINDS.get(code, _BACKGROUND if background else _FOREGROUND)
+        if code == "0":
+            codes.clear()
+        elif code in _OFF:
+            codes.pop(kind, None)
+        else:
+            codes[kind] = code
+    return tuple(sorted(codes.items()))
+
+
+def _written(lines: list[list[_Cell]]) -> str:
+    parts: list[str] = []
+    codes: _Codes = ()
+    link = ""
+    for number, row in enumerate(lines):
+        if number:
+            parts.append("\n")
+        for character, its_codes, its_link in row:
+            if its_codes != codes:
+                codes = its_codes
+                parts.append(f"\x1b[{';'.join(['0', *(code for _, code in codes)])}m")
+            if its_link != link:
+                link = its_link
+                parts.append(f"\x1b]8;;{link}\x1b\\")
+            parts.append(character)
+    return "".join(parts) + ("\x1b]8;;\x1b\\" if link else "") + ("\x1b[0m" if codes else "")
