@@ -56,6 +56,10 @@ _HOMES = {
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%load_ext ipyproc`` calls."""
+    from ipyproc.notebook.requirements import check
+
+    # First: of an older IPython the rest cannot even be imported.
+    check(shell)
     from ipyproc.notebook.extension import load
 
     load(shell)

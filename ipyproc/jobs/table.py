@@ -7,9 +7,11 @@ import atexit
 import logging
 import os
 import re
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from signal import SIGINT
 from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -94,12 +96,14 @@ class JobTable:
         max_ended: likewise.
         forgotten: how many ended ones had to go for want of room.
         kernel_path: whether jobs that are started find this interpreter first in their PATH.
+        say: writes a line for whoever started this process, about a job that its end has ended.
     """
 
     def __init__(self, max_ended: int = _MAX_ENDED) -> None:
         self.max_ended = max_ended
         self.forgotten = 0
         self.kernel_path = True
+        self.say: Callable[[str], object] = _say
         self.pipes = Pipes()
         self.warden = Warden()
         self.census = Census()
@@ -467,8 +471,15 @@ class JobTable:
             # With the loop at its end nobody else takes the exit status.
             job.reap(_REAP_SECONDS)
         self.warden.close()
-        atexit.unregister(self.end_all)
+        atexit.unregister(self._say_and_end_all)
         self._at_exit = False
+
+    def _say_and_end_all(self) -> None:
+        if os.getpid() == self._pid:
+            for job in self:
+                if not job.done:
+                    self.say(f"ipyproc: job {job.name!r} (pid {job.pid}) was still running and was ended.")
+        self.end_all()
 
     def _forget_oldest(self) -> None:
         """Take the oldest ended jobs out of the table where there are too many; with the lock held."""
@@ -507,7 +518,7 @@ class JobTable:
     def _end_at_exit(self) -> None:
         if not self._at_exit:
             self._at_exit = True
-            atexit.register(self.end_all)
+            atexit.register(self._say_and_end_all)
 
     def _free_name(self, name: str | None, command: str | tuple[str, ...]) -> str:
         if name is not None:
@@ -551,6 +562,13 @@ os.register_at_fork(after_in_child=_forked)
 
 def _shared(value: Value, usual: Value) -> Value:
     return usual if value == usual else value
+
+
+def _say(line: str) -> None:
+    """Write a line to the standard error with which this process was started, if it has it still."""
+    if sys.__stderr__ is not None:
+        with suppress(OSError, ValueError):
+            print(line, file=sys.__stderr__, flush=True)
 
 
 def _program(command: str | tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
-from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
@@ -135,7 +135,7 @@ class BenchMagics(Magics):
             raise UsageError(f"{sign}forkbench: {error}") from None
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
-        if options.wait or (not options.bg and is_batch(self._shell)):
+        if options.wait or (not options.bg and is_unattended(self._shell)):
             return awaited(job, self._screen, mark, raise_error=not options.no_raise_error)
         return job
 
@@ -144,7 +144,7 @@ class BenchMagics(Magics):
         if magic not in ("%forkbench", "%%forkbench"):
             return False
         given, _ = asked_for(self.forkbench, whole_line(arguments))
-        return "--wait" in given or ("--bg" not in given and is_batch(self._shell))
+        return "--wait" in given or ("--bg" not in given and is_unattended(self._shell))
 
 
 def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: str) -> Statement | None:

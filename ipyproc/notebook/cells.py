@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from ipyproc.jobs.output import StreamName
     from ipyproc.notebook.config import IPyProc
 
-__all__ = ["Budget", "Cell", "KernelCell", "TerminalCell", "current_cell", "flush_prints", "is_batch"]
+__all__ = [
+    "Budget",
+    "Cell",
+    "KernelCell",
+    "TerminalCell",
+    "current_cell",
+    "flush_prints",
+    "is_batch",
+    "is_unattended",
+]
 
 Bundle = dict[str, SafeText]
 
@@ -127,6 +136,18 @@ def is_batch(shell: InteractiveShell) -> bool:
         return False
     content = kernel.get_parent("shell").get("content", {})
     return content.get("allow_stdin", True) is False
+
+
+def is_unattended(shell: InteractiveShell) -> bool:
+    """Whether nobody waits at a prompt for what a job does after its cell: a magic then waits for its job.
+
+    That is so in a batch run, and in an IPython that ends with what it was given to run: ``ipython -c``,
+    ``ipython x.ipy``, a shell that a program has made for itself.
+    """
+    if getattr(shell, "kernel", None) is not None:
+        return is_batch(shell)
+    # IPython.embed() has a prompt and no application.
+    return not getattr(shell.parent, "interact", True) or not hasattr(shell, "mainloop")
 
 
 class Budget:

@@ -6,18 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import (
-    CompletionContext,
-    SimpleCompletion,
-    SimpleMatcherResult,
-    context_matcher,
-)
-
 from ipyproc import safe
 from ipyproc.notebook.options import pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
     from ipyproc.jobs.table import JobTable
 
@@ -32,12 +27,16 @@ _TAKING_JOBS = frozenset({"wait", "stop", "restart", "logs"})
 def matcher(
     magics: Mapping[str, Mapping[str, Any]], jobs: JobTable
 ) -> Callable[[CompletionContext], SimpleMatcherResult]:
-    """A matcher for IPython's completer.
+    """A matcher for IPython's completer, which takes such matchers from IPython 8.6 on.
 
     Args:
         magics: those of the shell, by kind and name.
         jobs: the table whose names are completed.
+
+    Raises:
+        ImportError: this IPython is older.
     """
+    from IPython.core.completer import SimpleCompletion, context_matcher
 
     # IPython's decorator has no types.
     @context_matcher(identifier="ipyproc")  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]

@@ -162,7 +162,9 @@ def _loop_of_terminal() -> IOLoop:
     from tornado.platform.asyncio import AsyncIOLoop
 
     # IOLoop.current() would make a loop that nobody runs: IPython runs cells and prompt on its own.
-    loop = async_helpers.get_asyncio_loop()  # type: ignore[no-untyped-call]
+    # Before IPython 8 it is the policy's.
+    find = getattr(async_helpers, "get_asyncio_loop", None) or asyncio.get_event_loop
+    loop = find()
     known = AsyncIOLoop._ioloop_for_asyncio.get(loop)
     return known or AsyncIOLoop(asyncio_loop=loop, make_current=False)
 
@@ -173,7 +175,8 @@ def _run_loop(shell: Any, io_loop: IOLoop, undo: ExitStack) -> None:
         loop = asyncio_loop(io_loop)
 
         def turn(_event: object = None) -> None:
-            if not loop.is_running():
+            # IPython 7 tells of its cells in the midst of a loop of its own.
+            if not loop.is_running() and asyncio._get_running_loop() is None:
                 loop.run_until_complete(_turns())
 
         for event in ("pre_run_cell", "post_run_cell"):
@@ -209,8 +212,12 @@ def _bound_table(config: IPyProc, undo: ExitStack) -> None:
 
 
 def _complete(shell: InteractiveShell, undo: ExitStack) -> None:
+    try:
+        ours = matcher(shell.magics_manager.magics, jobs)
+    except ImportError:
+        # All else works on IPython 7.
+        return
     matchers: list[Any] = shell.Completer.custom_matchers
-    ours = matcher(shell.magics_manager.magics, jobs)
     matchers.append(ours)
     undo.callback(matchers.remove, ours)
 

@@ -13,7 +13,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
-from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
@@ -119,7 +119,7 @@ class ForkMagics(Magics):
             raise UsageError(f"%%fork: {error}") from None
         except OSError as error:
             raise UsageError(explain_start_error(error, "the helper")) from None
-        if options.wait or (not options.bg and is_batch(self._shell)):
+        if options.wait or (not options.bg and is_unattended(self._shell)):
             return awaited(group, self._screen, mark, raise_error=not options.no_raise_error)
         return group
 
@@ -128,7 +128,7 @@ class ForkMagics(Magics):
         if magic != "%%fork":
             return False
         given, _ = asked_for(self.fork, whole_line(arguments))
-        return "--wait" in given or ("--bg" not in given and is_batch(self._shell))
+        return "--wait" in given or ("--bg" not in given and is_unattended(self._shell))
 
 
 def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:

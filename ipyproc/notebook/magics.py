@@ -23,7 +23,7 @@ from ipyproc.errors import IpyprocError
 from ipyproc.jobs.command import explain_start_error
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import EventKind
-from ipyproc.notebook.cells import is_batch
+from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.lines import continued, whole_line
@@ -150,7 +150,7 @@ class JobMagics(Magics):
                 f"{sign}spawn has neither a command nor a script; write {sign}spawn ls -la, "
                 "or put a script into the cell's body."
             )
-        waits = options.wait or (cell is not None and not options.bg and is_batch(self._shell))
+        waits = options.wait or (cell is not None and not options.bg and is_unattended(self._shell))
         stdin = body if command else None
         job = self._start(options, command or body or "", stdin if stdin or not waits else "", names)
         if waits:
@@ -289,7 +289,7 @@ class JobMagics(Magics):
         given, _ = asked_for(self.spawn, whole_line(arguments))
         if "--wait" in given:
             return True
-        return magic == "%%spawn" and "--bg" not in given and is_batch(self._shell)
+        return magic == "%%spawn" and "--bg" not in given and is_unattended(self._shell)
 
     def has_command(self, line: str) -> bool:
         """Whether the line of a ``%%spawn`` has a command, or something that has to be refused."""

@@ -27,7 +27,9 @@ _MOVER = "fork; for (1..900) { setpgrp(0, $_ % 2 ? 0 : getppid()); select(undef,
 _GROUP_WITHOUT_LEADER = "setpgrp(0, 0); exit if fork; sleep 90"
 _DAEMON = "exit if fork; exit if fork; close STDIN; chdir '/'; sleep 90"
 _DEAF = "$SIG{$_} = 'IGNORE' for qw(INT TERM HUP QUIT); sleep 1 for 1..90"
-_BREEDER = "for (1..300) { if (!fork) { select(undef, undef, undef, 0.1); exit } select(undef, undef, undef, 0.02) }"
+_BREEDER = (
+    "for (1..300) { if (!fork) { select(undef, undef, undef, 0.1); exit } select(undef, undef, undef, 0.02) }"
+)
 _ZOMBIES = "for (1..5) { exit if !fork } sleep 90"
 
 
@@ -66,7 +68,9 @@ class _Grower:
             lines.insert(0, "set -m")
         if self._rng.random() < 0.3:
             lines.insert(0, self._trap())
-        ending = self._rng.choice(["wait", "exec sleep 90", "sleep 90", "wait; wait", "exit 3", "", "kill -9 $$"])
+        ending = self._rng.choice(
+            ["wait", "exec sleep 90", "sleep 90", "wait; wait", "exit 3", "", "kill -9 $$"]
+        )
         return "\n".join([*lines, ending]) + "\n"
 
     def _statement(self, depth: int) -> str:
@@ -102,7 +106,9 @@ class _Grower:
 
     def _shell(self, depth: int) -> str:
         body = "\n".join(self._statement(depth) for _ in range(self._rng.randint(1, 3)))
-        return _sh(f"{body}\n{self._rng.choice(['wait', 'exit', 'sleep 90'])}", self._rng.choice(["sh", "bash"]))
+        return _sh(
+            f"{body}\n{self._rng.choice(['wait', 'exit', 'sleep 90'])}", self._rng.choice(["sh", "bash"])
+        )
 
     def _job_control(self, depth: int) -> str:
         return _sh(f"set -m\n{self._command(depth)} &\n{self._command(depth)} &\nwait", "bash")
@@ -122,7 +128,9 @@ class _Grower:
 
     def _trap(self) -> str:
         signals = " ".join(self._rng.sample(["INT", "TERM", "HUP", "QUIT"], self._rng.randint(1, 4)))
-        return self._rng.choice([f"trap '' {signals}", f"trap 'echo caught' {signals}", f"trap 'exit 0' {signals}"])
+        return self._rng.choice(
+            [f"trap '' {signals}", f"trap 'echo caught' {signals}", f"trap 'exit 0' {signals}"]
+        )
 
 
 def _sh(body: str, shell: str = "sh") -> str:

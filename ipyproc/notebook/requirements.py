@@ -1,0 +1,47 @@
+"""What a shell and its kernel need to have: said in a sentence before anything of it is used."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import IPython
+from IPython.core.error import UsageError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["check"]
+
+_OF_THE_KERNEL = ("io_loop", "session", "iopub_socket", "get_parent")
+_OF_THE_SHELL = ("events", "input_transformers_cleanup", "input_transformers_post", "display_formatter")
+
+
+def check(shell: InteractiveShell) -> None:
+    """Look for what the extension uses of a shell and its kernel.
+
+    Raises:
+        UsageError: something of it is missing.
+    """
+    if _missing(shell, _OF_THE_SHELL):
+        raise UsageError(
+            f"ipyproc needs IPython 7.34 or later, and this one is {IPython.__version__}; install a newer one."
+        )
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None and (lacks := _missing(kernel, _OF_THE_KERNEL)):
+        raise UsageError(
+            f"ipyproc needs a kernel of ipykernel 6.17 or later, and this one ({_origin(kernel)}) has no "
+            f"{lacks[0]}; choose another kernel, or install a newer ipykernel."
+        )
+
+
+def _missing(thing: object, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if getattr(thing, name, None) is None]
+
+
+def _origin(kernel: object) -> str:
+    package = type(kernel).__module__.partition(".")[0]
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return type(kernel).__name__
