@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
 
+from ipyproc.process.turns import turn_of
 from ipyproc.process.watch import asyncio_loop
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ __all__ = ["Driver", "Timer"]
 
 log = logging.getLogger("ipyproc")
 
-_TURN_SECONDS = 0.008
 _SHORTEST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.02
 
@@ -80,7 +80,7 @@ class Driver:
         self._scheduled = False
         self._armed: asyncio.TimerHandle | None = None
         self._armed_due = float("inf")
-        self._turn_began: float | None = None
+        self._turn = turn_of(asyncio_loop(io_loop))
         self._running: dict[int, weakref.ref[Run]] = {}
         self._threads: set[int] = set()
 
@@ -138,18 +138,8 @@ class Driver:
 
         Never where another thread drives, whose time nobody waits for.
         """
-        if asyncio._get_running_loop() is not asyncio_loop(self.io_loop):
-            return False
-        began, now = self._turn_began, time.monotonic()
-        if began is None:
-            self._turn_began = now
-            # The next turn runs this before anything that its poll finds.
-            asyncio_loop(self.io_loop).call_soon(self._begin_turn)
-            return False
-        return now - began > _TURN_SECONDS
-
-    def _begin_turn(self) -> None:
-        self._turn_began = None
+        loop = asyncio_loop(self.io_loop)
+        return asyncio._get_running_loop() is loop and self._turn.is_spent(loop)
 
     def _turn_of_loop(self) -> None:
         while self._work:
@@ -181,8 +171,10 @@ class Driver:
 
     def _timers_due(self) -> None:
         self._armed = None
-        self._run_timers()
-        self._arm()
+        if self._run_timers():
+            self._arm()
+        else:
+            asyncio_loop(self.io_loop).call_soon(self._timers_due)
 
     # Standing in
 
@@ -275,15 +267,17 @@ class Driver:
             return
         self._run(work)
 
-    def _run_timers(self) -> None:
+    def _run_timers(self) -> bool:
+        """Run those that are due; return whether that was all, or this turn of the loop is spent."""
         now = time.monotonic()
-        while True:
+        while not self.is_spent():
             with self._lock:
                 if not self._timers or self._timers[0][0] > now:
-                    return
+                    return True
                 timer = heapq.heappop(self._timers)[2]
             if (work := timer.take()) is not None:
                 self._run(work)
+        return False
 
     def _drop_cancelled(self) -> None:
         with self._lock:

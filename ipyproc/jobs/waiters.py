@@ -48,9 +48,15 @@ class Waiters:
         """Resolves all futures; callable from any thread."""
         with _lock:
             futures, self._futures = self._futures, None
+        running = asyncio._get_running_loop()
         for future in futures or ():
+            loop = future.get_loop()
+            if loop is running:
+                # Nobody has to wake it: that takes a system call.
+                _resolve(future)
+                continue
             try:
-                future.get_loop().call_soon_threadsafe(_resolve, future)
+                loop.call_soon_threadsafe(_resolve, future)
             except RuntimeError:
                 # The waiter's loop has been closed: nobody waits there.
                 pass

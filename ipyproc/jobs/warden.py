@@ -120,11 +120,21 @@ class Warden:
                     self._send(b"+%d\n" % sid)
 
     def release(self, sid: int) -> None:
-        """Forget the session ``sid``; harmless when it is not guarded."""
+        """Forget the session ``sid``; harmless when it is not guarded.
+
+        Where a loop is watched, the program is told a moment later, of all that were released by then: the
+        number of a session that has gone is not given to another that soon.
+        """
         with self._lock:
-            if sid in self._guarded:
-                del self._guarded[sid]
-                self._send(b"-%d\n" % sid)
+            if sid not in self._guarded:
+                return
+            del self._guarded[sid]
+            program, message = self._program, b"-%d\n" % sid
+            if program is not None and self._io_loop is not None:
+                program.pending += message
+                self._queue_retry(program)
+            else:
+                self._send(message)
 
     def clear(self, directory: str) -> None:
         """Have a private directory of this process removed if the kernel is killed; it need not exist yet.

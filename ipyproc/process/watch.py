@@ -21,6 +21,7 @@ from tornado.log import gen_log
 
 from ipyproc.process.ignored import is_ignored
 from ipyproc.process.pidfd import LOST_STATUS, exit_status, open_pidfd
+from ipyproc.process.turns import turn_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -208,8 +209,10 @@ class _Watch:
             loop.add_reader(self._pidfd.fd, self._readable)
 
     def _readable(self) -> None:
-        asyncio_loop(self._child.io_loop).remove_reader(self._pidfd.fd)
-        _settle(self._child, self._pidfd)
+        loop = asyncio_loop(self._child.io_loop)
+        if not turn_of(loop).is_spent(loop):
+            loop.remove_reader(self._pidfd.fd)
+            _settle(self._child, self._pidfd)
 
 
 def watch_with_pidfd(child: Child) -> bool:
