@@ -647,8 +647,8 @@ class Job:
         detail = self._detail()
         return f":\n{detail}" if detail else "."
 
-    def _tell(self, kind: EventKind, detail: str = "") -> None:
-        event = Event(kind, time.time(), detail)
+    def _tell(self, kind: EventKind, detail: str = "", worker: int | None = None) -> None:
+        event = Event(kind, time.time(), detail, worker)
         self._table.tell(self, event)
         for listener in self._listeners:
             try:

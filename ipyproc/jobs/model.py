@@ -84,11 +84,13 @@ class Event:
         kind: what.
         at: when, in seconds since the epoch.
         detail: for people, such as the signal that was sent; may be empty.
+        worker: the number of the worker of a group to which it happened; None for the job itself.
     """
 
     kind: EventKind
     at: float
     detail: str = ""
+    worker: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

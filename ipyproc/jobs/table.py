@@ -72,7 +72,7 @@ class Outlook(Protocol):
         """Called in the thread that spawns, when the job has been started."""
 
     def happened(self, job: Job, event: Event) -> None:
-        """Called on the jobs' loop; for ``WROTE``, in the guard's thread as well."""
+        """Called where the job's loop is driven; for ``WROTE``, in any thread that reads."""
 
 
 class JobTable:
@@ -458,7 +458,7 @@ class JobTable:
                 self.forget(job.name)
 
     def end_all(self) -> None:
-        """Ends every job with its process group, now, and waits for it; for the kernel's end.
+        """End every job with its whole session, now, and wait for it; for the kernel's end.
 
         SIGTERM, then SIGKILL after a short grace. Blocks for a second or so at most.
         """

@@ -197,6 +197,12 @@ class Warden:
     def _start(self) -> bool:
         """Starts a warden, in place of the one before, that guards all that is guarded."""
         before = self._program
+        if not sys.executable:
+            _log.warning(
+                "The warden cannot be started (Python does not know its own program); "
+                "jobs would outlive a kernel that is killed."
+            )
+            return False
         if before is not None:
             if before.ended:
                 return False  # The interpreter exits, and has ended it: none may follow.

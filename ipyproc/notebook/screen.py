@@ -93,7 +93,7 @@ class Screen:
 
     def happened(self, job: Job, event: Event) -> None:
         """Takes note of an event, and shows it when it is due."""
-        if event.kind is EventKind.STARTED:
+        if event.kind is EventKind.STARTED and event.worker is None:
             self._revive(job)
         views = self._views.get(job)
         if not views:

@@ -53,7 +53,7 @@ class Channel:
             import json  # not before it is needed: a worker that measures nothing need not wait for it
 
             body = json.dumps(figures).encode()
-        now = time.time()
+        now = time.monotonic()
         self._send(encode("measure", body, task=self._task_id, operations=int(operations), at=now))
 
     def _send(self, data: bytes) -> None:

@@ -245,7 +245,7 @@ class WorkerGroup(Job):
     def workers(self) -> tuple[WorkerSnapshot, ...]:
         """A picture of each worker at this moment, by task id."""
         usage = self._usage.sample(self._roster.pids) if not self.done else {}
-        return self._roster.snapshots(time.time(), usage)
+        return self._roster.snapshots(time.monotonic(), usage)
 
     def snapshot(self) -> GroupSnapshot:
         """An immutable picture of this moment, for a view."""
@@ -411,7 +411,7 @@ class WorkerGroup(Job):
         if kind is EventKind.GAVE_UP:
             self._life.note(detail)
             kind, detail = EventKind.STOPPING, "gave up"
-        self._tell(kind, detail)
+        self._tell(kind, detail, message.number("task") if message.kind != "gave-up" else None)
         for listener in tuple(self._message_listeners):
             try:
                 listener(message)

@@ -199,14 +199,14 @@ class Helper:
         self._let_go()
         if isinstance(event, Started):
             self._pipes[event.task_id].pid = event.pid
-            self._send("started", task=event.task_id, pid=event.pid, at=time.time())
+            self._send("started", task=event.task_id, pid=event.pid, at=time.monotonic())
         elif isinstance(event, Exited):
             self._waiting.discard(event.task_id)
             pipes = self._pipes[event.task_id]
             # That of a successor is drained when it has exited itself.
             if pipes.pid == event.pid:
                 pipes.drain()
-            self._send("exited", task=event.task_id, pid=event.pid, status=event.returncode, at=time.time())
+            self._send("exited", task=event.task_id, pid=event.pid, status=event.returncode, at=time.monotonic())
         elif isinstance(event, Restarting):
             self._send("restarting", task=event.task_id, restarts=event.restarts)
         elif isinstance(event, GaveUp):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 
 from ipyproc.jobs.output import Output, StreamName
 
@@ -27,10 +29,12 @@ class Marker:
 
     Args:
         output: where the text goes; its lock is held by who calls.
+        clock: gives seconds, and only goes forward.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
+        self._clock = clock
         self._held: dict[_Key, tuple[bytes, float]] = {}
         self._unfinished: _Key | None = None
 
@@ -40,26 +44,27 @@ class Marker:
 
     def write(self, task_id: int, stream: StreamName, data: bytes, at: float) -> bool:
         """Takes what a worker wrote; whether any of it has been shown."""
-        key = (task_id, stream)
-        held, since = self._held.pop(key, (b"", at))
+        key, now = (task_id, stream), self._clock()
+        held, since = self._held.pop(key, (b"", now))
         text = held + data
         cut = text.rfind(b"\n") + 1
         if len(text) - cut > _HELD_BYTES:
             cut = len(text)
         if cut < len(text):
-            self._held[key] = (text[cut:], at if cut else since)
+            self._held[key] = (text[cut:], now if cut else since)
         if cut:
             self._show(key, text[:cut], at)
         return cut > 0
 
     def flush(self, at: float) -> bool:
         """Shows what has been held back for long enough; whether there was any."""
-        due = [key for key, (_, since) in self._held.items() if at - since >= HELD_SECONDS]
+        now = self._clock()
+        due = [key for key, (_, since) in self._held.items() if now - since >= HELD_SECONDS]
         for key in due:
             text, _ = self._held.pop(key)
             cut = _whole_characters(text)
             if text[cut:]:
-                self._held[key] = (text[cut:], at)
+                self._held[key] = (text[cut:], now)
             if cut:
                 self._show(key, text[:cut], at)
         return bool(due)

@@ -78,7 +78,7 @@ class Roster:
         """One picture a worker.
 
         Args:
-            now: seconds since the epoch.
+            now: on the system's monotonic clock, which the helper tells times by as well.
             usage: by pid, CPU in percent of a core, and memory in bytes.
         """
         return tuple(self._snapshot(worker, now, usage) for worker in self._workers)

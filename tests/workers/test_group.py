@@ -16,7 +16,7 @@ import pytest
 
 import ipyproc.workers
 from ipyproc.errors import JobFailed, JobNameError, JobSpecError, JobStateError, UnknownJobError
-from ipyproc.jobs.model import JobState
+from ipyproc.jobs.model import Event, EventKind, JobState
 from ipyproc.jobs.table import JobTable
 from ipyproc.process.sessions import session_members
 from ipyproc.workers.group import WorkerGroup, fork
@@ -50,6 +50,20 @@ def test_a_group_is_a_job_whose_lines_are_marked(table: JobTable) -> None:
         assert {worker.state for worker in group.workers} == {WorkerState.EXITED}
 
     asyncio.run(run())
+
+
+def test_a_workers_exit_is_told_apart_from_the_groups(table: JobTable) -> None:
+    events: list[Event] = []
+
+    async def run() -> None:
+        group = fork("pass", 2, table=table)
+        group.subscribe(events.append)
+        await group
+
+    asyncio.run(run())
+    exits = [(event.worker, event.detail) for event in events if event.kind is EventKind.EXITED]
+    assert sorted(exits[:2]) == [(0, "worker 0, exit 0"), (1, "worker 1, exit 0")]
+    assert exits[2:] == [(None, "exit 0")]
 
 
 def test_output_is_complete_and_in_order_a_worker_from_c_and_from_subprocesses(table: JobTable) -> None:

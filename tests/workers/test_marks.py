@@ -11,11 +11,14 @@ from ipyproc.workers.marks import HELD_SECONDS, Marker, coloured
 
 def marked(*writes: tuple[int, str, bytes], flush: bool = False) -> str:
     output = Output(1 << 20)
-    marker = Marker(output)
+    now = 0.0
+    marker = Marker(output, lambda: now)
     for at, (task_id, stream, data) in enumerate(writes):
+        now = float(at)
         marker.write(task_id, stream, data, at)  # type: ignore[arg-type]
         if flush:
-            marker.flush(at + 2 * HELD_SECONDS)
+            now += 2 * HELD_SECONDS
+            marker.flush(at)
     marker.end_all(99)
     return output.text()
 
