@@ -40,6 +40,9 @@ __all__ = [
     "parse_ready",
 ]
 
+# The system is asked once: for each job it would take as long as all else that is looked at.
+_SIGNALS = frozenset(map(int, valid_signals()))
+
 DEFAULT_MAX_OUTPUT = 1 << 30
 """Bytes of output that a job keeps by default; past it the oldest go."""
 
@@ -423,7 +426,7 @@ def need_signal(signum: int) -> None:
     Raises:
         JobSpecError: there is no such signal.
     """
-    if not isinstance(signum, int) or signum not in valid_signals():
+    if not isinstance(signum, int) or signum not in _SIGNALS:
         raise JobSpecError(f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number.")
 
 
