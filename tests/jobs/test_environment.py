@@ -172,7 +172,10 @@ def test_a_job_of_another_user_has_its_groups_and_home_and_may_read_its_script()
         ({"shell": ""}, "The shell '' is no program; give one such as 'bash'."),
         ({"shell": "'open"}, "The shell \"'open\" is no program; give one such as 'bash'."),
         ({"shell": ["bash"]}, "The shell ['bash'] is no program; give one such as 'bash'."),
-        ({"env": {"A": "\0"}}, "The environment variable 'A=\\x00' has a NUL or half a surrogate pair"),
+        (
+            {"env": {"A": "\0"}},
+            "The value of the environment variable 'A' has a NUL or half a surrogate pair",
+        ),
         ({"env": {"A=B": None}}, "The environment variable 'A=B' has no name, or a '=' in it"),
     ],
     ids=repr,

@@ -42,7 +42,7 @@ async def main(number: int) -> dict[str, object]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     # What the interpreter and the allocator keep for good is not the jobs'.
-    await all_at_once(table, number // 4)
+    await all_at_once(table, number)
     table.clear()
     await asyncio.sleep(0)
     fds, threads, memory = len(os.listdir("/proc/self/fd")), threading.active_count(), resident()
