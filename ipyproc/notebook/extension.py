@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
@@ -46,7 +49,7 @@ def load(shell: InteractiveShell) -> None:
     io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
     config = IPyProc(parent=shell)
     driver = jobs.driver_of(io_loop)
-    screen = Screen(shell, driver, config)
+    screen = Screen(shell, jobs, driver, config)
     stand_in = StandIn(driver, jobs.pipes, screen)
     cells = _Running()
     magics = JobMagics(shell, jobs, screen, config)
@@ -96,6 +99,7 @@ def load(shell: InteractiveShell) -> None:
         _show_jobs(shell, screen, undo)
         _show_results(shell, undo)
         _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
+        _say_farewell(getattr(shell, "kernel", None), screen, undo)
         configurables: list[Any] = shell.configurables
         configurables.append(config)
         undo.callback(configurables.remove, config)
@@ -227,6 +231,36 @@ def _leave_interrupts_to_children(kernel: Any, undo: ExitStack) -> None:
     # ipykernel ignores SIGINT while no cell runs. A child inherits that, and a handler it does not.
     undo.callback(_exchange_interrupts, kernel, _nothing, signal.SIG_IGN)
     _exchange_interrupts(kernel, signal.SIG_IGN, _nothing)
+
+
+def _say_farewell(kernel: Any, screen: Screen, undo: ExitStack) -> None:
+    """Has cells say that their jobs end with the kernel: while a front end still listens, or at its exit."""
+    # By quit() or at the end of standard input nobody asks for a shutdown.
+    atexit.register(screen.farewell)
+    undo.callback(atexit.unregister, screen.farewell)
+    if kernel is None:
+        return
+    # A pipe stands in its place while a kernel runs, and what is in it at the end reaches nobody.
+    stream = sys.stderr
+    before = kernel.do_shutdown
+
+    def do_shutdown(restart: bool) -> object:
+        screen.farewell()
+        return before(restart)
+
+    def restore() -> None:
+        if vars(kernel).get("do_shutdown") is do_shutdown:
+            del kernel.do_shutdown
+
+    kernel.do_shutdown = do_shutdown
+    undo.callback(restore)
+    jobs.say = lambda line: _say_to(stream, line)
+
+
+def _say_to(stream: Any, line: str) -> None:
+    """Write a line to the file behind a stream of ipykernel, which is the one the kernel was started with."""
+    with suppress(AttributeError, OSError, ValueError):
+        os.write(stream.fileno(), (line + "\n").encode(errors="backslashreplace"))
 
 
 def _exchange_interrupts(kernel: Any, old: object, new: Any) -> None:

@@ -25,7 +25,7 @@ def check(shell: InteractiveShell) -> None:
     """
     if _missing(shell, _OF_THE_SHELL):
         raise UsageError(
-            f"ipyproc needs IPython 7.34 or later, and this one is {IPython.__version__}; install a newer one."
+            f"ipyproc needs IPython 7.34 or later, and this is {IPython.__version__}; install a newer one."
         )
     kernel = getattr(shell, "kernel", None)
     if kernel is not None and (lacks := _missing(kernel, _OF_THE_KERNEL)):
