@@ -42,7 +42,7 @@ from ipyproc.jobs.warden import Warden, end_sessions
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
 
-__all__ = ["JobTable", "Outlook", "jobs", "spawn"]
+__all__ = ["JobTable", "Outlook", "jobs", "say_on_stderr", "spawn"]
 
 log = logging.getLogger("ipyproc")
 
@@ -96,7 +96,7 @@ class JobTable:
         self.max_ended = max_ended
         self.forgotten = 0
         self.kernel_path = True
-        self.say: Callable[[str], object] = _say
+        self.say: Callable[[str], object] = say_on_stderr
         self.pipes = Pipes()
         self.warden = Warden()
         self.census = Census()
@@ -532,7 +532,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-def _say(line: str) -> None:
+def say_on_stderr(line: str) -> None:
     """Write a line to the standard error with which this process was started, if it has it still."""
     if sys.__stderr__ is not None:
         with suppress(OSError, ValueError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.standin import StandIn
-from ipyproc.jobs.table import jobs
+from ipyproc.jobs.table import jobs, say_on_stderr
 from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.cells import current_cell
 from ipyproc.notebook.completion import matcher
@@ -235,13 +235,18 @@ def _leave_interrupts_to_children(kernel: Any, undo: ExitStack) -> None:
 
 def _say_farewell(kernel: Any, screen: Screen, undo: ExitStack) -> None:
     """Has cells say that their jobs end with the kernel: while a front end still listens, or at its exit."""
+    own = os.getpid()
+
+    def at_exit() -> None:
+        # A fork that ends shares the front end.
+        if os.getpid() == own:
+            screen.farewell()
+
     # By quit() or at the end of standard input nobody asks for a shutdown.
-    atexit.register(screen.farewell)
-    undo.callback(atexit.unregister, screen.farewell)
+    atexit.register(at_exit)
+    undo.callback(atexit.unregister, at_exit)
     if kernel is None:
         return
-    # A pipe stands in its place while a kernel runs, and what is in it at the end reaches nobody.
-    stream = sys.stderr
     before = kernel.do_shutdown
 
     def do_shutdown(restart: bool) -> object:
@@ -254,13 +259,27 @@ def _say_farewell(kernel: Any, screen: Screen, undo: ExitStack) -> None:
 
     kernel.do_shutdown = do_shutdown
     undo.callback(restore)
-    jobs.say = lambda line: _say_to(stream, line)
+    jobs.say = _saying_past(sys.stderr)
 
 
-def _say_to(stream: Any, line: str) -> None:
-    """Write a line to the file behind a stream of ipykernel, which is the one the kernel was started with."""
-    with suppress(AttributeError, OSError, ValueError):
-        os.write(stream.fileno(), (line + "\n").encode(errors="backslashreplace"))
+def _saying_past(stream: Any) -> Callable[[str], object]:
+    """Return what writes to the standard error with which the kernel was started, and not to a cell.
+
+    While ipykernel runs, a pipe of its own stands there, and what is in it at the end reaches nobody.
+    """
+    try:
+        pipe = os.fstat(2)
+    except OSError:
+        return say_on_stderr
+
+    def say(line: str) -> None:
+        with suppress(AttributeError, OSError, ValueError):
+            if os.path.samestat(os.fstat(2), pipe):
+                os.write(stream.fileno(), (line + "\n").encode(errors="backslashreplace"))
+                return
+        say_on_stderr(line)
+
+    return say
 
 
 def _exchange_interrupts(kernel: Any, old: object, new: Any) -> None:

@@ -85,8 +85,10 @@ class OutputWidgetCell:
         """Update a display for the last time."""
         self.update(bundle, display_id)
         self._displays.pop(display_id, None)
-        if not asyncio_loop(self._io_loop).is_running():
-            # The kernel ends.
+        # At once: it may be the kernel's end, before whose loop stops this is still done.
+        if asyncio_loop(self._io_loop).is_running():
+            on_loop(self._io_loop, self._publish)
+        else:
             self._publish()
 
     def _publish_soon(self) -> None:
