@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from signal import SIGINT, valid_signals
 from typing import TYPE_CHECKING
 
@@ -275,6 +275,7 @@ class Snapshot:
         notes: what else there is to say, a sentence each.
         ended_by: the signal of ours that ended it, such as ``SIGINT``; None when it ended by itself.
         left_running: how many processes it has left running, once it has ended.
+        ends_with_kernel: whether the kernel's end is about to end it.
     """
 
     name: str
@@ -295,6 +296,12 @@ class Snapshot:
     notes: tuple[str, ...]
     ended_by: str | None = None
     left_running: int = 0
+    ends_with_kernel: bool = False
+
+
+def at_kernels_end(snapshot: Snapshot) -> Snapshot:
+    """Return the picture of a job that the kernel's end is about to end; of another, what was given."""
+    return snapshot if snapshot.state.done else replace(snapshot, ends_with_kernel=True)
 
 
 class _MadeOnce:

@@ -44,7 +44,7 @@ from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
 from ipyproc.safe import line
 
-__all__ = ["JobTable", "Outlook", "jobs", "spawn"]
+__all__ = ["JobTable", "Outlook", "jobs", "say_on_stderr", "spawn"]
 
 log = logging.getLogger("ipyproc")
 
@@ -103,7 +103,7 @@ class JobTable:
         self.max_ended = max_ended
         self.forgotten = 0
         self.kernel_path = True
-        self.say: Callable[[str], object] = _say
+        self.say: Callable[[str], object] = say_on_stderr
         self.pipes = Pipes()
         self.warden = Warden()
         self.census = Census()
@@ -564,7 +564,7 @@ def _shared(value: Value, usual: Value) -> Value:
     return usual if value == usual else value
 
 
-def _say(line: str) -> None:
+def say_on_stderr(line: str) -> None:
     """Write a line to the standard error with which this process was started, if it has it still."""
     if sys.__stderr__ is not None:
         with suppress(OSError, ValueError):

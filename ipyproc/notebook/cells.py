@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "CallbackCell",
     "Cell",
     "KernelCell",
     "TerminalCell",
@@ -23,6 +24,7 @@ __all__ = [
     "flush_prints",
     "is_batch",
     "is_unattended",
+    "page_data",
 ]
 
 Bundle = dict[str, SafeText]
@@ -33,9 +35,15 @@ _WHOLE_CELLS = ("%%spawn", "%%fork")
 
 
 class Cell(Protocol):
-    """One cell's output area; it takes only what may be shown."""
+    """One cell's output area, or what stands for it; it takes only what may be shown.
+
+    Attributes:
+        key: the same for the same area.
+        lasting: whether what is sent after the cell's end arrives in a batch run, too.
+    """
 
     key: str
+    lasting: bool
 
     def stream(self, name: StreamName, text: SafeText) -> None:
         """Appends text to the cell's stdout or stderr."""
@@ -57,6 +65,8 @@ class KernelCell:
     (Jupyter messaging protocol, "parent header"), however many cells have run since. ipykernel's
     own routing follows the cell that runs now.
     """
+
+    lasting = False
 
     def __init__(self, kernel: Any, parent: dict[str, Any]) -> None:
         self._kernel = kernel
@@ -85,8 +95,22 @@ class KernelCell:
         kernel.session.send(socket, kind, content, parent=parent, ident=kernel._topic(kind))
 
 
+class CallbackCell(KernelCell):
+    """Where a widget's callback shows what it displays, which is no cell's: JupyterLab's log console.
+
+    A display there is never updated, so its end is displayed as well.
+    """
+
+    def settle(self, bundle: Bundle, display_id: str) -> None:
+        """Update a display for the last time, and show it once more."""
+        self.update(bundle, display_id)
+        self.display(bundle, display_id)
+
+
 class TerminalCell:
     """The terminal, above the prompt; a display is printed when it is first shown."""
+
+    lasting = False
 
     def __init__(self, number: int) -> None:
         self.key = str(number)
@@ -112,7 +136,9 @@ def current_cell(shell: InteractiveShell) -> Cell:
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
         return TerminalCell(shell.execution_count)
-    return KernelCell(kernel, kernel.get_parent("shell"))
+    parent = kernel.get_parent("shell")
+    kind = parent.get("header", {}).get("msg_type", "execute_request")
+    return (KernelCell if kind == "execute_request" else CallbackCell)(kernel, parent)
 
 
 def flush_prints(shell: InteractiveShell) -> None:
@@ -186,6 +212,10 @@ class Budget:
         return min(2048.0, self._config.bytes_per_second / 4)
 
 
+def page_data(bundle: Bundle) -> Bundle:
+    """What of a bundle a page can show."""
+    return {kind: text for kind, text in bundle.items() if kind != "text/ansi"}
+
+
 def _content(bundle: Bundle, display_id: str) -> dict[str, Any]:
-    data = {kind: text for kind, text in bundle.items() if kind != "text/ansi"}
-    return {"data": data, "metadata": {}, "transient": {"display_id": display_id}}
+    return {"data": page_data(bundle), "metadata": {}, "transient": {"display_id": display_id}}

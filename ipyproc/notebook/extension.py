@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.standin import StandIn
-from ipyproc.jobs.table import jobs
+from ipyproc.jobs.table import jobs, say_on_stderr
 from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.cells import current_cell
 from ipyproc.notebook.completion import matcher
@@ -46,7 +49,7 @@ def load(shell: InteractiveShell) -> None:
     io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
     config = IPyProc(parent=shell)
     driver = jobs.driver_of(io_loop)
-    screen = Screen(shell, driver, config)
+    screen = Screen(shell, jobs, driver, config)
     stand_in = StandIn(driver, jobs.pipes, screen)
     cells = _Running()
     magics = JobMagics(shell, jobs, screen, config)
@@ -96,6 +99,7 @@ def load(shell: InteractiveShell) -> None:
         _show_jobs(shell, screen, undo)
         _show_results(shell, undo)
         _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
+        _say_farewell(getattr(shell, "kernel", None), screen, undo)
         configurables: list[Any] = shell.configurables
         configurables.append(config)
         undo.callback(configurables.remove, config)
@@ -227,6 +231,55 @@ def _leave_interrupts_to_children(kernel: Any, undo: ExitStack) -> None:
     # ipykernel ignores SIGINT while no cell runs. A child inherits that, and a handler it does not.
     undo.callback(_exchange_interrupts, kernel, _nothing, signal.SIG_IGN)
     _exchange_interrupts(kernel, signal.SIG_IGN, _nothing)
+
+
+def _say_farewell(kernel: Any, screen: Screen, undo: ExitStack) -> None:
+    """Has cells say that their jobs end with the kernel: while a front end still listens, or at its exit."""
+    own = os.getpid()
+
+    def at_exit() -> None:
+        # A fork that ends shares the front end.
+        if os.getpid() == own:
+            screen.farewell()
+
+    # By quit() or at the end of standard input nobody asks for a shutdown.
+    atexit.register(at_exit)
+    undo.callback(atexit.unregister, at_exit)
+    if kernel is None:
+        return
+    before = kernel.do_shutdown
+
+    def do_shutdown(restart: bool) -> object:
+        screen.farewell()
+        return before(restart)
+
+    def restore() -> None:
+        if vars(kernel).get("do_shutdown") is do_shutdown:
+            del kernel.do_shutdown
+
+    kernel.do_shutdown = do_shutdown
+    undo.callback(restore)
+    jobs.say = _saying_past(sys.stderr)
+
+
+def _saying_past(stream: Any) -> Callable[[str], object]:
+    """Return what writes to the standard error with which the kernel was started, and not to a cell.
+
+    While ipykernel runs, a pipe of its own stands there, and what is in it at the end reaches nobody.
+    """
+    try:
+        pipe = os.fstat(2)
+    except OSError:
+        return say_on_stderr
+
+    def say(line: str) -> None:
+        with suppress(AttributeError, OSError, ValueError):
+            if os.path.samestat(os.fstat(2), pipe):
+                os.write(stream.fileno(), (line + "\n").encode(errors="backslashreplace"))
+                return
+        say_on_stderr(line)
+
+    return say
 
 
 def _exchange_interrupts(kernel: Any, old: object, new: Any) -> None:

@@ -37,6 +37,8 @@ _GLYPHS = {
     JobState.GAVE_UP: ("✗", RED),
 }
 
+_WITH_KERNEL = "ended with the kernel"
+
 _PRE = (
     '<pre style="margin:0;padding:2px 6px;white-space:{wrap};word-break:normal;overflow-wrap:anywhere;'
     "overflow-x:auto;background:transparent;"
@@ -55,14 +57,15 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     line.append("  ")
     line.append(_ending(snapshot), colour)
     parts = []
-    if not snapshot.state.done:
+    over = snapshot.state.done or snapshot.ends_with_kernel
+    if not over:
         parts.append(f"pid {snapshot.pid}")
     parts.append(human_seconds(snapshot.elapsed))
     if snapshot.restarts:
         parts.append(
             f"{snapshot.restarts} restart{'s' if snapshot.restarts > 1 else ''} of {snapshot.max_restarts}"
         )
-    if snapshot.ready is not None and not snapshot.state.done:
+    if snapshot.ready is not None and not over:
         parts.append("ready" if snapshot.ready else "not ready yet")
     line.append("".join(f" · {part}" for part in parts), GREY)
     if snapshot.left_running:
@@ -208,7 +211,9 @@ _COLUMNS = (
 def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[str, Text]:
     glyph, colour = _mark(snapshot)
     state = "ready" if snapshot.ready and snapshot.state is JobState.RUNNING else snapshot.state.value
-    if snapshot.left_running:
+    if snapshot.ends_with_kernel:
+        state = _WITH_KERNEL
+    elif snapshot.left_running:
         state = f"left {snapshot.left_running} running"
     last = snapshot.exits[-1].status if snapshot.exits else None
     exit_colour = "" if not last else colour if snapshot.state.done else RED
@@ -230,6 +235,8 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
 
 
 def _mark(snapshot: Snapshot) -> tuple[str, str]:
+    if snapshot.ends_with_kernel:
+        return "■", AMBER
     if snapshot.state is JobState.EXITED:
         if snapshot.returncode == 0:
             return "✓", GREEN
@@ -238,6 +245,8 @@ def _mark(snapshot: Snapshot) -> tuple[str, str]:
 
 
 def _ending(snapshot: Snapshot) -> str:
+    if snapshot.ends_with_kernel:
+        return _WITH_KERNEL
     if not snapshot.state.done:
         return snapshot.state.value
     status = snapshot.returncode or 0

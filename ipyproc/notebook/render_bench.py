@@ -47,7 +47,7 @@ def bench_status(snapshot: BenchSnapshot, width: int) -> RenderableType:
         width: of the screen, in characters; a narrow one has fewer columns.
     """
     parts = [status_line(snapshot)]
-    if not snapshot.state.done:
+    if not snapshot.state.done and not snapshot.ends_with_kernel:
         parts.append(_progress(snapshot))
     return Group(*parts, *_found(snapshot.findings, width))
 

@@ -45,6 +45,9 @@ def group_status(snapshot: GroupSnapshot, width: int) -> RenderableType:
         snapshot: the group.
         width: of the screen, in characters; a narrow one has fewer columns.
     """
+    if snapshot.ends_with_kernel:
+        # The rows would say that the workers run.
+        return status_line(snapshot)
     return Group(status_line(snapshot), _table(snapshot, width))
 
 

@@ -25,13 +25,13 @@ def check(shell: InteractiveShell) -> None:
     """
     if _missing(shell, _OF_THE_SHELL):
         raise UsageError(
-            f"ipyproc needs IPython 7.34 or later, and this one is {IPython.__version__}; install a newer one."
+            f"This IPython is {IPython.__version__}, and ipyproc needs 7.34 or later; install a newer one."
         )
     kernel = getattr(shell, "kernel", None)
     if kernel is not None and (lacks := _missing(kernel, _OF_THE_KERNEL)):
         raise UsageError(
-            f"ipyproc needs a kernel of ipykernel 6.17 or later, and this one ({_origin(kernel)}) has no "
-            f"{lacks[0]}; choose another kernel, or install a newer ipykernel."
+            f"This kernel ({_origin(kernel)}) has no {lacks[0]}, and ipyproc needs one of ipykernel 6.17 or "
+            "later; choose another kernel, or install a newer ipykernel."
         )
 
 

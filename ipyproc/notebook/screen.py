@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, proxy
 
 from ipyproc.jobs.model import Event, EventKind
-from ipyproc.notebook.cells import Budget, Cell, current_cell, flush_prints, is_batch
+from ipyproc.notebook.captures import CapturedCell
+from ipyproc.notebook.cells import Budget, CallbackCell, Cell, current_cell, flush_prints, is_batch
+from ipyproc.notebook.display_target import display_target
+from ipyproc.notebook.quiet import QuietFailures
 from ipyproc.notebook.table import LiveTable
 from ipyproc.notebook.view import CellView, Medium
 from ipyproc.notebook.widget import view_class
@@ -61,7 +64,7 @@ class Screen:
         driver: of the kernel's loop.
     """
 
-    def __init__(self, shell: InteractiveShell, driver: Driver, config: IPyProc) -> None:
+    def __init__(self, shell: InteractiveShell, jobs: JobTable, driver: Driver, config: IPyProc) -> None:
         self.driver = driver
         self._shell = shell
         self._io_loop = driver.io_loop
@@ -80,6 +83,8 @@ class Screen:
         self._poked = False
         self._ticker: object | None = None
         self._table: LiveTable | None = None
+        self._failures = QuietFailures(self, jobs, driver.io_loop)
+        self._over = False
 
     # An outlook on the jobs
 
@@ -87,14 +92,19 @@ class Screen:
         """Gives a new job its view, in the cell that runs in this thread."""
         if job.quiet:
             # Not as the value of its cell, either.
-            self._places.setdefault(job, _Places()).cells = (current_cell(self._shell).key,)
+            cell = self._target()
+            self._places.setdefault(job, _Places()).cells = (cell.key,)
+            self._failures.expect(job, cell)
         else:
             self.show(job)
 
     def happened(self, job: Job, event: Event) -> None:
         """Takes note of an event, and shows it when it is due."""
+        if self._over:
+            return
         if event.kind is EventKind.STARTED and event.worker is None:
             self._revive(job)
+        self._failures.happened(job, event)
         views = self._views.get(job)
         if not views:
             return
@@ -113,6 +123,11 @@ class Screen:
                 self.flush_all()
         self._schedule()
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether nobody listens between two cells."""
+        return self._batch
+
     # Views
 
     def show(self, job: Job, *, output: bool = True, start: int = 0) -> None:
@@ -120,8 +135,10 @@ class Screen:
 
         A cell shows a job once: asked for a second time, nothing happens.
         """
-        cell = current_cell(self._shell)
+        cell = self._target()
         with self._lock:
+            if self._over:
+                return
             places = self._places.setdefault(job, _Places())
             if cell.key in places.cells:
                 return
@@ -129,18 +146,22 @@ class Screen:
             # What was printed before the job stands before it.
             flush_prints(self._shell)
             places.home = places.home or cell.key
-            self._batch = is_batch(self._shell)
-            view = view_class(job)(job, cell, self._config, medium=self._medium(), output=output, start=start)
-            self._running = cell
+            if not isinstance(running := current_cell(self._shell), CallbackCell):
+                self._running, self._batch = running, is_batch(self._shell)
+            view = self._view(job, cell, output=output, start=start)
             self._views.setdefault(job, []).append(view)
             view.open(time.monotonic())
             self._ticking.append(view)
             self._dirty.add(view)
         self._schedule()
 
+    def show_end(self, job: Job, cell: Cell) -> None:
+        """Shows the status of a job that has ended, in a cell that has shown nothing of it."""
+        self._view(job, cell, output=False).open(time.monotonic())
+
     def show_table(self, jobs: JobTable) -> None:
         """Shows all jobs in a table in the running cell; the table before it stays as it is."""
-        cell = current_cell(self._shell)
+        cell = self._target()
         in_kernel = getattr(self._shell, "kernel", None) is not None
         width = _PAGE_WIDTH if in_kernel else shutil.get_terminal_size().columns
         if self._table is not None:
@@ -161,15 +182,17 @@ class Screen:
             carrier = self._carrier()
             if self._batch and carrier is None:
                 # Between two cells of a batch run nobody listens; the next cell asks again.
-                return float("inf")
+                dirty = {view for view in self._dirty if view.lasting}
+            else:
+                dirty = self._dirty
             # The page's budget goes first to those that have had least of it: a line is not to wait for
             # a flood.
-            for view in sorted(self._dirty, key=lambda view: view.shown):
+            for view in sorted(dirty, key=lambda view: view.shown):
                 if view.due(now, now) <= now:
                     self._flush(view, now, carrier)
             # An overdrawn page budget holds back the paced views until it has something to give.
             free_at = self._budget.free_at(now)
-            return min((view.due(now, free_at) for view in self._dirty), default=float("inf"))
+            return min((view.due(now, free_at) for view in self._dirty & dirty), default=float("inf"))
 
     def flush_all(self) -> None:
         """Flushes everything now, due or not; for a cell that stops listening."""
@@ -188,6 +211,7 @@ class Screen:
 
     def cell_begins(self, _info: object = None) -> None:
         """A cell begins to run."""
+        self._failures.cell_begins()
         with self._lock:
             self._running = current_cell(self._shell)
             self._batch = is_batch(self._shell)
@@ -207,6 +231,26 @@ class Screen:
                     for view in views:
                         view.postpone()
             self._running = None
+        self._failures.cell_ends()
+
+    def farewell(self) -> None:
+        """Says in every cell that its jobs end with the kernel; shows nothing after it. In any thread."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            views = [view for views in self._views.values() for view in views]
+            self._views = {}
+            self._dirty.clear()
+            self._ticking.clear()
+            for view in views:
+                try:
+                    view.farewell(time.monotonic())
+                except Exception:
+                    log.exception("A view of job %r failed.", view.job.name)
+            if self._table is not None:
+                self._table.farewell()
+            self._failures.farewell()
 
     def adopt(self, before: Screen) -> None:
         """Goes on with the views of a screen that was closed."""
@@ -231,6 +275,7 @@ class Screen:
             self._left = self._views
             if self._table is not None:
                 self._table.close()
+            self._failures.close()
             self._views = {}
             self._dirty.clear()
             self._ticking.clear()
@@ -239,7 +284,17 @@ class Screen:
                     self._io_loop.remove_timeout(handle)
             self._timer = self._ticker = None
 
-    def _medium(self) -> Medium:
+    def _target(self) -> Cell:
+        return display_target(self._shell, self._io_loop)
+
+    def _view(self, job: Job, cell: Cell, *, output: bool, start: int = 0) -> CellView:
+        medium = self._medium(cell)
+        return view_class(job)(job, cell, self._config, medium=medium, output=output, start=start)
+
+    def _medium(self, cell: Cell) -> Medium:
+        if isinstance(cell, CapturedCell):
+            # No page bears it, and all of it was asked for.
+            return Medium.FILE
         if getattr(self._shell, "kernel", None) is None:
             return Medium.TERMINAL
         return Medium.FILE if self._batch else Medium.PAGE
@@ -254,12 +309,14 @@ class Screen:
             if not self._batch or cell is None or any(view.is_live_in(cell) for view in views):
                 return
             for view in views:
-                if view.has_output:
+                if view.has_output and not view.lasting:
                     view.move(cell)
                     return
 
     def _flush(self, view: CellView, now: float, carrier: Cell | None, *, force: bool = False) -> None:
-        if self._batch and carrier is None:
+        if view.lasting:
+            carrier = None
+        elif self._batch and carrier is None:
             # Between two cells of a batch run nobody listens: it stays for the next cell.
             return
         try:
@@ -303,7 +360,7 @@ class Screen:
             view.job, view.finished = job, False
             self._views.setdefault(job, []).append(view)
             self._ticking.append(view)
-            if self._batch and self._running is not None:
+            if self._batch and self._running is not None and not view.lasting:
                 view.move(self._running)
 
     def _schedule(self) -> None:

@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from ipyproc.jobs.model import at_kernels_end
 from ipyproc.jobs.usage import CpuMeter, Usage, sample
 from ipyproc.process.watch import asyncio_loop, on_loop
 
@@ -41,6 +42,7 @@ class LiveTable:
         self._meter = CpuMeter(time.monotonic)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._ending = False
 
     def open(self, live: bool) -> None:
         """Shows the table, and keeps it up to date when ``live``."""
@@ -53,6 +55,13 @@ class LiveTable:
         self._closed = True
         if self._task is not None:
             self._task.cancel()
+
+    def farewell(self) -> None:
+        """Show for the last time what runs: it ends with the kernel."""
+        was_live, self._ending = self._task is not None and not self._closed, True
+        self.close()
+        if was_live:
+            self._cell.settle(self._bundle({}), self._display_id)
 
     def _begin(self) -> None:
         if not self._closed:
@@ -83,6 +92,8 @@ class LiveTable:
         ended = [job for job in jobs if job.done]
         left_out = set(ended[: max(0, len(jobs) - _MOST_ROWS)])
         snapshots = [job.snapshot() for job in jobs if job not in left_out]
+        if self._ending:
+            snapshots = list(map(at_kernels_end, snapshots))
         measured = {pid: (percent.get(pid), usage) for pid, usage in usages.items()}
         table = render.jobs_table(
             snapshots, measured, self._width, left_out=len(left_out), forgotten=self._jobs.forgotten

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ipyproc.jobs.model import Snapshot
+from ipyproc.jobs.model import Snapshot, at_kernels_end
 from ipyproc.jobs.output import decoders_of
 from ipyproc.safe import SafeText, StreamFilter, joined
 
@@ -156,15 +156,29 @@ class CellView:
         return self._output and self._leftover is None and self._target.key == cell.key
 
     @property
+    def lasting(self) -> bool:
+        """Whether what it sends arrives between the cells of a batch run, too."""
+        return self._target.lasting
+
+    @property
     def has_output(self) -> bool:
         """Whether it shows output, or the status line alone."""
         return self._output
 
     def postpone(self) -> None:
         """The cell stops listening: output that comes later goes into a display it leaves behind."""
-        if self._output and self._leftover is None and not self.finished:
+        if self._output and self._leftover is None and not self.finished and not self._target.lasting:
             self._leftover = _Leftover()
             self._leftover.open(self._target)
+
+    def farewell(self, now: float) -> None:
+        """Show all that there is, and say that the job ends with the kernel."""
+        self.job = _EndsWithKernel(self.job)
+        try:
+            self.flush(now, _LARGEST_MESSAGE, force=True)
+        finally:
+            self.finished = True
+            self.cell.settle(self._picture(), self._status_id)
 
     def flush(self, now: float, allowance: int, carrier: Cell | None = None, *, force: bool = False) -> int:
         """Shows what is new and due.
@@ -326,6 +340,20 @@ class CellView:
         from ipyproc.notebook import render
 
         return render.bundle(render.status_line(self.job.snapshot()), _WIDTH)
+
+
+class _EndsWithKernel:
+    """A job as a view is to show it at the kernel's end."""
+
+    def __init__(self, job: Shown) -> None:
+        self._job = job
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._job, name)
+
+    def snapshot(self) -> Snapshot:
+        """A picture of this moment."""
+        return at_kernels_end(self._job.snapshot())
 
 
 class _Leftover:

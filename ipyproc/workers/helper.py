@@ -206,7 +206,10 @@ class Helper:
             # That of a successor is drained when it has exited itself.
             if pipes.pid == event.pid:
                 pipes.drain()
-            self._send("exited", task=event.task_id, pid=event.pid, status=event.returncode, at=time.monotonic())
+            status = event.returncode
+            self._send("exited", task=event.task_id, pid=event.pid, status=status, at=time.monotonic())
+                "exited", task=event.task_id, pid=event.pid, status=event.returncode, at=time.monotonic()
+            )
         elif isinstance(event, Restarting):
             self._send("restarting", task=event.task_id, restarts=event.restarts)
         elif isinstance(event, GaveUp):

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psutil
 import zmq
 from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpec
 
 from tests.support import ROOT, wait_until
 
@@ -316,12 +317,15 @@ def is_warden(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def running_kernel(directory: Path, *, extension: bool = True) -> Iterator[Kernel]:
+def running_kernel(
+    directory: Path, *, extension: bool = True, command: Sequence[str] = ()
+) -> Iterator[Kernel]:
     """A kernel of this interpreter, from this checkout; nothing of it is left afterwards.
 
     Args:
         directory: where it runs, and where it has its own IPython profile.
         extension: whether ipyproc is loaded.
+        command: starts another kernel; ``-f`` and the connection file are added.
     """
     environment = {
         **os.environ,
@@ -333,13 +337,15 @@ def running_kernel(directory: Path, *, extension: bool = True) -> Iterator[Kerne
     # A subscriber at its limit loses messages silently.
     context.setsockopt(zmq.RCVHWM, 0)
     manager = KernelManager(kernel_name="python3", context=context, shutdown_wait_time=5)
+    if command:
+        manager._kernel_spec = KernelSpec(argv=[*command, "-f", "{connection_file}"], language="python")
     log = (directory / "kernel.log").open("w+")
     manager.start_kernel(
         cwd=str(directory),
         env=environment,
         stdout=log,
         stderr=log,
-        extra_arguments=["--HistoryManager.enabled=False"],
+        extra_arguments=[] if command else ["--HistoryManager.enabled=False"],
     )
     kernel = Kernel(manager)
     process = psutil.Process(kernel.pid)

@@ -277,3 +277,15 @@ def test_the_commands_own_words_are_not_completed_by_us() -> None:
 )
 def test_only_our_magics_are_completed(line: str, expected: list[str]) -> None:
     assert completions(line, {"line": {}, "cell": {}}, ["a", "b", "with space"]) == expected
+
+
+def test_an_old_job_whose_name_another_has_by_now_is_not_started_again(kernel: Kernel) -> None:
+    kernel.run("old = %spawn -w -n same echo old")
+    kernel.run("new = %spawn -n same sleep 60")
+    refused = kernel.run("await old.restart()")
+    assert refused.reply["ename"] == "JobNameError"
+    assert "Another job has the name 'same' by now" in refused.reply["evalue"]
+    # The magic goes by the name, and so means the new one.
+    pid = kernel.ask("new.pid")
+    again = kernel.run("%restart same")
+    assert again.status == "ok" and kernel.ask("new.pid") != pid and kernel.ask("old.output") == "old\n"

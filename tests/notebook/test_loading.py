@@ -16,6 +16,7 @@ def picture():
         "matchers": list(shell.Completer.custom_matchers),
         "hooks": {name: list(found.strs) for name, found in shell.strdispatchers.items()},
         "threads": sorted(t.name for t in __import__("threading").enumerate() if "ipyproc" in t.name),
+        "shutdown": vars(shell.kernel).get("do_shutdown"),
         "signal": __import__("signal").getsignal(__import__("signal").SIGINT),
     }
 """
@@ -30,7 +31,7 @@ def test_unloading_leaves_the_shell_as_it_was_before_loading(fresh_kernel: Kerne
     assert kernel.run("%spawn -w true").status == "ok"
     changed = "sorted(key for key in before if before[key] != {}[key])"
     assert set(kernel.ask(changed.format("loaded"))) >= {
-        *("magics", "cleanup", "post", "events", "configurables", "printers", "threads")
+        *("magics", "cleanup", "post", "events", "configurables", "printers", "threads", "shutdown")
     }
     assert kernel.run("%unload_ext ipyproc").status == "ok"
     kernel.run("after = picture()")
