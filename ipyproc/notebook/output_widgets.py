@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ipyproc.jobs.output import StreamName
     from ipyproc.notebook.cells import Bundle
+    from ipyproc.safe import SafeText
 
 __all__ = ["OutputWidgetCell", "output_widget_cell"]
 
@@ -55,7 +56,7 @@ class OutputWidgetCell:
         self._due = 0.0
         widget.observe(self._changed, "outputs")
 
-    def stream(self, name: StreamName, text: str) -> None:
+    def stream(self, name: StreamName, text: SafeText) -> None:
         """Append text to the widget's outputs."""
         with self._lock:
             last = self._entries[-1] if self._entries else {}

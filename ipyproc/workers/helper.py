@@ -208,8 +208,6 @@ class Helper:
                 pipes.drain()
             status = event.returncode
             self._send("exited", task=event.task_id, pid=event.pid, status=status, at=time.monotonic())
-                "exited", task=event.task_id, pid=event.pid, status=event.returncode, at=time.monotonic()
-            )
         elif isinstance(event, Restarting):
             self._send("restarting", task=event.task_id, restarts=event.restarts)
         elif isinstance(event, GaveUp):
