@@ -74,7 +74,7 @@ class EndedLife:
     def __init__(self, life: Life, run: EndedRun | None, ending: Ending) -> None:
         self.run = run
         self.ending = ending
-        self.error: OSError | None = life.error
+        self.error: Exception | None = life.error
         self.exits: tuple[Exit, ...] = life.exits
         self.notes: tuple[str, ...] = life.notes
         self.restarts = life.restarts

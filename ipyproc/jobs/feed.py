@@ -26,13 +26,16 @@ class Feed:
         driver: of the loop that writes what the pipe did not take at once.
     """
 
+    _fd: int | None = None
+
     def __init__(self, fd: int, driver: Driver) -> None:
-        self._fd: int | None = fd
         self._driver = driver
         self._lock = threading.RLock()
         self._waiting: deque[memoryview] = deque()
         self._ends = False
         self._watched = False
+        # Last: one that was not made closes nothing.
+        self._fd = fd
 
     @property
     def open(self) -> bool:

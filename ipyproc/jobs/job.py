@@ -594,7 +594,7 @@ class Job:
         self._life = life = self._new_life()
         try:
             life.start()
-        except OSError as error:
+        except Exception as error:
             life.fail(error)
 
     def _end(self) -> None:

@@ -167,8 +167,9 @@ class Life:
         self._was_piping = False
         self._clearing = False
         self._start_when_clear = False
+        self._starting = False
         self._killed_at = math.inf
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self.run: Run | None = None
         self.state = JobState.RUNNING
         self.born = time.monotonic()
@@ -202,14 +203,21 @@ class Life:
         """Start the first process, in any thread, and have it looked after on the loop.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
         """
         with self.lock:
             self._launch()
-            self._tie.tie(self.driver.io_loop)
-            self.driver.call(self._begin_first)
+            self._starting = True
+            try:
+                self._tie.tie(self.driver.io_loop)
+                self.driver.call(self._begin_first)
+            except BaseException:
+                self._take_back(cast(Run, self.run))
+                raise
+            finally:
+                self._starting = False
 
-    def fail(self, error: OSError) -> None:
+    def fail(self, error: Exception) -> None:
         """End before there was a process, since none could be started."""
         self._not_started(error)
         self._finish(gave_up=False)
@@ -326,9 +334,19 @@ class Life:
 
     def _begin_first(self) -> None:
         with self.lock:
-            if self._spec.timeout is not None:
-                self._timer("timeout", self._spec.timeout, self._time_out)
-            self._begin()
+            run = cast(Run, self.run)
+            if run.status is not None:
+                return  # It was taken back before this came round.
+            try:
+                if self._spec.timeout is not None:
+                    self._timer("timeout", self._spec.timeout, self._time_out)
+                self._begin()
+            except Exception as error:
+                if self._starting:
+                    raise
+                # Another thread has started it, and is gone.
+                self._take_back(run)
+                self.fail(error)
 
     def _begin(self) -> None:
         """Have the process that was started looked after."""
@@ -338,7 +356,19 @@ class Life:
             # A stop can come before the process is looked after, which is not to call it off.
             self.state = JobState.RUNNING
         self._listener.happened(EventKind.STARTED, f"pid {run.pid}")
-        run.begin()
+        try:
+            run.begin()
+        except BaseException:
+            self._take_back(run)
+            self._listener.happened(EventKind.EXITED, "it could not be looked after")
+            raise
+
+    def _take_back(self, run: Run) -> None:
+        """End a process that nobody could look after."""
+        run.abandon()
+        for name in list(self._timers):
+            self._cancel(name)
+        self._tie.untie()
 
     def _record(self, run: Run, status: int) -> None:
         self._add_exit(Exit(run.pid, status, run.started, run.started + time.monotonic() - run.began))
@@ -443,16 +473,15 @@ class Life:
     def _start_again(self) -> None:
         try:
             self._launch()
-        except OSError as error:
+            self._begin()
+        except Exception as error:
             # For want of fds or memory perhaps: the policy decides whether it is tried once more.
             self._not_started(error)
             self._decide(restart.Exited(self.exits[-1].status))
-        else:
-            self._begin()
 
-    def _not_started(self, error: OSError) -> None:
+    def _not_started(self, error: Exception) -> None:
         self.error = error
-        self.note(f"it could not be started again: {error}")
+        self.note(f"it could not be started again: {str(error) or type(error).__name__}")
         now = time.time()
         status = _NOT_EXECUTABLE if isinstance(error, PermissionError) else _CANNOT_RUN
         self._add_exit(Exit(0, status, now, now))

@@ -62,6 +62,8 @@ class Pump:
         on_end: called where the loop is driven, when the pipe is at its end.
     """
 
+    fd: int | None = None
+
     def __init__(
         self,
         fd: int,
@@ -72,7 +74,6 @@ class Pump:
         on_read: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
-        self.fd: int | None = fd
         self.reads = 0
         self._stream = stream
         self._output = output
@@ -84,6 +85,8 @@ class Pump:
         self._ended = False
         self._watched = False
         self._pipes = pipes
+        # Last: one that was not made closes nothing.
+        self.fd = fd
 
     def start(self) -> None:
         """Begins to read on the loop; to be called there."""
@@ -114,12 +117,12 @@ class Pump:
         self._end()
 
     def drop(self) -> None:
-        """Close it and tell nobody: what was to write into it has not been started."""
+        """Close it and tell nobody: what was to write into it has not been started, or is over."""
         self._ended = True
-        with self._output.lock:
-            fd, self.fd = self.fd, None
-        if fd is not None:
-            self._close(fd)
+        if self._watched and not self._driver.closed:
+            on_loop(self._driver.io_loop, self._give_back)
+        else:
+            self._give_back()
 
     @property
     def at_end(self) -> bool:

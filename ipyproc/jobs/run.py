@@ -8,8 +8,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from signal import SIGCONT, SIGKILL
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import WeakSet
 
 from ipyproc.jobs.driver import Driver
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Home", "Run", "Side", "Watcher"]
 
 log = logging.getLogger("ipyproc")
+
+Made = TypeVar("Made")
 
 _STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
 
@@ -138,14 +141,15 @@ class Run:
         with ExitStack() as undo, ExitStack() as theirs:
             childs_stdin, stdin = os.pipe()
             theirs.callback(os.close, childs_stdin)
-            self._feed = Feed(stdin, self._driver)
+            self._feed = _owning(stdin, lambda: Feed(stdin, self._driver))
             undo.callback(self._feed.close)
             os.set_blocking(stdin, False)
             write_ends: list[int] = []
             for name in (*_STREAMS, "stdout")[: self._open]:
                 read_end, write_end = os.pipe()
                 theirs.callback(os.close, write_end)
-                pump = self._pump(read_end, name, beside=len(write_ends) == len(_STREAMS))
+                beside = len(write_ends) == len(_STREAMS)
+                pump = _owning(read_end, partial(self._pump, read_end, name, beside=beside))
                 undo.callback(pump.drop)
                 os.set_blocking(read_end, False)
                 write_ends.append(write_end)
@@ -157,8 +161,8 @@ class Run:
             home.warden.expect(inodes)
             self._launch(childs_stdin, write_ends)
             undo.callback(self._undo_launch)
-            home.warden.guard(self.pid, inodes[0])
             undo.callback(home.warden.release, self.pid)
+            home.warden.guard(self.pid, inodes[0])
             for pump in self._unread:
                 # Before `begin`, since a loop that is held does not come to that.
                 home.pipes.add(pump)
@@ -259,7 +263,7 @@ class Run:
             pump.drain()
 
     def abandon(self) -> int | None:
-        """End it with SIGKILL, and take what it wrote, now that its loop has been closed.
+        """End it with SIGKILL, and take what it wrote: its loop has been closed, or cannot look after it.
 
         Returns:
             The exit status; None when it is not to be had.
@@ -278,6 +282,8 @@ class Run:
         self._unread.clear()
         self._open = 0
         self._home.warden.release(self.pid)
+        # Whatever is told of it from now on, it has no process any more.
+        self.status = -SIGKILL if status is None else status
         return status
 
     def reap(self, seconds: float) -> int | None:
@@ -340,6 +346,8 @@ class Run:
                 # Another thread is starting it, and nobody knows of it yet.
                 self._early_status = status
                 return
+            if self.status is not None:
+                return  # It was abandoned.
             self.status = status
             self._look_no_more()
             self._feed.close()
@@ -360,3 +368,12 @@ class Run:
         # to a stranger.
         if self.session.is_empty:
             self._home.warden.release(self.pid)
+
+
+def _owning(fd: int, make: Callable[[], Made]) -> Made:
+    """Return what is made of an fd and closes it from then on; it is closed where that fails."""
+    try:
+        return make()
+    except BaseException:
+        os.close(fd)
+        raise

@@ -16,14 +16,19 @@ from signal import (
     SIGTTIN,
     SIGTTOU,
     SIGURG,
+    SIGVTALRM,
     SIGWINCH,
+    SIGXCPU,
+    SIGXFSZ,
 )
 
-from ipyproc.process.sessions import find_members
+from ipyproc.process.sessions import Member, find_members, parent_of
 
 __all__ = ["program_targets"]
 
-_ENDING = frozenset({SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM})
+_BY_BASH = (SIGVTALRM, SIGXCPU, SIGXFSZ)
+_MASKS = ("SigBlk", "SigIgn", "SigCgt")
+_ENDING = frozenset({SIGINT, SIGKILL, SIGQUIT, SIGTERM})
 # Those by which nothing is ended.
 _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
 
@@ -32,10 +37,13 @@ def program_targets(pid: int, command: str | tuple[str, ...], signum: int) -> li
     """Return the pids that a signal for a job goes to.
 
     A program that the job itself is gets the signal alone: a server reloads at SIGHUP, and its workers do
-    not die of it. Where the job's process is a shell that runs a script, the shell's process group has the
-    program: all of the group get it. The shell itself is left out of it when the signal would end it
-    without having been meant to (SIGUSR1, say, which the shell does not trap and the training that it runs
-    does): the program would lose the script around it.
+    not die of it. Where the job's process is a shell that runs a script, it depends on the signal:
+
+    - one that ends (SIGINT, SIGTERM) or stops and continues goes to the shell's process group, as from a
+      terminal;
+    - any other (SIGUSR1, say) goes to the programs that the script runs and that handle it, and not to what
+      would only die of it: the shell, a ``tee`` in a pipeline, the programs' own workers. Where nobody
+      handles it, a SIGHUP goes to the process group, and another to the programs without the shell.
 
     Args:
         pid: the job's process, which leads its session and process group.
@@ -44,11 +52,30 @@ def program_targets(pid: int, command: str | tuple[str, ...], signum: int) -> li
     """
     if not isinstance(command, str) or not _is_shell(pid):
         return [pid]
-    group = [member.pid for member in find_members([pid])[pid] if member.pgid == pid]
-    if pid not in group:
-        group.append(pid)
-    spared = len(group) > 1 and signum not in _ENDING and not _is_handled(pid, signum)
-    return [member for member in group if member != pid or not spared]
+    members = find_members([pid])[pid]
+    if signum not in _ENDING and signum not in _HARMLESS:
+        below = _by_parent(members)
+        if found := _nearest(pid, below, signum):
+            return found
+        if below.get(pid) and signum != SIGHUP and not _is_handled(pid, signum):
+            return below[pid]
+    group = [member.pid for member in members if member.pgid == pid]
+    return group if pid in group else [*group, pid]
+
+
+def _by_parent(members: list[Member]) -> dict[int, list[int]]:
+    below: dict[int, list[int]] = {}
+    for member in members:
+        below.setdefault(parent_of(member.pid), []).append(member.pid)
+    return below
+
+
+def _nearest(pid: int, below: dict[int, list[int]], signum: int) -> list[int]:
+    """The processes that handle a signal: the first of each branch, a script's shell beside its programs."""
+    found = []
+    for child in below.get(pid, ()):
+        found += [child] if _is_handled(child, signum) else _nearest(child, below, signum)
+    return [pid, *found] if _is_shell(pid) and _is_trapped(pid, signum) else found
 
 
 def _is_shell(pid: int) -> bool:
@@ -61,14 +88,18 @@ def _is_shell(pid: int) -> bool:
     return name.endswith("sh") or name == "busybox"
 
 
+def _is_trapped(pid: int, signum: int) -> bool:
+    """Whether a shell handles a signal by a trap of the script's, as far as can be seen."""
+    # With a trap for its exit, bash catches all signals that end a process, and ends by them.
+    return _is_handled(pid, signum) and not all(_is_handled(pid, other) for other in _BY_BASH)
+
+
 def _is_handled(pid: int, signum: int) -> bool:
-    """Whether a process catches or ignores a signal, or would not be ended by it."""
-    if signum in _HARMLESS:
-        return True
+    """Whether a process catches, ignores or blocks a signal, so that it is not ended by it."""
     try:
         with open(f"/proc/{pid}/status") as file:
-            masks = dict(line.split(":", 1) for line in file if line.startswith(("SigIgn", "SigCgt")))
+            masks = [line.split(":", 1)[1] for line in file if line.startswith(_MASKS)]
     except OSError:
-        return True
+        return False
     bit = 1 << (signum - 1)
-    return any(int(mask, 16) & bit for mask in masks.values())
+    return any(int(mask, 16) & bit for mask in masks)

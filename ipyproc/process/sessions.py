@@ -29,6 +29,7 @@ __all__ = [
     "is_surely_empty",
     "need_other_session",
     "ours",
+    "parent_of",
     "session_members",
     "signal_members",
     "start_time",
@@ -174,6 +175,12 @@ def start_time(pid: int) -> int | None:
         return 0
     fields = _stat(pid)
     return int(fields[19]) if fields else None
+
+
+def parent_of(pid: int) -> int:
+    """Return the pid of a process's parent; 0 when there is none, or the system does not tell."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
 
 
 def end_sessions(

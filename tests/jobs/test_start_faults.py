@@ -1,0 +1,207 @@
+"""A start that fails at any step is undone: no process, no fd, nothing guarded, the table as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import ipyproc.jobs.life as life_module
+import ipyproc.jobs.start as start_module
+from ipyproc.jobs.driver import Driver
+from ipyproc.jobs.feed import Feed
+from ipyproc.jobs.life import Life
+from ipyproc.jobs.model import JobState
+from ipyproc.jobs.pump import Pipes, Pump
+from ipyproc.jobs.run import Run
+from ipyproc.jobs.session import Session
+from ipyproc.jobs.table import JobTable
+from ipyproc.jobs.warden import Warden
+from ipyproc.process import Subprocess
+from tests.jobs.looped import looped
+from tests.jobs.trees import MARK, marked
+from tests.support import open_fds, until
+
+ERRORS = [
+    OSError(errno.EMFILE, "Too many open files"),
+    MemoryError(),
+    RuntimeError("can't start new thread"),
+    KeyboardInterrupt(),
+]
+
+# Each callee on the way, and at which of its calls it fails.
+STEPS: dict[str, tuple[object, str, int]] = {
+    "the pipe for the input": (os, "pipe", 1),
+    "the pipe for the output": (os, "pipe", 2),
+    "the pipe for the errors": (os, "pipe", 3),
+    "the writer of the input": (Feed, "__init__", 1),
+    "the input made non-blocking": (os, "set_blocking", 1),
+    "the reader of the output": (Pump, "__init__", 1),
+    "the reader of the errors": (Pump, "__init__", 2),
+    "the output made non-blocking": (os, "set_blocking", 2),
+    "the numbers of the pipes": (os, "fstat", 1),
+    "the word to the warden": (Warden, "expect", 1),
+    "the message to the warden": (Warden, "_send", 1),
+    "the shell": (start_module, "launch_of", 1),
+    "the environment": (start_module, "environment_of", 1),
+    "the fork": (subprocess, "Popen", 1),
+    "the session's number to the warden": (Warden, "guard", 1),
+    "the message with that number": (Warden, "_send", 2),
+    "the pipes for the stand-in": (Pipes, "add", 1),
+    "the second pipe for the stand-in": (Pipes, "add", 2),
+    "the session": (Session, "__init__", 1),
+    "the driver": (Driver, "add", 1),
+    "the watch for the exit": (Subprocess, "set_exit_callback", 1),
+    "the pidfd": (os, "pidfd_open", 1),
+    "the tie to the loop": (life_module._Tie, "tie", 1),
+    "the timer of the timeout": (Driver, "later", 1),
+    "the look after it": (Life, "_begin", 1),
+    "the beginning of its reading": (Run, "begin", 1),
+    "the output entered in the loop's poll": (Pump, "start", 1),
+    "the errors entered in the loop's poll": (Pump, "start", 2),
+    "the writing of the input": (Feed, "write", 1),
+}
+
+
+@contextmanager
+def failing(place: object, name: str, at: int, error: BaseException, *, after: bool) -> Iterator[list[int]]:
+    """Have the call number ``at`` of a function raise, before it does anything or when it has done all."""
+    original: Callable[..., Any] = getattr(place, name)
+    thread, calls = threading.current_thread(), [0]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread() is not thread:
+            return original(*args, **kwargs)
+        calls[0] += 1
+        if calls[0] != at:
+            return original(*args, **kwargs)
+        if after:
+            original(*args, **kwargs)
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, name, call)
+        yield calls
+
+
+def guarded_by(warden: Warden) -> tuple[dict[int, None], dict[int, bytes]]:
+    return dict(warden._guarded), dict(warden._expected)
+
+
+async def fails_at(table: JobTable, step: str, error: BaseException, *, after: bool) -> None:
+    await table.spawn("true", name="warm")
+    await until(lambda: not table.warden._guarded)
+    fds, jobs, guarded = open_fds(), list(table), guarded_by(table.warden)
+    threads = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
+    place, name, at = STEPS[step]
+    mark = uuid.uuid4().hex
+    with failing(place, name, at, error, after=after) as calls, pytest.raises(type(error)):
+        table.spawn("sleep 60", name="failing", env={MARK: mark}, stdin="x" * 300_000, timeout=60)
+    assert calls[0] >= at
+    # At once: who was told of the error may look.
+    assert not marked(mark)
+    assert list(table) == jobs
+    assert guarded_by(table.warden) == guarded
+    # What the loop's poll knew it forgets as it comes round.
+    await until(lambda: open_fds() == fds, timeout=2)
+    with pytest.raises(ChildProcessError):
+        while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            # The warden is a child, and the only one.
+            assert {child for child in _children() if child != table.warden.pid} == set()
+            raise ChildProcessError
+    now = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
+    assert now == threads
+    # The loop goes on, and so does the table.
+    assert (await table.spawn("cat", name="failing", stdin="well")).stdout == "well"
+
+
+def _children() -> set[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return {int(word) for word in file.read().split()}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_start_that_fails_at_a_step_is_undone(table: JobTable, step: str, error: BaseException) -> None:
+    looped(fails_at)(table, step, error, after=False)
+
+
+# What has no result that is lost by this.
+_DONE = [
+    step
+    for step, (place, name, _) in STEPS.items()
+    if place not in (os, start_module, subprocess) and (place not in (Feed, Pump) or name != "__init__")
+]
+
+
+@pytest.mark.parametrize("step", _DONE)
+def test_a_start_that_fails_right_after_a_step_is_undone(table: JobTable, step: str) -> None:
+    looped(fails_at)(table, step, MemoryError(), after=True)
+
+
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device")  # As of a poll that may watch no more.
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, place: object, name: str, error: BaseException) -> None:
+    """Have the next call of a function raise, in whatever thread."""
+    original: Callable[..., Any] = getattr(place, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(place, name, original)
+        raise error
+
+    monkeypatch.setattr(place, name, call)
+
+
+def test_a_job_of_another_thread_that_cannot_be_read_ends_and_says_why(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @looped
+    async def main() -> None:
+        await table.spawn("true")
+        failing_once(monkeypatch, Pump, "start", NO_ROOM)
+        mark = uuid.uuid4().hex
+        job = await asyncio.to_thread(table.spawn, "sleep 60", name="lost", env={MARK: mark})
+        result = await asyncio.wait_for(job.wait(raise_error=False), 30)
+        assert (result.returncode, "No space left on device" in result.notes[0]) == (127, True)
+        assert not marked(mark) and not job.left
+        assert (await table.spawn("echo on", name="lost")).stdout == "on\n"
+
+    main()
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error"),
+    [(Pump, "start", NO_ROOM), (start_module, "launch_of", MemoryError()), (Session, "__init__", NO_ROOM)],
+    ids=["reading", "memory", "session"],
+)
+def test_a_restart_that_fails_half_way_is_tried_again(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch, place: object, name: str, error: BaseException
+) -> None:
+    @looped
+    async def main() -> None:
+        mark = uuid.uuid4().hex
+        job = table.spawn(
+            "read x; exit 1", restart="on-failure", max_restarts=3, backoff=0.05, env={MARK: mark}
+        )
+        await until(lambda: marked(mark))
+        before = job.pid
+        failing_once(monkeypatch, place, name, error)
+        job.send("on\n")
+        await until(
+            lambda: job.state is JobState.RUNNING and job.pid != before and job.snapshot().restarts == 2
+        )
+        assert "it could not be started again" in job.snapshot().notes[0]
+        await until(lambda: len(marked(mark)) == 1)
+        await job.stop()
+        assert not marked(mark)
+
+    main()

@@ -1,0 +1,61 @@
+"""A server of a master and two workers, as nginx is: ``master_worker.py [PORT]``.
+
+It answers every connection with the generation of its workers. At SIGHUP the master replaces them by the next
+generation; SIGINT and SIGTERM end it with its workers. A worker dies of a SIGHUP.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+
+def worker(listener: socket.socket, generation: int) -> None:
+    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL)
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(f"{generation}".encode())
+
+
+def main(port: int) -> None:
+    listener = socket.create_server(("127.0.0.1", port))
+    workers: list[int] = []
+    generation = 0
+
+    def replace() -> None:
+        nonlocal generation
+        generation += 1
+        before = workers[:]
+        workers[:] = []
+        for _ in range(2):
+            pid = os.fork()
+            if pid == 0:
+                worker(listener, generation)
+            workers.append(pid)
+        end(before)
+        print(f"generation {generation} at {listener.getsockname()[1]}", flush=True)
+
+    def end(pids: list[int]) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+    def over(*_: object) -> None:
+        end(workers)
+        os._exit(0)
+
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(signum, over)
+    signal.signal(signal.SIGHUP, lambda *_: replace())
+    signal.alarm(90)
+    replace()
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
