@@ -354,9 +354,9 @@ class Job:
     def signal(self, signum: int) -> None:
         """Send a signal to its program.
 
-        Where a shell runs a script, that is the shell's process group, without the shell itself when the
-        signal would only end the script around the program. For every process of the job there are
-        `stop` and `kill`.
+        Where a shell runs a script, those programs in it get the signal that handle it, and a signal that
+        ends goes to the shell's process group; see `ipyproc.jobs.targets`. For every process of the job there
+        are `stop` and `kill`.
 
         Args:
             signum: such as ``signal.SIGHUP``, or its number.
