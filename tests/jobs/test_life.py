@@ -343,7 +343,8 @@ async def test_a_restart_storm_leaves_nothing_and_keeps_few_words(table: JobTabl
         await asyncio.gather(*(one.restart(grace=0.05) for one in jobs))
     await asyncio.gather(*(one.stop(grace=0.05) for one in jobs))
     assert max(len(one.snapshot().notes) for one in jobs) <= 1
-    assert len(open_fds()) <= fds + 1
+    # The census has some for a moment.
+    await until(lambda: len(open_fds()) <= fds + 1)
     for pid in map(int, job.output.split()):
         await until(lambda: not lives(pid))
 
@@ -512,7 +513,8 @@ def test_a_loop_that_is_closed_under_a_job_ends_it(
     wait_until(lambda: not lives(int(job.output.split()[1])))
     gc.collect()
     table.clear()
-    assert len(open_fds()) <= len(fds)
+    # The census has some for a moment.
+    wait_until(lambda: len(open_fds()) <= len(fds))
     assert job.snapshot().notes == ("its event loop was closed while it ran",)
 
     @looped
@@ -589,7 +591,8 @@ def test_a_job_started_for_a_loop_that_is_closed_before_it_comes_round_is_ended(
         fresh.end_all()
     del fresh, job
     gc.collect()
-    assert len(open_fds()) <= len(fds)
+    # The census has some for a moment.
+    wait_until(lambda: len(open_fds()) <= len(fds))
 
 
 def test_jobs_on_two_loops_at_once_stay_each_on_its_own(table: JobTable) -> None:
