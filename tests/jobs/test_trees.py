@@ -20,18 +20,12 @@ import pytest
 
 from ipyproc.jobs.table import JobTable
 from tests.jobs.looped import looped
-from tests.jobs.trees import MARK, marked, script, sessions_alive
+from tests.jobs.trees import MARK, WITNESS, marked, script, sessions_alive
 from tests.support import PROGRAMS, ROOT, until, wait_until
 
 _AT_ONCE = 8
 _BOUND = 20.0
 _LATEST = 0.8
-
-WITNESS = (
-    "$| = 1; for my $s (qw(HUP INT QUIT TERM USR1 CONT)) { $SIG{$s} = sub { print qq($s\n) } } "
-    "print qq(up\n); sleep 1 for 1..170"
-)
-"""Writes down every signal that it gets."""
 
 
 @contextmanager

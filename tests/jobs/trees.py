@@ -13,10 +13,16 @@ from collections.abc import Callable
 
 from ipyproc.process.sessions import find_members
 
-__all__ = ["MARK", "marked", "script", "sessions_alive"]
+__all__ = ["MARK", "WITNESS", "marked", "script", "sessions_alive"]
 
 MARK = "IPYPROC_TEST_TREE"
 """The variable of the environment by which a tree's processes are found."""
+
+WITNESS = (
+    "$| = 1; for my $s (qw(HUP INT QUIT TERM USR1 CONT)) { $SIG{$s} = sub { print qq($s\n) } } "
+    "print qq(up\n); sleep 1 for 1..170"
+)
+"""A Perl program that says ``up``, and after that every signal that it gets."""
 
 _SECONDS = 90
 _DEPTH = 3
