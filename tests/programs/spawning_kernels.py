@@ -1,0 +1,52 @@
+"""Kernels that start jobs in a loop, each killed at a random moment: ``spawning_kernels.py MARK SEED N``.
+
+The jobs have the mark in their environment. Prints how many of them were running at each kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+
+from ipyproc.jobs.table import JobTable
+from tests.jobs.trees import MARK, marked
+
+_AT_MOST = 300
+
+
+async def kernel(mark: str, told: int) -> None:
+    table = JobTable()
+    os.write(told, b"!")
+    for n in range(_AT_MOST):
+        # Some in groups of their own, some that fork at once.
+        table.spawn(["sleep 60", "set -m; sleep 60 & sleep 60", "exec sleep 60"][n % 3], env={MARK: mark})
+        if n % 7 == 0:
+            await asyncio.sleep(0)
+    await asyncio.sleep(60)
+
+
+def main(mark: str, seed: int, number: int) -> None:
+    rng = random.Random(seed)
+    for turn in range(number):
+        hears, told = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            os.close(hears)
+            asyncio.run(kernel(mark, told))
+            os._exit(0)
+        os.close(told)
+        os.read(hears, 1)
+        os.close(hears)
+        time.sleep(rng.random() * (0.03 if turn % 2 else 0.2))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        print(len(marked(mark)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
