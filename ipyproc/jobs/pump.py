@@ -194,6 +194,8 @@ class Pump:
 
     def lose(self) -> None:
         """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
+        # Where the fork's copy of the loop still turns, it has nothing to read there.
+        self._ended = True
         if self.fd is not None:
             put_nothing_at(self.fd)
 

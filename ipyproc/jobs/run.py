@@ -298,6 +298,9 @@ class Run:
         self._feed.lose()
         for pump in [*self._unread, *self._pumps]:
             pump.lose()
+        # Or Popen would warn that it still runs; in a fork it is nobody's child.
+        if self._process.proc.returncode is None:
+            self._process.proc.returncode = 0
 
     # How it is started
 
