@@ -16,7 +16,8 @@ from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT, wait_until
+
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -57,6 +58,9 @@ class Server:
         self.root = root
         self.files = root / "files"
         self.files.mkdir()
+        # Its kernels live longer than a test, and with them the files in which they keep output.
+        self.temporary = root / "tmp"
+        self.temporary.mkdir()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -65,6 +69,7 @@ class Server:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "HOME": str(root),
+            "TMPDIR": str(self.temporary),
             "JUPYTER_CONFIG_DIR": str(root / "config"),
             "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(root / "settings"),
@@ -99,6 +104,7 @@ class Server:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(20)
+        wait_until(lambda: not [*self.temporary.glob("ipyproc*")])
 
 
 class Lab:
