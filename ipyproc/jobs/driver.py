@@ -136,8 +136,10 @@ class Driver:
     def is_spent(self) -> bool:
         """Return True when this turn of the loop has had its time: what can wait is to come again.
 
-        Never where another thread drives, whose time nobody waits for.
+        Never where somebody stands in for the loop, which has no turns then.
         """
+        if threading.get_ident() in self._threads:
+            return False
         loop = asyncio_loop(self.io_loop)
         return asyncio._get_running_loop() is loop and self._turn.is_spent(loop)
 

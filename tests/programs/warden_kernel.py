@@ -51,6 +51,9 @@ async def main(how: str, kinds: list[str]) -> None:
     warden = Warden()
     warden.watch(IOLoop.current())
     jobs = {kind.lstrip("-"): start(kind, warden) for kind in kinds}
+    if any(kind.startswith("-") for kind in kinds):
+        # The warden is told of a release a moment later.
+        await asyncio.sleep(0.3)
     child, seen = fork(how), None
     while True:
         if warden.pid not in (None, seen):
