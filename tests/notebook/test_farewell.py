@@ -264,7 +264,9 @@ def test_jupyter_run_waits_where_it_was_asked_to_and_says_what_it_has_ended(
     if "-w" in runs:
         assert done.returncode == 1 and "exit 3" in done.stdout + done.stderr
     else:
-        assert done.returncode == 0 and _line_of(done.stdout, "one") in done.stderr
+        # An older jupyter_client leaves its kernel to find out, and that then ends on the spot.
+        left_alone = "Parent appears to have exited" in done.stderr
+        assert done.returncode == 0 and (left_alone or _line_of(done.stdout, "one") in done.stderr)
 
 
 def _line_of(shown: str, name: str) -> str:
