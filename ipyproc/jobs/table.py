@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from signal import SIGINT
 from typing import Protocol, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from tornado.ioloop import IOLoop
 
@@ -119,6 +119,7 @@ class JobTable:
         self._outlooks: list[Outlook] = []
         self._pid = os.getpid()
         self._at_exit = False
+        self._said_what_ends = False
         _tables.add(self)
 
     # Looking at it
@@ -474,11 +475,17 @@ class JobTable:
         atexit.unregister(self._say_and_end_all)
         self._at_exit = False
 
+    def say_what_ends(self) -> None:
+        """Name the jobs that this process's end ends, once, for whoever started it; in any thread."""
+        if os.getpid() != self._pid or self._said_what_ends:
+            return
+        self._said_what_ends = True
+        for job in self:
+            if not job.done:
+                self.say(f"ipyproc: job {job.name!r} (pid {job.pid}) was still running and was ended.")
+
     def _say_and_end_all(self) -> None:
-        if os.getpid() == self._pid:
-            for job in self:
-                if not job.done:
-                    self.say(f"ipyproc: job {job.name!r} (pid {job.pid}) was still running and was ended.")
+        self.say_what_ends()
         self.end_all()
 
     def _forget_oldest(self) -> None:
@@ -518,6 +525,9 @@ class JobTable:
     def _end_at_exit(self) -> None:
         if not self._at_exit:
             self._at_exit = True
+            # Finalizers run at the exit from when the first one was made, and the warden's ends all jobs:
+            # ours is to come before them, so it is registered after.
+            finalize(self, list).detach()
             atexit.register(self._say_and_end_all)
 
     def _free_name(self, name: str | None, command: str | tuple[str, ...]) -> str:

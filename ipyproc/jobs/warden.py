@@ -305,6 +305,8 @@ class _Program:
 
     def send(self, message: bytes) -> bool:
         """Writes what the pipe takes, and keeps the rest for the next time; False if nobody reads."""
+        if self._fd < 0:
+            return False  # The interpreter exits, and jobs still end meanwhile.
         self.pending += message
         try:
             while self.pending:

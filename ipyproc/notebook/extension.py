@@ -251,6 +251,8 @@ def _say_farewell(kernel: Any, screen: Screen, undo: ExitStack) -> None:
 
     def do_shutdown(restart: bool) -> object:
         screen.farewell()
+        # Whoever started the kernel may be gone before its exit, and older ones then end at once.
+        jobs.say_what_ends()
         return before(restart)
 
     def restore() -> None:

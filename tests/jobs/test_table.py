@@ -299,3 +299,24 @@ def test_an_interrupt_while_a_job_is_started_is_handled_once_when_it_is_in_the_t
     finally:
         loop.close()
     assert handled == [True]
+
+
+_LEAVES_JOBS = """
+import asyncio, os, sys
+import ipyproc
+async def main():
+    running = ipyproc.spawn("exec sleep 60", name="running")
+    await ipyproc.spawn("true", name="over")
+    if not (pid := os.fork()):
+        sys.exit(0)
+    os.waitpid(pid, 0)
+    print(running.pid)
+# Not closed, which would end the job before.
+asyncio.new_event_loop().run_until_complete(main())
+"""
+
+
+def test_a_process_that_ends_names_the_jobs_that_it_ends_with_it_once() -> None:
+    done = run_python("-W", "ignore", "-c", _LEAVES_JOBS)
+    pid = done.stdout.split()[-1]
+    assert done.stderr == f"ipyproc: job 'running' (pid {pid}) was still running and was ended.\n"
