@@ -109,8 +109,8 @@ class StandIn:
     def _sleep(self) -> list[Pump]:
         self._asleep = True
         due = self._driver.next_due()
-        # One that has closed its pipes exits without a word.
-        if any(run.status is None and not run.piping for run in self._driver.runs()):
+        # One that has closed its pipes exits without a word, as one takes its input.
+        if any(run.status is None and (run.feeding or not run.piping) for run in self._driver.runs()):
             due = min(due, time.monotonic() + _HELD_SECONDS)
         timeout = None if due == float("inf") else max(0.0, due - time.monotonic())
         pumps = self._pipes.wait(timeout)
