@@ -63,6 +63,18 @@ def test_an_exit_is_seen_and_followed_by_a_restart_in_a_held_kernel(held: Kernel
     assert cell.stdout == "['done'] ['run', 'run', 'run'] 2\n"
 
 
+def test_the_exit_of_a_process_that_leaves_its_pipes_to_another_is_seen_in_a_held_kernel(
+    held: Kernel,
+) -> None:
+    cell = good(
+        held.run(
+            "leaves = ipyproc.spawn('sleep 60 & sleep 0.5; exit 3', quiet=True)\n"
+            "print(held(10, done=lambda: leaves.done), leaves.returncode)"
+        )
+    )
+    assert cell.stdout == "['done'] 3\n"
+
+
 def test_what_is_sent_reaches_the_child_in_a_held_kernel(held: Kernel) -> None:
     cell = good(
         held.run(
