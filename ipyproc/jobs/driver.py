@@ -131,6 +131,11 @@ class Driver:
             self._wake(self._arm)
         return timer
 
+    def poke(self) -> None:
+        """Tell who stands in for the loop that there is something to look after."""
+        if (on_work := self.on_work) is not None:
+            on_work()
+
     # The loop's turns
 
     def is_spent(self) -> bool:
@@ -295,8 +300,7 @@ class Driver:
 
     def _wake(self, callback: Work) -> None:
         loop = asyncio_loop(self.io_loop)
-        if (on_work := self.on_work) is not None:
-            on_work()
+        self.poke()
         try:
             if asyncio._get_running_loop() is loop:
                 callback() if callback == self._arm else loop.call_soon(callback)

@@ -127,6 +127,7 @@ class Feed:
         if self._watched or self._driver.closed:
             return
         self._watched = True
+        self._driver.poke()
         fd = self._fd
 
         def watch() -> None:

@@ -20,6 +20,7 @@ __all__ = ["Publisher", "StandIn"]
 log = logging.getLogger("ipyproc")
 
 _HELD_SECONDS = 0.1
+_QUIET_SECONDS = 1.0
 _LONGEST_PAUSE = 0.05
 _INPUT_PAUSE = 0.002
 
@@ -109,9 +110,12 @@ class StandIn:
     def _sleep(self) -> list[Pump]:
         self._asleep = True
         due = self._driver.next_due()
-        # One that has closed its pipes exits without a word.
-        if any(run.status is None and not run.piping for run in self._driver.runs()):
-            due = min(due, time.monotonic() + _HELD_SECONDS)
+        alive = [run for run in self._driver.runs() if run.status is None]
+        if alive:
+            # One that has closed its pipes exits without a word, as one takes its input; and one that has
+            # left them to another process exits so too, which is rare.
+            soon = any(run.feeding or not run.piping for run in alive)
+            due = min(due, time.monotonic() + (_HELD_SECONDS if soon else _QUIET_SECONDS))
         timeout = None if due == float("inf") else max(0.0, due - time.monotonic())
         pumps = self._pipes.wait(timeout)
         self._asleep = False

@@ -71,20 +71,25 @@ def find_members(sids: Collection[int]) -> dict[int, list[Member]]:
         sids: the sessions.
     """
     found: dict[int, list[Member]] = {sid: [] for sid in sids}
-    pids = _all_pids()
+    last = _last_pid()
+    pids: Collection[int] | None = _all_pids()
     if pids is None:
         for sid in found:
             if has_group(sid):
                 found[sid].append(Member(sid, sid, 0))
         return found
-    for pid in pids:
-        try:
-            # getsid costs a fiftieth of a look into /proc, which is left to the few that matter.
-            sid = os.getsid(pid)
-        except ProcessLookupError:
-            continue
-        if sid in found and (member := _member(pid, sid)) is not None:
-            found[sid].append(member)
+    while pids:
+        for pid in pids:
+            try:
+                # getsid costs a fiftieth of a look into /proc, which is left to the few that matter.
+                sid = os.getsid(pid)
+            except ProcessLookupError:
+                continue
+            if sid in found and (member := _member(pid, sid)) is not None:
+                found[sid].append(member)
+        # One that forks and exits meanwhile is missed, and its child was not there yet: that has one of the
+        # numbers which were given out since.
+        pids, last = _given_out_since(last)
     return found
 
 
@@ -99,25 +104,19 @@ def is_surely_empty(sid: int) -> bool:
     It looks only at the numbers that were given out since the leader got its own, where these are few:
     5 microseconds for a command that started nothing. False says nothing.
     """
-    try:
-        fd = os.open("/proc/sys/kernel/ns_last_pid", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        last = int(os.read(fd, 32))
-    except (OSError, ValueError):
-        return False
-    finally:
-        os.close(fd)
-    if not sid <= last < sid + _NEAR:
-        return False
-    for pid in range(sid + 1, last + 1):
-        try:
-            if os.getsid(pid) == sid:
-                return False
-        except ProcessLookupError:
-            pass
-    return True
+    looked_at = sid
+    # Again until nobody was born meanwhile: one that forks and exits is missed, and so would be its child.
+    while (last := _last_pid()) is not None and looked_at <= last < sid + _NEAR:
+        if last == looked_at:
+            return True
+        for pid in range(looked_at + 1, last + 1):
+            try:
+                if os.getsid(pid) == sid:
+                    return False
+            except ProcessLookupError:
+                pass
+        looked_at = last
+    return False
 
 
 def ours(sid: int, found: list[Member], leader_started: int | None) -> list[Member]:
@@ -254,6 +253,31 @@ def has_group(pgid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _last_pid() -> int | None:
+    """The number that was given out last; None where the system does not tell."""
+    try:
+        fd = os.open("/proc/sys/kernel/ns_last_pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return int(os.read(fd, 32))
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(fd)
+
+
+def _given_out_since(last: int | None) -> tuple[Collection[int], int | None]:
+    """The numbers that were given out after ``last``, and the last of them."""
+    now = _last_pid()
+    if last is None or now is None:
+        return (), None
+    if now >= last:
+        return range(last + 1, now + 1), now
+    # They have begun anew from the lowest.
+    return _all_pids() or (), now
 
 
 def _all_pids() -> list[int] | None:

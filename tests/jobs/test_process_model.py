@@ -21,7 +21,7 @@ from ipyproc.errors import JobNameError, ReadyTimeout
 from ipyproc.jobs.job import Job
 from ipyproc.jobs.model import JobState
 from ipyproc.jobs.table import JobTable
-from ipyproc.process.sessions import find_members
+from ipyproc.process.sessions import find_members, is_surely_empty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
 from tests.support import PROGRAMS, ROOT, until, wait_until
@@ -389,3 +389,13 @@ def _words(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_a_process_that_forks_and_exits_all_the_time_is_found_in_every_look() -> None:
+    hops = "for (1..2000) { exit if fork; setpgrp(0, 0); select(undef, undef, undef, 0.001) }"
+    with subprocess.Popen(["perl", "-e", hops], start_new_session=True) as leader:
+        leader.wait()
+    for _ in range(50):
+        assert not is_surely_empty(leader.pid)
+        assert find_members([leader.pid])[leader.pid]
+    wait_until(lambda: not find_members([leader.pid])[leader.pid])
