@@ -23,6 +23,10 @@ class _NoSession:
     def signal(self, signum: int) -> None:
         """Do nothing: nobody is there."""
 
+    def may_be_ended(self) -> bool:
+        """Return False: nobody is there."""
+        return False
+
 
 _NOBODY = _NoSession()
 

@@ -509,11 +509,11 @@ class Job:
 
     @property
     def sessions(self) -> list[int]:
-        """The sessions in which a process of it runs, as far as is known."""
+        """The sessions in which a process of it runs; it looks at what the job has left."""
         run = self._life.run
         if run is None or run.session.is_empty:
             return []
-        return [run.pid] if run.status is None or run.session.members is None or run.session.left else []
+        return [run.pid] if run.status is None or run.session.may_be_ended() else []
 
     def lose(self) -> None:
         """Lets go of its pipes in a fork of the process, whose they are not."""

@@ -269,10 +269,11 @@ class Run:
             The exit status; None when it is not to be had.
         """
         self._driver.discard(self)
-        self.session.close()
         if self.status is None:
             self.kill_now()
-        end_sessions([self.pid], 0.0)
+        if self.status is None or self.session.may_be_ended():
+            end_sessions([self.pid], 0.0)
+        self.session.close()
         status = self.reap(1.0) if self.status is None else self.status
         self._takes_input = False
         self._feed.close()

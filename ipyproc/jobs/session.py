@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from ipyproc.jobs.census import Census
 from ipyproc.jobs.driver import Driver
 from ipyproc.process.bare import signal
-from ipyproc.process.sessions import Member, is_surely_empty, ours, signal_members
+from ipyproc.process.sessions import Member, find_members, is_surely_empty, ours, signal_members
 
 __all__ = ["Session"]
 
@@ -101,21 +101,30 @@ class Session:
         turn = self._looking
 
         def answer(found: list[Member]) -> None:
-            self._driver.soon(lambda: self._take(turn, found))
+            # The answer may be taken long after, where a cell holds the loop.
+            at = time.monotonic()
+            self._driver.soon(lambda: self._take(turn, found, at))
 
         self._census.ask(self.sid, answer, after)
+
+    def may_be_ended(self) -> bool:
+        """Look now, and return whether it has processes that are the job's; for the kernel's end."""
+        if not self._leaderless or self.members is None:
+            return True
+        return bool(self._ours(find_members([self.sid])[self.sid], time.monotonic()))
 
     def close(self) -> None:
         """Look no more: nothing of it is the job's any longer."""
         self._stopped_looking = self._leaderless = True
         self.members = []
 
-    def _take(self, turn: int, found: list[Member]) -> None:
+    def _take(self, turn: int, found: list[Member], at: float) -> None:
         with self._lock:
             if turn != self._looking or self._stopped_looking:
                 return
             if self._leaderless:
-                found = self._ours(found)
+                found = self._ours(found, at)
+                self._looked_at = at
             self._reach(found)
             if not self._leaderless:
                 if self._hurry:
@@ -127,11 +136,10 @@ class Session:
             if before is None or len(before) != len(found):
                 self._changed()
 
-    def _ours(self, found: list[Member]) -> list[Member]:
+    def _ours(self, found: list[Member], at: float) -> list[Member]:
         found = ours(self.sid, found, None)
-        now, known = time.monotonic(), {(member.pid, member.started) for member in self.members or ()}
-        last, self._looked_at = self._looked_at, now
-        if not last or now - last < _CERTAIN_SECONDS:
+        known = {(member.pid, member.started) for member in self.members or ()}
+        if not self._looked_at or at - self._looked_at < _CERTAIN_SECONDS:
             return found
         # Too long ago to be sure that the number has not been another session's since.
         return found if any((member.pid, member.started) in known for member in found) else []

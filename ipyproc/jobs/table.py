@@ -467,7 +467,12 @@ class JobTable:
             return
         living = [job for job in self if not job.done]
         # A job that waits to be restarted has none, and its last pid may be a stranger's by now.
-        end_sessions([sid for job in self for sid in job.sessions], _END_GRACE)
+        sessions = {sid for job in self for sid in job.sessions}
+        for job in self:
+            # The warden is not to end the session of a stranger either.
+            if job.done and job.pid not in sessions:
+                self.warden.release(job.pid)
+        end_sessions(sessions, _END_GRACE)
         for job in living:
             # With the loop at its end nobody else takes the exit status.
             job.reap(_REAP_SECONDS)

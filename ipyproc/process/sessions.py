@@ -142,8 +142,8 @@ def signal_members(sid: int, members: Iterable[Member], signum: int) -> bool:
     """Signal every process group of a session; return whether there was one.
 
     By groups: for the system that is one step, which misses no child that is just being forked. A group
-    is signalled only while one of the members named is still in it and in the session, so that no group
-    that got a number anew is hit.
+    is signalled only while one of the members named, which its start time tells from whoever got its number,
+    is still in it and in the session, so that no group that got a number anew is hit.
     """
     groups: dict[int, list[Member]] = {}
     for member in members:
@@ -153,7 +153,7 @@ def signal_members(sid: int, members: Iterable[Member], signum: int) -> bool:
         for member in group:
             try:
                 # Where the system lists no processes (started is 0), the group is all that is known.
-                if member.started and (os.getsid(member.pid) != sid or os.getpgid(member.pid) != pgid):
+                if member.started and not _is_still(member, sid):
                     continue
                 os.killpg(pgid, signum)
             except ProcessLookupError:
@@ -163,6 +163,15 @@ def signal_members(sid: int, members: Iterable[Member], signum: int) -> bool:
             reached = True
             break
     return reached
+
+
+def _is_still(member: Member, sid: int) -> bool:
+    """Whether a member is still in its group and its session; raises ProcessLookupError when it is gone."""
+    return (
+        os.getsid(member.pid) == sid
+        and os.getpgid(member.pid) == member.pgid
+        and start_time(member.pid) == member.started
+    )
 
 
 def start_time(pid: int) -> int | None:

@@ -16,8 +16,13 @@ if os.geteuid() != 0:
     _NAMESPACE += ["--user", "--map-root-user"]
 
 
-@pytest.mark.parametrize("deed", ["stop", "kill", "end", "die"])
-@pytest.mark.parametrize("kind", ["backoff", "left"])
+@pytest.mark.parametrize(
+    ("kind", "deed"),
+    [
+        *((kind, deed) for kind in ("backoff", "left") for deed in ("stop", "kill", "end", "die")),
+        *(("daemon", deed) for deed in ("stop", "kill", "end")),
+    ],
+)
 def test_a_stranger_who_got_a_jobs_number_is_never_touched(kind: str, deed: str) -> None:
     done = subprocess.run(
         [*_NAMESPACE, sys.executable, "-W", "error", PROGRAMS / "reused_pids.py", kind, deed],

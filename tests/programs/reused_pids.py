@@ -2,8 +2,10 @@
 
 A kernel has a job whose process has gone: KIND is ``backoff`` for one that waits for its restart, or ``left``
 for one that has ended, and whose last process, which it left, has just gone too. A stranger in a session of
-its own gets the number. Then the kernel does the DEED: ``stop``, ``kill``, ``end`` (of the table), or ``die``
-by SIGKILL, which leaves it to the warden. Prints the signals that the stranger got, and ``alive``.
+its own gets the number; with ``daemon`` the kernel was held for a while before that, and the stranger is a
+daemon, whose session has no leader any more. Then the kernel does the DEED: ``stop``, ``kill``, ``end`` (of
+the table), or ``die`` by SIGKILL, which leaves it to the warden. Prints the signals that the stranger got,
+and ``alive``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable
 
 from ipyproc.jobs.model import JobState
 from ipyproc.jobs.table import JobTable
+from ipyproc.process.sessions import session_members
 from tests.jobs.trees import WITNESS
 from tests.support import wait_until
 
@@ -36,7 +39,10 @@ async def kernel(kind: str) -> None:
         await job
         assert job.left == 1
         print(job.pid, job.output.strip(), flush=True)
-    deed = (await asyncio.to_thread(sys.stdin.readline)).strip()
+    if kind == "daemon":
+        deed = sys.stdin.readline().strip()  # Nothing of the jobs is looked after meanwhile.
+    else:
+        deed = (await asyncio.to_thread(sys.stdin.readline)).strip()
     if deed == "stop":
         await job.stop(grace=0.2)
     elif deed == "kill":
@@ -51,13 +57,14 @@ async def kernel(kind: str) -> None:
         table.end_all()
 
 
-def give_number(pid: int) -> subprocess.Popen[str]:
+def give_number(pid: int, *, daemon: bool) -> subprocess.Popen[str]:
     """Start the stranger with a pid of our choice."""
+    program = f"exit if fork; {WITNESS}" if daemon else WITNESS
     for _ in range(100):
         with open(LAST_PID, "w") as file:
             file.write(str(pid - 1))
         stranger = subprocess.Popen(
-            ["perl", "-e", WITNESS], start_new_session=True, stdout=subprocess.PIPE, text=True
+            ["perl", "-e", program], start_new_session=True, stdout=subprocess.PIPE, text=True
         )
         if stranger.pid == pid:
             return stranger
@@ -81,8 +88,13 @@ def main(kind: str, deed: str) -> None:
         if left:
             os.kill(left, signal.SIGKILL)
             wait_until(lambda: not os.path.exists(f"/proc/{left}"))
-        stranger = give_number(pid)
+        if kind == "daemon":
+            time.sleep(2.2)
+        stranger = give_number(pid, daemon=kind == "daemon")
         assert stranger.stdout is not None and stranger.stdout.readline() == "up\n"
+        if kind == "daemon":
+            stranger.wait()
+        living = session_members(pid)
         if deed == "die":
             its.kill()
         else:
@@ -91,8 +103,8 @@ def main(kind: str, deed: str) -> None:
             assert its.stdout.readline() == "done\n"
     # The warden goes last.
     wait_until(lambda: not any("warden_program" in _words(other) for other in os.listdir("/proc")))
-    assert stranger.poll() is None, f"{deed} has ended the stranger"
-    stranger.kill()
+    assert session_members(pid) == living != [], f"{deed} has ended the stranger"
+    os.killpg(pid, signal.SIGKILL)
     print(stranger.stdout.read() + "alive")
     stranger.wait()
 
