@@ -14,7 +14,7 @@ __all__ = ["Census"]
 
 log = logging.getLogger("ipyproc")
 
-_IDLE_SECONDS = 0.2
+_IDLE_SECONDS = 0.05
 _REST = 2.0
 """How long it rests between two looks, in the time that a look took."""
 
