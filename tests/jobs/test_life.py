@@ -74,7 +74,7 @@ async def test_stop_ends_the_grandchildren_too(table: JobTable) -> None:
 
 
 @looped
-async def test_every_signal_reaches_the_whole_group(table: JobTable) -> None:
+async def test_a_signal_reaches_each_shell_of_a_script_that_traps_it(table: JobTable) -> None:
     child = "trap 'echo child' USR1; echo up; while :; do sleep 0.02; done"
     job = table.spawn(f'sh -c "{child}" & trap "echo leader" USR1; echo up; while :; do sleep 0.02; done')
     await until(lambda: job.output.split() == ["up", "up"])
