@@ -37,6 +37,14 @@ async def all_at_once(table: JobTable, number: int) -> tuple[int, int]:
     return right, at_once
 
 
+async def rested() -> None:
+    """Waits until the thread that looks at processes has ended, as it does a moment after the last look."""
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if not any(thread.name == "ipyproc census" for thread in threading.enumerate()):
+            return
+
+
 async def main(number: int) -> dict[str, object]:
     table = JobTable()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -44,12 +52,12 @@ async def main(number: int) -> dict[str, object]:
     # What the interpreter and the allocator keep for good is not the jobs'.
     await all_at_once(table, number)
     table.clear()
-    await asyncio.sleep(0)
+    await rested()
     fds, threads, memory = len(os.listdir("/proc/self/fd")), threading.active_count(), resident()
     right, at_once = await all_at_once(table, number)
     listed = len(table)
     table.clear()
-    await asyncio.sleep(0)
+    await rested()
     told = {
         "right": right,
         "at once": at_once,
