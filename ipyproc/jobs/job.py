@@ -293,10 +293,11 @@ class Job:
             grace: seconds between the signals.
         """
         need_seconds("grace", grace)
-        self._tell(EventKind.AWAITED)
         lives = self._lives
 
+        # Of a thousand that are stopped together each does in its own time what takes any.
         def begin() -> None:
+            self._tell(EventKind.AWAITED)
             with self._lock:
                 self._again = False
                 self._life.stop(grace, ladder=stop_ladder(self._spec.stop_signal))
