@@ -536,9 +536,13 @@ class Life:
         """Whether a part of the job outlives its SIGKILL: somebody else's."""
         if time.monotonic() - self._killed_at < _KILL_SECONDS:
             return False
+        self._let_live(run)
+        return True
+
+    def _let_live(self, run: Run) -> None:
+        """Wait no more for processes that have outlived a SIGKILL: they are somebody else's."""
         self.note("a process that it started could not be ended, and lives on")
         run.session.close()
-        return True
 
     def _time_out(self) -> None:
         self._timed_out = True
@@ -557,9 +561,7 @@ class Life:
             return
         if not self._ladder:
             if grace is not None:
-                # SIGKILL did not end them: they are somebody else's.
-                self.note("a process that it started could not be ended, and lives on")
-                run.session.close()
+                self._let_live(run)
                 self._tell_of_left()
             return
         signum = self._ladder.pop(0)
