@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import tempfile
@@ -20,6 +21,9 @@ for _signum, _default in (
 ):
     if signal.getsignal(_signum) is signal.SIG_IGN:
         signal.signal(_signum, _default)
+
+# Where a test says nothing of the shell, bash is meant; on a machine none may be set.
+os.environ["SHELL"] = "/bin/bash"
 
 _call_report = pytest.StashKey[pytest.TestReport]()
 
