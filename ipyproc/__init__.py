@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ipyproc.errors import IpyprocError, JobFailed
-    from ipyproc.jobs.job import Job
-    from ipyproc.jobs.model import Result
-    from ipyproc.jobs.table import JobTable, jobs, spawn
-    from ipyproc.workers.group import WorkerGroup, fork
+    from ipyproc.job.group import WorkerGroup, fork
+    from ipyproc.job.job import Job
+    from ipyproc.job.result import Result
+    from ipyproc.job.table import JobTable, jobs, spawn
 
 __all__ = [
     "IpyprocError",
@@ -43,14 +43,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "IpyprocError": "ipyproc.errors",
-    "Job": "ipyproc.jobs.job",
+    "Job": "ipyproc.job.job",
     "JobFailed": "ipyproc.errors",
-    "JobTable": "ipyproc.jobs.table",
-    "Result": "ipyproc.jobs.model",
-    "WorkerGroup": "ipyproc.workers.group",
-    "fork": "ipyproc.workers.group",
-    "jobs": "ipyproc.jobs.table",
-    "spawn": "ipyproc.jobs.table",
+    "JobTable": "ipyproc.job.table",
+    "Result": "ipyproc.job.result",
+    "WorkerGroup": "ipyproc.job.group",
+    "fork": "ipyproc.job.group",
+    "jobs": "ipyproc.job.table",
+    "spawn": "ipyproc.job.table",
 }
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.bench.bench import forkbench
+from ipyproc.bench.code import Statement
+from ipyproc.hosts.helper.wire import VERSION, encode
+from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
 from ipyproc.process.sessions import session_members
-from ipyproc.workers.bench import forkbench
-from ipyproc.workers.bench_code import Statement
-from ipyproc.workers.group import WorkerGroup, fork
-from ipyproc.workers.wire import VERSION, encode
 from tests.jobs import conftest as of_jobs
 from tests.notebook import conftest as of_notebook
 from tests.notebook.kernels import Kernel
@@ -105,7 +105,7 @@ def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) 
 
     def helper_that_says(*messages: bytes) -> WorkerGroup:
         says = f"import os, sys, time; os.write(int(sys.argv[2]), {b''.join(messages)!r}); time.sleep(60)"
-        patch.setattr("ipyproc.workers.group._PROGRAM", says)
+        patch.setattr("ipyproc.job.group._PROGRAM", says)
         return fork("pass", 1, table=table)
 
     def script(text: str) -> None:
@@ -156,8 +156,8 @@ def test_in_a_coroutine_it_is_said(
 _FRESH = """
 import asyncio, errno, os, resource, signal, sys, tempfile, time
 from tornado.ioloop import IOLoop
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess, fork_processes
 def no_more_processes():
     if os.getuid() == 0:  # who may have as many as it likes
@@ -184,7 +184,7 @@ def test_in_a_fresh_interpreter_it_is_said(entry: Entry) -> None:
 
 _BEFORE_A_CELL = """
 import contextlib, os, resource, sys, threading
-import ipyproc.workers.bench  # not when there are no more files
+import ipyproc.bench.bench  # not when there are no more files
 lock = threading.Lock()
 for name, mode in (("plain", 0o644), ("noexec", 0o755)):
     open(name, "w").close()

@@ -15,11 +15,11 @@ __all__ = ["Reader", "Words", "package"]
 
 _SPEAKERS = {
     "ipyproc/errors.py:__str__",
-    "ipyproc/jobs/command.py:explain_start_error",
-    "ipyproc/jobs/shell.py:explain_exit",
-    "ipyproc/jobs/start.py:_explained",
-    "ipyproc/jobs/start.py:_too_long",
-    "ipyproc/workers/roster.py:_verdict",
+    "ipyproc/job/command.py:explain_start_error",
+    "ipyproc/hosts/local/shell.py:explain_exit",
+    "ipyproc/hosts/local/start.py:_explained",
+    "ipyproc/hosts/local/start.py:_too_long",
+    "ipyproc/hosts/local/roster.py:_verdict",
 }
 """Functions of which every string is a sentence, or a part of one."""
 

@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
-from ipyproc.jobs.command import explain_start_error
+from ipyproc.job.command import explain_start_error
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
@@ -20,8 +20,8 @@ from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
 from ipyproc.notebook.options import asked_for, parse
 
 if TYPE_CHECKING:
+    from ipyproc.bench.code import Statement
     from ipyproc.notebook.screen import Screen
-    from ipyproc.workers.bench_code import Statement
 
 __all__ = ["BenchMagics"]
 
@@ -118,7 +118,7 @@ class BenchMagics(Magics):
         given = expand(given, {**self._shell.user_ns, **(local_ns or {})})
         options, rest = parse(self.forkbench, given + statement, sign)
         # At import, `%load_ext` would wait for it.
-        from ipyproc.workers import bench
+        from ipyproc.bench import bench
 
         try:
             job = bench.forkbench(
@@ -148,7 +148,7 @@ class BenchMagics(Magics):
 
 
 def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: str) -> Statement | None:
-    from ipyproc.workers.bench_code import Statement
+    from ipyproc.bench.code import Statement
 
     if cell is None:
         return Statement(rest, options.setup or "") if rest else None

@@ -13,9 +13,9 @@ from ipyproc.notebook.cells import page_data
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipyproc.jobs.output import StreamName
     from ipyproc.notebook.cells import Bundle, Cell
     from ipyproc.safe import SafeText
+    from ipyproc.spool.output import StreamName
 
 __all__ = ["CapturedCell", "captured"]
 

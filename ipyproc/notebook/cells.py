@@ -11,8 +11,8 @@ from ipyproc.safe import SafeText, joined
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipyproc.jobs.output import StreamName
     from ipyproc.notebook.config import IPyProc
+    from ipyproc.spool.output import StreamName
 
 __all__ = [
     "Budget",

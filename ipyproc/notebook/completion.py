@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
-    from ipyproc.jobs.table import JobTable
+    from ipyproc.job.table import JobTable
 
 __all__ = ["completions", "matcher"]
 

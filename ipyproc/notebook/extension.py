@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from ipyproc.jobs.job import Job
-from ipyproc.jobs.standin import StandIn
-from ipyproc.jobs.table import jobs, say_on_stderr
+from ipyproc.hosts.local.standin import StandIn
+from ipyproc.job.job import Job
+from ipyproc.job.table import jobs, say_on_stderr
 from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.cells import current_cell
 from ipyproc.notebook.completion import matcher
@@ -372,12 +372,12 @@ def _show_results(shell: InteractiveShell, undo: ExitStack) -> None:
 
     # By name: a class that nobody has used is not imported for this.
     formatter.for_type_by_name(
-        "ipyproc.workers.bench_model",
+        "ipyproc.bench.model",
         "BenchResult",
         lambda result: result_bundle(result, current_cell(shell)),
     )
 
     def restore() -> None:
-        formatter.pop("ipyproc.workers.bench_model.BenchResult", None)
+        formatter.pop("ipyproc.bench.model.BenchResult", None)
 
     undo.callback(restore)

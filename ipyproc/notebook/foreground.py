@@ -12,13 +12,13 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from ipyproc.errors import IpyprocError
-from ipyproc.jobs.job import Job
+from ipyproc.job.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from ipyproc.jobs.driver import Driver
+    from ipyproc.hosts.local.driver import Driver
 
 __all__ = ["Foreground", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
 

@@ -11,8 +11,8 @@ from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.errors import IpyprocError
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.job import Job
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.job import Job
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
@@ -100,7 +100,7 @@ class ForkMagics(Magics):
                 f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
             )
         # At import, `%load_ext` would wait for it.
-        from ipyproc.workers import group as workers
+        from ipyproc.job import group as workers
 
         variables = pushed(options.push, self._shell.user_ns, "%%fork")
         try:

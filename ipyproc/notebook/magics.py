@@ -20,9 +20,9 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc import safe
 from ipyproc.errors import IpyprocError
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.job import Job
-from ipyproc.jobs.model import EventKind
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.job import Job
+from ipyproc.model.event import EventKind
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
@@ -31,7 +31,7 @@ from ipyproc.notebook.options import asked_for, cpus, environment, mask, parse, 
 from ipyproc.notebook.secrets import divided
 
 if TYPE_CHECKING:
-    from ipyproc.jobs.table import JobTable
+    from ipyproc.job.table import JobTable
     from ipyproc.notebook.config import IPyProc
     from ipyproc.notebook.screen import Screen
 

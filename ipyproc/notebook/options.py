@@ -14,8 +14,8 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ipyproc.jobs.environment import environment_of
-from ipyproc.jobs.text import encoded
+from ipyproc.hosts.local.environment import environment_of
+from ipyproc.model.text import encoded
 from ipyproc.safe import line as one_line
 
 __all__ = ["asked_for", "cpus", "environment", "mask", "parse", "parser_of", "pick", "signal_of"]

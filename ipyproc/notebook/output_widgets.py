@@ -15,9 +15,9 @@ from ipyproc.process.watch import asyncio_loop, on_loop
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.jobs.output import StreamName
     from ipyproc.notebook.cells import Bundle
     from ipyproc.safe import SafeText
+    from ipyproc.spool.output import StreamName
 
 __all__ = ["OutputWidgetCell", "output_widget_cell"]
 

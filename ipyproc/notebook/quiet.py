@@ -6,15 +6,16 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from ipyproc.jobs.model import EventKind, describe_status
+from ipyproc.model.event import EventKind
+from ipyproc.model.state import describe_status
 from ipyproc.process.watch import on_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.jobs.job import Job
-    from ipyproc.jobs.model import Event
-    from ipyproc.jobs.table import JobTable
+    from ipyproc.job.job import Job
+    from ipyproc.job.table import JobTable
+    from ipyproc.model.event import Event
     from ipyproc.notebook.cells import Cell
 
 __all__ = ["QuietFailures"]

@@ -16,14 +16,14 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
 from ipyproc import safe
-from ipyproc.jobs.model import JobState, Snapshot, describe_status
+from ipyproc.model.state import JobState, Snapshot, describe_status
 from ipyproc.notebook.columns import Column, fitted
 from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
 from ipyproc.safe import SafeText, url_of
 from ipyproc.seen import seen
 
 if TYPE_CHECKING:
-    from ipyproc.jobs.usage import Usage
+    from ipyproc.hosts.local.usage import Usage
 
 __all__ = ["bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"]
 

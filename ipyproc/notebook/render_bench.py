@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ipyproc import safe
+from ipyproc.bench.model import BenchResult, BenchSnapshot, Findings, ForkCost, Throughput
 from ipyproc.notebook.columns import Column, fitted
 from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY
 from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
-from ipyproc.workers.bench_model import BenchResult, BenchSnapshot, Findings, ForkCost, Throughput
 
 __all__ = ["bench_result", "bench_status", "human_latency"]
 

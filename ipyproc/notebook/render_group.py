@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ipyproc.jobs.model import describe_status
+from ipyproc.model.group import GroupSnapshot, WorkerSnapshot, WorkerState
+from ipyproc.model.state import describe_status
 from ipyproc.notebook.columns import Column, fitted
 from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
 from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
-from ipyproc.workers.model import GroupSnapshot, WorkerSnapshot, WorkerState
 
 __all__ = ["group_status"]
 

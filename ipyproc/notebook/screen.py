@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, proxy
 
-from ipyproc.jobs.model import Event, EventKind
+from ipyproc.model.event import Event, EventKind
 from ipyproc.notebook.captures import CapturedCell
 from ipyproc.notebook.cells import Budget, CallbackCell, Cell, current_cell, flush_prints, is_batch
 from ipyproc.notebook.display_target import display_target
@@ -24,9 +24,9 @@ from ipyproc.process.watch import on_loop
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipyproc.jobs.driver import Driver
-    from ipyproc.jobs.job import Job
-    from ipyproc.jobs.table import JobTable
+    from ipyproc.hosts.local.driver import Driver
+    from ipyproc.job.job import Job
+    from ipyproc.job.table import JobTable
     from ipyproc.notebook.config import IPyProc
 
 __all__ = ["Screen"]

@@ -7,14 +7,14 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from ipyproc.jobs.model import at_kernels_end
-from ipyproc.jobs.usage import CpuMeter, Usage, sample
+from ipyproc.hosts.local.usage import CpuMeter, Usage, sample
+from ipyproc.model.state import at_kernels_end
 from ipyproc.process.watch import asyncio_loop, on_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.jobs.table import JobTable
+    from ipyproc.job.table import JobTable
     from ipyproc.notebook.cells import Bundle, Cell
 
 __all__ = ["LiveTable"]

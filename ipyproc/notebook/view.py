@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ipyproc.jobs.model import Snapshot, at_kernels_end
-from ipyproc.jobs.output import decoders_of
+from ipyproc.model.state import Snapshot, at_kernels_end
 from ipyproc.safe import SafeText, StreamFilter, joined
+from ipyproc.spool.output import decoders_of
 
 if TYPE_CHECKING:
-    from ipyproc.jobs.output import StreamName
     from ipyproc.notebook.cells import Bundle, Cell
     from ipyproc.notebook.config import IPyProc
+    from ipyproc.spool.output import StreamName
 
 __all__ = ["CellView", "Medium", "Shown"]
 

@@ -9,10 +9,10 @@ from ipyproc.notebook.cells import TerminalCell
 from ipyproc.notebook.view import CellView
 
 if TYPE_CHECKING:
-    from ipyproc.jobs.job import Job
+    from ipyproc.bench.model import BenchResult, BenchSnapshot
+    from ipyproc.job.job import Job
+    from ipyproc.model.group import GroupSnapshot, WorkerSnapshot
     from ipyproc.notebook.cells import Bundle, Cell
-    from ipyproc.workers.bench_model import BenchResult, BenchSnapshot
-    from ipyproc.workers.model import GroupSnapshot, WorkerSnapshot
 
 __all__ = ["BenchView", "GroupView", "result_bundle", "view_class"]
 

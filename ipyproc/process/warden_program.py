@@ -11,8 +11,9 @@ One pipe leads from the kernel to standard input, with one line a message:
 ``d``               remove none of them: the kernel does
 ==================  ==========================================================================
 
-Its work begins when the kernel has exited, or has closed the pipe. `ipyproc.jobs.warden` is the kernel's
-end. The program sees no site-packages, and imports little: it starts fast and stays small.
+Its work begins when the kernel has exited, or has closed the pipe. Its kernel's end is
+`ipyproc.hosts.local.warden`. The program sees no site-packages, and imports little: it starts fast and
+stays small.
 """
 
 from __future__ import annotations

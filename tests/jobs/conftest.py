@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 
 
 @pytest.fixture(scope="session")

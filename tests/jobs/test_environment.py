@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from ipyproc.errors import JobSpecError
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.environment import environment_of, with_python_first
-from ipyproc.jobs.table import JobTable
+from ipyproc.hosts.local.environment import environment_of, with_python_first
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.table import JobTable
 from tests.jobs.looped import PYTHON, looped
 from tests.support import run_python
 
@@ -119,8 +119,8 @@ async def test_a_start_that_fails_under_limits_raises_as_ever(table: JobTable) -
 
 _AS_ANOTHER = """
 import asyncio, os, sys
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.table import JobTable
 table = JobTable()
 async def main():
     for limits in {limits!r}:

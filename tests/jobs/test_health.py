@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ipyproc.errors import JobFailed, JobSpecError
-from ipyproc.jobs.model import JobState
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.model.state import JobState
 from tests.jobs.looped import looped
 from tests.support import until
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from ipyproc.errors import JobFailed, JobSpecError, JobStateError
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.model import EventKind, JobState
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.table import JobTable
+from ipyproc.model.event import EventKind
+from ipyproc.model.state import JobState
 from tests.jobs.looped import PYTHON, looped
 from tests.support import loop_in_a_thread, open_fds, until
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ipyproc.errors import JobFailed, JoinTimeout
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from tests.jobs.looped import looped
 from tests.support import loop_in_a_thread, wait_until
 

@@ -17,8 +17,9 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError, ReadyTimeout
-from ipyproc.jobs.model import Endpoint, JobState
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.model.spec import Endpoint
+from ipyproc.model.state import JobState
 from tests.jobs.looped import PYTHON, lives, looped
 from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_until
 

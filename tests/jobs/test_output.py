@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ipyproc.errors import JobStateError
-from ipyproc.jobs.output import LineReader, Output
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.spool.output import LineReader, Output
 from tests.jobs.looped import PYTHON, looped
 from tests.support import open_fds, run_program, until, wait_until
 
@@ -314,7 +314,7 @@ def test_a_large_output_is_given_back_by_another_thread_than_the_one_that_lets_g
     for _ in range(16):
         output.append("stdout", bytes(1 << 20), 0.0)
     small.append("stdout", bytes(1 << 20), 0.0)
-    monkeypatch.setattr("ipyproc.jobs.files.os.unlink", noted)
+    monkeypatch.setattr("ipyproc.spool.files.os.unlink", noted)
     small.close()
     assert removers == [threading.get_ident()]
     output.close()

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from ipyproc.errors import JobNameError, ReadyTimeout
-from ipyproc.jobs.job import Job
-from ipyproc.jobs.model import JobState
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.job import Job
+from ipyproc.job.table import JobTable
+from ipyproc.model.state import JobState
 from ipyproc.process.sessions import find_members, is_surely_empty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked

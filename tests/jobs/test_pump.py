@@ -9,10 +9,10 @@ import time
 import pytest
 from tornado.ioloop import IOLoop
 
-from ipyproc.jobs.driver import Driver
-from ipyproc.jobs.output import Output
-from ipyproc.jobs.pump import Pipes, Pump
-from ipyproc.jobs.table import JobTable
+from ipyproc.hosts.local.driver import Driver
+from ipyproc.hosts.local.pump import Pipes, Pump
+from ipyproc.job.table import JobTable
+from ipyproc.spool.output import Output
 from tests.jobs.looped import PYTHON, looped
 from tests.support import open_fds, until, wait_until
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from ipyproc.errors import NotReadyError
-from ipyproc.jobs.search import LineSearch
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.spool.search import LineSearch
 from tests.jobs.looped import looped
 from tests.support import until
 

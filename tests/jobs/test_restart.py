@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from ipyproc.errors import IpyprocError, JobSpecError, JobStateError
-from ipyproc.jobs.restart import (
+from ipyproc.model.restart import (
     Action,
     BackoffOver,
     Event,

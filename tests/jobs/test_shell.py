@@ -12,10 +12,11 @@ import psutil
 import pytest
 
 from ipyproc.errors import JobFailed, JobSpecError
-from ipyproc.jobs.environment import environment_of
-from ipyproc.jobs.job import Job
-from ipyproc.jobs.shell import ShellChoice, default_shell, launch_of
-from ipyproc.jobs.table import JobTable
+from ipyproc.hosts.local.environment import environment_of
+from ipyproc.hosts.local.shell import default_shell, launch_of
+from ipyproc.job.job import Job
+from ipyproc.job.table import JobTable
+from ipyproc.model.shell import ShellChoice
 from tests.jobs.looped import looped
 from tests.jobs.shells import each_shell
 from tests.support import open_fds, run_python, until
@@ -371,7 +372,7 @@ async def test_a_list_is_executed_as_it_is(table: JobTable) -> None:
 def test_text_reaches_a_job_under_any_locale(tmp_path: Path) -> None:
     program = """
 import asyncio, os, sys
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 table = JobTable()
 async def main():
     folder = sys.argv[1] + "/\\u00e9"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ipyproc.jobs.files import Reserve, SpoolFile, directory_path
-from ipyproc.jobs.output import Output
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from ipyproc.process.leftovers import remove_directory
+from ipyproc.spool.files import Reserve, SpoolFile, directory_path
+from ipyproc.spool.output import Output
 from tests.jobs.looped import looped
 from tests.support import PROGRAMS, ROOT, open_fds, run_program, until, wait_until
 

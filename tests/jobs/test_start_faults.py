@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-import ipyproc.jobs.life as life_module
-import ipyproc.jobs.start as start_module
-from ipyproc.jobs.driver import Driver
-from ipyproc.jobs.feed import Feed
-from ipyproc.jobs.life import Life
-from ipyproc.jobs.model import JobState
-from ipyproc.jobs.pump import Pipes, Pump
-from ipyproc.jobs.run import Run
-from ipyproc.jobs.session import Session
-from ipyproc.jobs.table import JobTable
-from ipyproc.jobs.warden import Warden
+import ipyproc.hosts.local.life as life_module
+import ipyproc.hosts.local.start as start_module
+from ipyproc.hosts.local.driver import Driver
+from ipyproc.hosts.local.feed import Feed
+from ipyproc.hosts.local.life import Life
+from ipyproc.hosts.local.pump import Pipes, Pump
+from ipyproc.hosts.local.run import Run
+from ipyproc.hosts.local.session import Session
+from ipyproc.hosts.local.warden import Warden
+from ipyproc.job.table import JobTable
+from ipyproc.model.state import JobState
 from ipyproc.process import Subprocess
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked

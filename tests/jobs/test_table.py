@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipyproc.errors import IpyprocError, JobNameError, JobStateError, NoLoopError, UnknownJobError
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from tests.jobs.looped import lives, looped
 from tests.support import loop_in_a_thread, run_python, until, wait_until
 
@@ -215,7 +215,7 @@ except SystemExit:
 def test_jobs_that_nobody_keeps_are_collected_without_a_warning() -> None:
     program = """
 import asyncio, gc
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 async def main():
     table = JobTable()
     job = table.spawn("seq 1 200000")
@@ -248,16 +248,16 @@ asyncio.run(main())
     run_python("-c", program)
 
 
-def test_the_package_stands_for_its_table() -> None:
+def test_the_public_table_is_an_object_with_the_jobs_in_it() -> None:
     program = """
-import asyncio, ipyproc, ipyproc.jobs.table
+import asyncio, ipyproc, ipyproc.job.table
 async def main():
     job = ipyproc.spawn("true")
     await job
     assert list(ipyproc.jobs) == [job] and ipyproc.jobs["true"] is job is ipyproc.jobs[job.pid]
-    assert "true" in ipyproc.jobs and len(ipyproc.jobs) == 1 and bool(ipyproc.jobs)
+    assert "true" in ipyproc.jobs and len(ipyproc.jobs) == 1 and type(ipyproc.jobs) is ipyproc.JobTable
     ipyproc.jobs.clear()
-    assert len(ipyproc.jobs) == 0 and bool(ipyproc.jobs) and "1 jobs" not in repr(ipyproc.jobs)
+    assert len(ipyproc.jobs) == 0 and "1 jobs" not in repr(ipyproc.jobs)
 asyncio.run(main())
 """
     run_python("-c", program)

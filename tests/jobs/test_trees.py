@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, WITNESS, marked, script, sessions_alive
 from tests.support import PROGRAMS, ROOT, until, wait_until

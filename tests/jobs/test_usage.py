@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from ipyproc.jobs.usage import CpuMeter, Usage, sample
+from ipyproc.hosts.local.usage import CpuMeter, Usage, sample
 from tests.support import wait_until
 
 

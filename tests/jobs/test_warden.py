@@ -18,9 +18,9 @@ import psutil
 import pytest
 from tornado.ioloop import IOLoop
 
-import ipyproc.jobs.warden as warden_module
+import ipyproc.hosts.local.warden as warden_module
 import ipyproc.process.sessions as sessions_module
-from ipyproc.jobs.warden import Warden, end_sessions
+from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.process.sessions import session_members
 from tests.support import PROGRAMS, ROOT, open_fds, run_program, until, wait_until
 

@@ -7,13 +7,13 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
-from ipyproc.jobs.model import JobState
+from ipyproc.bench.model import BenchSnapshot, Findings, ForkCost, Throughput, WorkerShare
+from ipyproc.model.group import GroupSnapshot, WorkerSnapshot, WorkerState
+from ipyproc.model.state import JobState
 from ipyproc.notebook.columns import Column, fitted
 from ipyproc.notebook.render import bundle, human_seconds, jobs_table
 from ipyproc.notebook.render_bench import bench_status
 from ipyproc.notebook.render_group import group_status
-from ipyproc.workers.bench_model import BenchSnapshot, Findings, ForkCost, Throughput, WorkerShare
-from ipyproc.workers.model import GroupSnapshot, WorkerSnapshot, WorkerState
 
 WIDTHS = [40, 60, 80, 120, 200]
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from ipyproc.jobs.model import Exit, JobState, Snapshot
-from ipyproc.jobs.usage import Usage
+from ipyproc.hosts.local.usage import Usage
+from ipyproc.model.state import Exit, JobState, Snapshot
 from ipyproc.notebook.completion import completions
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.render import bundle, jobs_table
@@ -100,7 +100,7 @@ def test_the_table_shows_html_without_the_programs_markup(kernel: Kernel) -> Non
 
 
 def test_the_last_ended_jobs_stay_in_the_table_and_it_says_how_many_were_forgotten(kernel: Kernel) -> None:
-    before = kernel.ask("ipyproc.jobs._table.forgotten")
+    before = kernel.ask("ipyproc.jobs.forgotten")
     kernel.run("%config IPyProc.ended_jobs = 2")
     try:
         started = [kernel.run(f"%spawn -w -n ended-{n} echo {n}") for n in range(4)]

@@ -20,15 +20,15 @@ import pytest
 import ipyproc
 import ipyproc.errors
 import ipyproc.process
-from ipyproc.jobs.model import Snapshot
+from ipyproc.bench.bench import ForkBench
+from ipyproc.bench.model import BenchResult, BenchSnapshot
+from ipyproc.model.group import GroupSnapshot
+from ipyproc.model.state import Snapshot
 from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.fork_magics import ForkMagics
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.options import parser_of
-from ipyproc.workers.bench import ForkBench
-from ipyproc.workers.bench_model import BenchResult, BenchSnapshot
-from ipyproc.workers.model import GroupSnapshot
 from tests.notebook.kernels import Cell, Kernel
 from tests.support import wait_until
 

@@ -113,8 +113,8 @@ def test_worker_groups_are_text(hostile: Kernel) -> None:
 
 def test_benchmarks_are_text(hostile: Kernel) -> None:
     hostile.run(
-        "from ipyproc.workers.bench import forkbench\n"
-        "from ipyproc.workers.bench_code import Statement\n"
+        "from ipyproc.bench.bench import forkbench\n"
+        "from ipyproc.bench.code import Statement\n"
         "seen = NAME.replace('\\udce9', '')\n"
         "statement = Statement(f'pass # {seen}')\n"
         "bench = forkbench(statement, [1], seconds=0.1, name=NAME, shown=f'%forkbench {seen}')"

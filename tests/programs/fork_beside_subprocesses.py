@@ -12,7 +12,7 @@ import sys
 import warnings
 from typing import Any
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 
 from ipyproc.errors import NoLoopError
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from tests.support import open_fds, until
 
 # Python's own, that a process with threads forks.

@@ -16,7 +16,7 @@ import threading
 
 import psutil
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
 from tests.seccomp import refuse_ioctl
 

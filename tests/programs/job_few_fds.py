@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ipyproc.jobs.output import Output
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.spool.output import Output
 from tests.jobs.looped import PYTHON
 from tests.support import open_fds_below
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipyproc.errors import JobFailed
-from ipyproc.jobs.output import Output
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.spool.output import Output
 from tests.jobs.looped import PYTHON
 
 WRITER = """

@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 
 
 async def main(script: str) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 
 
 async def main() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from tests.jobs.looped import PYTHON
 
 WRITER = """

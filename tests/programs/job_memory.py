@@ -8,7 +8,7 @@ import json
 import sys
 import tracemalloc
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 
 WARM = 20
 

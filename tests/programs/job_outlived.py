@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 
 NOBODY = 65534
 LEADER = f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups sleep 600"

@@ -10,8 +10,8 @@ import resource
 import sys
 import threading
 
-from ipyproc.jobs.model import Result
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.result import Result
+from ipyproc.job.table import JobTable
 
 
 def resident() -> int:

@@ -10,8 +10,8 @@ import os
 import resource
 import sys
 
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.table import JobTable
 from tests.support import open_fds_below
 
 LIMIT = 128

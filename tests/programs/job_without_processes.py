@@ -10,8 +10,8 @@ import sys
 
 import psutil
 
-from ipyproc.jobs.command import explain_start_error
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.command import explain_start_error
+from ipyproc.job.table import JobTable
 from tests.privileges import allow_few_processes
 
 MOST = 6

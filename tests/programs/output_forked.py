@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 
-from ipyproc.jobs.output import Output
+from ipyproc.spool.output import Output
 
 LONGEST = 10.0
 LINE = b"0123456789abcdef" * 256

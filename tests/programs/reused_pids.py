@@ -18,8 +18,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from ipyproc.jobs.model import JobState
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
+from ipyproc.model.state import JobState
 from ipyproc.process.sessions import session_members
 from tests.jobs.trees import WITNESS
 from tests.support import wait_until

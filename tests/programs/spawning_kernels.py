@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from tests.jobs.trees import MARK, marked
 
 _AT_MOST = 300

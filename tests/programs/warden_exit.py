@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from ipyproc.jobs.warden import Warden
+from ipyproc.hosts.local.warden import Warden
 
 job = subprocess.Popen(["sleep", "60"], start_new_session=True)
 warden = Warden()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tornado.ioloop import IOLoop
 
-from ipyproc.jobs.warden import Warden
+from ipyproc.hosts.local.warden import Warden
 
 unreaped: list[subprocess.Popen[str]] = []
 JOB = str(Path(__file__).with_name("warden_job.py"))

@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
+from ipyproc.bench.bench import ForkBench, forkbench
+from ipyproc.bench.code import Statement
+from ipyproc.bench.latency import bucket_of, quantile
+from ipyproc.bench.model import BenchResult, Throughput, WorkerShare, limit
 from ipyproc.errors import JobFailed, JobSpecError, MissingPackageError, WorkerCodeError
-from ipyproc.jobs.table import JobTable
+from ipyproc.job.table import JobTable
 from ipyproc.process.sessions import session_members
-from ipyproc.workers.bench import ForkBench, forkbench
-from ipyproc.workers.bench_code import Statement
-from ipyproc.workers.bench_model import BenchResult, Throughput, WorkerShare, limit
-from ipyproc.workers.latency import bucket_of, quantile
 from tests.support import run_python, until
 
 _SUM = "sum(range(1000))"
@@ -316,8 +316,8 @@ def test_a_picture_needs_matplotlib_and_says_so(table: JobTable, monkeypatch: py
 
 _PICTURES = """
 import asyncio
-from ipyproc.workers.bench import forkbench
-from ipyproc.workers.bench_code import Statement
+from ipyproc.bench.bench import forkbench
+from ipyproc.bench.code import Statement
 async def run():
     for statement in (Statement("1"), None):
         picture = (await forkbench(statement, [1, 2], seconds=0.05)).plot()

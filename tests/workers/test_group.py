@@ -14,14 +14,15 @@ from typing import Any
 import psutil
 import pytest
 
-import ipyproc.workers
+import ipyproc.hosts
 from ipyproc.errors import JobFailed, JobNameError, JobSpecError, JobStateError, UnknownJobError
-from ipyproc.jobs.model import Event, EventKind, JobState
-from ipyproc.jobs.table import JobTable
+from ipyproc.hosts.helper.wire import VERSION
+from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.table import JobTable
+from ipyproc.model.event import Event, EventKind
+from ipyproc.model.group import WorkerState
+from ipyproc.model.state import JobState
 from ipyproc.process.sessions import session_members
-from ipyproc.workers.group import WorkerGroup, fork
-from ipyproc.workers.model import WorkerState
-from ipyproc.workers.wire import VERSION
 from tests.support import until
 
 _FOR_EVER = "print('up', flush=True)\nimport time\nwhile True: time.sleep(1)"
@@ -224,7 +225,7 @@ def test_workers_that_ignore_signals_are_killed(table: JobTable) -> None:
 def test_a_helper_of_another_version_is_a_named_error(
     table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipyproc.workers.wire.VERSION", VERSION + 1)
+    monkeypatch.setattr("ipyproc.hosts.helper.wire.VERSION", VERSION + 1)
 
     async def run() -> None:
         group = fork(_FOR_EVER, 1, table=table)
@@ -238,7 +239,7 @@ def test_a_helper_that_talks_nonsense_is_a_named_error(
     table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import os, sys, time; os.write(int(sys.argv[2]), b'nonsense' * 9); time.sleep(60)"
-    monkeypatch.setattr("ipyproc.workers.group._PROGRAM", program)
+    monkeypatch.setattr("ipyproc.job.group._PROGRAM", program)
 
     async def run() -> None:
         group = fork(_FOR_EVER, 1, table=table)
@@ -421,7 +422,7 @@ def by_pythonpath(packages: Path, patch: pytest.MonkeyPatch) -> None:
 
 def by_a_start_up_file_that_imports_it(packages: Path, patch: pytest.MonkeyPatch) -> None:
     # What site-packages' .pth files do, in a folder that is the test's own.
-    (packages / "sitecustomize.py").write_text("import ipyproc.workers.leader")
+    (packages / "sitecustomize.py").write_text("import ipyproc.hosts.helper.leader")
     patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
 
 
@@ -444,8 +445,8 @@ def test_the_helper_is_of_the_kernels_own_copy_of_the_package_whichever_comes_fi
     comes_first(tmp_path, monkeypatch)
 
     async def run() -> None:
-        group = fork("import ipyproc.workers\nprint(ipyproc.workers.__file__)", 1, table=table)
+        group = fork("import ipyproc.hosts\nprint(ipyproc.hosts.__file__)", 1, table=table)
         assert (await asyncio.wait_for(group.wait(raise_error=False), 20)).returncode == 0, group.output
-        assert group.worker_output(0) == f"{ipyproc.workers.__file__}\n"
+        assert group.worker_output(0) == f"{ipyproc.hosts.__file__}\n"
 
     asyncio.run(run())

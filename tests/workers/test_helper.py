@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from ipyproc.hosts.helper.wire import VERSION, Decoder, Message, encode
 from ipyproc.process.sessions import session_members
-from ipyproc.workers.wire import VERSION, Decoder, Message, encode
 from tests.support import ROOT, run_python, wait_until
 
 _FOR_EVER = "import time\nwhile True: time.sleep(1)"
@@ -63,7 +63,7 @@ class Helper:
 def helper() -> Iterator[Helper]:
     events, events_end = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "ipyproc.workers.helper", str(os.getpid()), str(events_end)],
+        [sys.executable, "-m", "ipyproc.hosts.helper.helper", str(os.getpid()), str(events_end)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -84,14 +84,17 @@ def helper() -> Iterator[Helper]:
 @pytest.mark.parametrize("arguments", [[], ["12"], ["x", "y"], ["12", "99"], ["12", "1", "2"]])
 def test_started_by_hand_it_explains_itself_in_a_sentence(arguments: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ipyproc.workers.helper", *arguments], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "ipyproc.hosts.helper.helper", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "write %%fork -n 4 in a cell instead" in done.stderr
 
 
 def test_it_imports_nothing_that_a_cell_would_wait_for() -> None:
-    program = "import sys, json; before = set(sys.modules); import ipyproc.workers.helper; "
+    program = "import sys, json; before = set(sys.modules); import ipyproc.hosts.helper.helper; "
     program += "json.dump(sorted(set(sys.modules) - before), sys.stdout)"
     added = json.loads(run_python("-c", program).stdout)
     slow = {"collections", "contextlib", "enum", "functools", "signal", "threading"}

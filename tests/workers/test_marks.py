@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import re
 
-from ipyproc.jobs.output import Output
-from ipyproc.workers.marks import HELD_SECONDS, Marker, coloured
+from ipyproc.hosts.local.marks import HELD_SECONDS, Marker, coloured
+from ipyproc.spool.output import Output
 
 
 def marked(*writes: tuple[int, str, bytes], flush: bool = False) -> str:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from ipyproc.errors import WorkerCodeError
-from ipyproc.workers.source import fork_line, pickled
+from ipyproc.job.source import fork_line, pickled
 
 
 @pytest.mark.parametrize(

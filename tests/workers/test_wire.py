@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipyproc.errors import IpyprocError, WireError
-from ipyproc.workers.wire import BODY_LIMIT, VERSION, Decoder, check_version, encode
+from ipyproc.hosts.helper.wire import BODY_LIMIT, VERSION, Decoder, check_version, encode
 
 
 def decoded(data: bytes, step: int | None = None) -> list[tuple[str, dict[str, object], bytes]]:

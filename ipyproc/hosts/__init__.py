@@ -1,0 +1,1 @@
+"""Who runs jobs: this process (`local`), or one behind a wire."""

@@ -1,0 +1,131 @@
+"""Taking a helper out of the kernel's family, and a leader that stands in for it there.
+
+Whoever sweeps the kernel's descendants, as ipykernel does when it shuts down, or counts them, finds
+no worker: their ancestors are the helper and ``init``. The kernel's child is the leader of the
+session, which does nothing but wait: it passes SIGINT and SIGTERM on to the helper, and exits as the
+helper does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from ipyproc.process.bare import signal
+
+__all__ = ["Detached", "main"]
+
+_KILLED = -9
+_MISUSED = 2
+
+
+def main() -> None:
+    """Runs a helper, and in each worker the worker; does not return."""
+    if complaint := _complaint(sys.argv[1:]):
+        print(f"ipyproc helper: {complaint}", file=sys.stderr)
+        sys.exit(_MISUSED)
+    kernel, events = map(int, sys.argv[1:])
+    del sys.argv[1:]
+    os.set_inheritable(events, False)
+    # A worker that reads its standard input is not to eat the kernel's commands.
+    commands = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    leader = _detach(commands, events)
+    # Not before: a process that has imported little is forked faster.
+    from ipyproc.hosts.helper.helper import Helper
+
+    sys.exit(Helper(kernel, commands, events, leader).run())
+
+
+class Detached:
+    """What a helper has of its leader.
+
+    Attributes:
+        fd: at its end when the leader is gone.
+    """
+
+    def __init__(self, fd: int, report: int) -> None:
+        self.fd = fd
+        self._report = report
+
+    def tell(self, status: int) -> None:
+        """Has the leader exit as the helper is about to: with a status, or by a signal (negative)."""
+        try:
+            os.write(self._report, status.to_bytes(4, "big", signed=True))
+        except OSError:
+            pass  # It is gone; so shall we be.
+
+    def close(self) -> None:
+        """Lets go of the leader, in a worker."""
+        os.close(self.fd)
+        os.close(self._report)
+
+
+def _detach(*fds: int) -> Detached:
+    """Returns in the helper: a grandchild of this process, which stays behind as its leader.
+
+    Args:
+        fds: what the helper alone is to hold.
+    """
+    report, report_end = os.pipe()
+    alive, alive_end = os.pipe()
+    middle = os.fork()
+    if middle:
+        for fd in (report_end, alive, *fds):
+            os.close(fd)
+        os.waitpid(middle, 0)
+        _lead(report)
+    os.close(report)
+    os.close(alive_end)
+    if os.fork():
+        os._exit(0)
+    os.write(report_end, os.getpid().to_bytes(4, "big"))
+    return Detached(alive, report_end)
+
+
+def _lead(report: int) -> None:
+    helper = int.from_bytes(_read(report), "big")
+
+    def pass_on(signum: int, _frame: object) -> None:
+        try:
+            os.kill(helper, signum)
+        except ProcessLookupError:
+            pass
+
+    if helper:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, pass_on)
+    told = _read(report)
+    os.read(report, 1)  # Its end: the helper is gone.
+    status = int.from_bytes(told, "big", signed=True) if told else _KILLED
+    if status >= 0:
+        os._exit(status)
+    if not told:
+        # Nobody else ends what its workers have started.
+        os.killpg(0, signal.SIGKILL)
+    signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+
+
+def _read(fd: int) -> bytes:
+    """Four bytes; none when the writer is gone."""
+    data = os.read(fd, 4)
+    return data if len(data) == 4 else b""
+
+
+def _complaint(arguments: list[str]) -> str:
+    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
+    try:
+        kernel, events = arguments
+        if int(kernel) > 0 and stat.S_ISFIFO(os.fstat(int(events)).st_mode):
+            return ""
+    except (ValueError, OSError):
+        pass
+    given = " ".join(arguments) or "nothing"
+    return (
+        "this program runs the workers of a notebook, and is started by ipyproc with the kernel's pid "
+        f"and a pipe, but {given!r} was given; write %%fork -n 4 in a cell instead."
+    )

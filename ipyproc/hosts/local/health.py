@@ -1,0 +1,162 @@
+"""Whether a process of a job is well: by a command that asks it, by its silence, by its memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from ipyproc.hosts.local.driver import Driver, Timer
+from ipyproc.hosts.local.start import start_process
+from ipyproc.hosts.local.usage import sample
+from ipyproc.model.spec import JobSpec
+from ipyproc.spool.output import Output
+
+if TYPE_CHECKING:
+    from ipyproc.hosts.local.census import Census
+    from ipyproc.hosts.local.warden import Warden
+    from ipyproc.process.sessions import Member
+
+__all__ = ["Health"]
+
+log = logging.getLogger("ipyproc")
+
+_MEMORY_SECONDS = 1.0
+
+
+class _Home(Protocol):
+    census: Census
+    warden: Warden
+
+
+class Health:
+    """Watches one process of a job; its methods are called where the loop is driven, under the job's lock.
+
+    Args:
+        spec: the job's; it says by what the process is known to be well.
+        home: the table.
+        driver: of the job's loop.
+        lock: the job's.
+        output: the job's.
+        unwell: called, as all of this is, with a note for people when the process is not well.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        home: _Home,
+        driver: Driver,
+        lock: AbstractContextManager[object],
+        output: Output,
+        unwell: Callable[[str], None],
+    ) -> None:
+        self._spec = spec
+        self._home = home
+        self._driver = driver
+        self._lock = lock
+        self._output = output
+        self._unwell = unwell
+        self._timers: dict[str, Timer] = {}
+        self._turn = 0
+
+    def begin(self, sid: int) -> None:
+        """Watch a process that has been started, and leads the session ``sid``."""
+        self._turn += 1
+        if self._spec.silence is not None:
+            self._look_for_output(self._output.end)
+        if self._spec.max_memory is not None:
+            self._later("memory", _MEMORY_SECONDS, lambda: self._measure(sid))
+        if self._spec.alive is not None:
+            self._later("alive", self._spec.alive_every, self._ask)
+
+    def end(self) -> None:
+        """Watch no more: the process has ended."""
+        self._turn += 1
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _look_for_output(self, before: int) -> None:
+        assert self._spec.silence is not None
+
+        def look() -> None:
+            if self._output.end == before:
+                self._unwell(f"it was silent for {self._spec.silence:g} s, and was ended")
+            else:
+                self._look_for_output(self._output.end)
+
+        self._later("silence", self._spec.silence, look)
+
+    def _measure(self, sid: int) -> None:
+        turn = self._turn
+
+        def answer(_members: list[Member]) -> None:
+            rss = sample([sid])[sid].rss
+            self._driver.soon(lambda: self._settled(turn, lambda: take(rss)))
+
+        def take(rss: int) -> None:
+            most = self._spec.max_memory
+            assert most is not None
+            if rss > most:
+                self._unwell(f"it used {rss:,} bytes of memory, more than {most:,}, and was ended")
+            else:
+                self._later("memory", _MEMORY_SECONDS, lambda: self._measure(sid))
+
+        self._home.census.ask(sid, answer)
+
+    def _ask(self) -> None:
+        """Run the command that asks whether it is alive, in a thread that waits for it."""
+        turn = self._turn
+
+        def run() -> None:
+            answer = self._answer()
+            self._driver.soon(lambda: self._settled(turn, lambda: take(answer)))
+
+        def take(answer: str) -> None:
+            if answer:
+                self._unwell(f"{self._spec.alive!r} {answer}, and it was ended")
+            else:
+                self._later("alive", self._spec.alive_every, self._ask)
+
+        threading.Thread(target=run, name="ipyproc alive", daemon=True).start()
+
+    def _answer(self) -> str:
+        """Run the command; return what is wrong, empty when nothing is."""
+        assert self._spec.alive is not None
+        spec = replace(self._spec, command=self._spec.alive)
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            process = start_process(
+                spec, self._driver.io_loop, stdin=nothing, stdout=nothing, stderr=nothing
+            ).proc
+        except OSError as error:
+            # What cannot be asked is no sign of anything: the next time may do.
+            log.warning("Whether job %r is alive could not be asked: %s", spec.name, error)
+            return ""
+        finally:
+            os.close(nothing)
+        self._home.warden.guard(process.pid)
+        try:
+            status = process.wait(self._spec.alive_every)
+            return f"exited with {status}" if status else ""
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"did not answer within {self._spec.alive_every:g} s"
+        finally:
+            self._home.warden.release(process.pid)
+
+    def _settled(self, turn: int, work: Callable[[], None]) -> None:
+        with self._lock:
+            if turn == self._turn:
+                work()
+
+    def _later(self, name: str, seconds: float, work: Callable[[], None]) -> None:
+        turn = self._turn
+        self._timers[name] = self._driver.later(seconds, lambda: self._settled(turn, work))

@@ -1,0 +1,125 @@
+"""The output of several workers in one text: whole lines, each marked with its worker's task id."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from ipyproc.spool.output import Output, StreamName
+
+__all__ = ["Marker", "coloured"]
+
+HELD_SECONDS = 0.2
+"""How long the beginning of a line waits for the rest of it."""
+
+_HELD_BYTES = 32 << 10
+_RETURN = re.compile(rb"\r(?=[^\r\n])")
+_MARK = re.compile(rb"(^|(?<=[\n\r]))\[(\d+)\] ")
+_COLOURS = (36, 35, 32, 34, 33)
+
+_Key = tuple[int, StreamName]
+
+
+class Marker:
+    """Appends what workers write to an output, line by line.
+
+    Half a line is held back for a moment. When the rest does not come, it is shown as it is, and a
+    line of another worker that comes then begins on a line of its own.
+
+    Args:
+        output: where the text goes; its lock is held by who calls.
+        clock: gives seconds, and only goes forward.
+    """
+
+    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
+        self._clock = clock
+        self._held: dict[_Key, tuple[bytes, float]] = {}
+        self._unfinished: _Key | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is held back."""
+        return bool(self._held)
+
+    def write(self, task_id: int, stream: StreamName, data: bytes, at: float) -> bool:
+        """Takes what a worker wrote; whether any of it has been shown."""
+        key, now = (task_id, stream), self._clock()
+        held, since = self._held.pop(key, (b"", now))
+        text = held + data
+        cut = text.rfind(b"\n") + 1
+        if len(text) - cut > _HELD_BYTES:
+            cut = len(text)
+        if cut < len(text):
+            self._held[key] = (text[cut:], now if cut else since)
+        if cut:
+            self._show(key, text[:cut], at)
+        return cut > 0
+
+    def flush(self, at: float) -> bool:
+        """Shows what has been held back for long enough; whether there was any."""
+        now = self._clock()
+        due = [key for key, (_, since) in self._held.items() if now - since >= HELD_SECONDS]
+        for key in due:
+            text, _ = self._held.pop(key)
+            cut = _whole_characters(text)
+            if text[cut:]:
+                self._held[key] = (text[cut:], now)
+            if cut:
+                self._show(key, text[:cut], at)
+        return bool(due)
+
+    def end(self, task_id: int, at: float) -> None:
+        """Shows everything of a worker that has ended, and ends its last line."""
+        for key in [key for key in self._held if key[0] == task_id]:
+            self._show(key, self._held.pop(key)[0], at)
+        if self._unfinished is not None and self._unfinished[0] == task_id:
+            self._break(at)
+
+    def end_all(self, at: float) -> None:
+        """Shows everything."""
+        for task_id in sorted({task_id for task_id, _ in self._held}):
+            self.end(task_id, at)
+
+    def _show(self, key: _Key, text: bytes, at: float) -> None:
+        if self._unfinished is not None and self._unfinished != key:
+            self._break(at)
+        mark = b"[%d] " % key[0]
+        ended = text.endswith(b"\n")
+        lines = text[:-1] if ended else text
+        marked = _RETURN.sub(b"\r" + mark, lines.replace(b"\n", b"\n" + mark))
+        if self._unfinished is None:
+            marked = mark + marked
+        self._output.append(key[1], marked + b"\n" if ended else marked, at)
+        self._unfinished = None if ended else key
+
+    def _break(self, at: float) -> None:
+        assert self._unfinished is not None
+        self._output.append(self._unfinished[1], b"\n", at)
+        self._unfinished = None
+
+
+def coloured(data: bytes, at_line: bool) -> bytes:
+    """Text of a marked output with its marks in colour, one a worker (ANSI).
+
+    Args:
+        data: the text.
+        at_line: whether it begins a line.
+    """
+
+    def paint(match: re.Match[bytes]) -> bytes:
+        if not at_line and match.start() == 0:
+            return match[0]
+        return b"\x1b[%dm[%s]\x1b[0m " % (_COLOURS[int(match[2]) % len(_COLOURS)], match[2])
+
+    return _MARK.sub(paint, data)
+
+
+def _whole_characters(text: bytes) -> int:
+    """How many bytes of a beginning in UTF-8 are whole characters."""
+    for back in range(1, min(4, len(text)) + 1):
+        byte = text[-back]
+        if byte & 0xC0 != 0x80:
+            size = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4 if byte >> 3 == 0b11110 else 1
+            return len(text) - back if size > back else len(text)
+    return len(text)

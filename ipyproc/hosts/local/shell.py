@@ -1,0 +1,246 @@
+"""Which shell or interpreter runs a command, and how the command gets to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ipyproc.errors import JobSpecError
+from ipyproc.model.shell import ShellChoice
+from ipyproc.model.text import encoded
+from ipyproc.model.words import BUILT_INS, SimpleCommand, simple_command
+
+__all__ = ["Launch", "default_shell", "explain_exit", "launch_of"]
+
+_STANDARD = "/bin/sh"
+# What an account has that may not log in.
+_NO_SHELLS = frozenset({"false", "nologin", "true"})
+_POSIX = frozenset({"ash", "bash", "busybox", "dash", "ksh", "ksh93", "mksh", "sh", "yash", "zsh"})
+_CSH = frozenset({"csh", "tcsh"})
+_TAKING_C = _POSIX | _CSH | {"fish"}
+_WITH_PIPEFAIL = frozenset({"bash", "busybox", "ksh", "ksh93", "mksh", "yash", "zsh"})
+# These give their place to a lone simple command only where they are told to.
+_STAYING = frozenset({"ash", "busybox", "dash", "sh"})
+
+# One argument may have 128 KiB under Linux, its NUL included.
+_SHORT = 100_000
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is to be executed for a command.
+
+    Attributes:
+        argv: the arguments, the program's name first.
+        executable: the program's file; None where ``argv`` has it.
+        script: what goes into a file whose path is the last argument; None for no file.
+        exec_program: whether the process becomes the program that the command names, so that its pid,
+            its signals and its exit status are the program's; False where that is not sure.
+    """
+
+    argv: tuple[str, ...]
+    executable: str | None = None
+    script: bytes | None = None
+    exec_program: bool = False
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+        """The arguments, and the fds that the process has to inherit; closed again afterwards.
+
+        The file of a script has no name on any disk: it is gone with its last reader. Each start has a
+        file of its own, since on some systems all who open ``/dev/fd/N`` share one offset.
+        """
+        if self.script is None:
+            yield self.argv, ()
+            return
+        with _nameless_file(self.script) as fd:
+            yield (*self.argv, f"/dev/fd/{fd}"), (fd,)
+
+
+def default_shell(environ: Mapping[str, str] | None = None) -> str:
+    """The user's shell: ``$SHELL`` where that is a program, else ``/bin/sh``."""
+    shell = (os.environ if environ is None else environ).get("SHELL", "")
+    usable = shell.startswith("/") and os.path.basename(shell) not in _NO_SHELLS
+    return shell if usable and os.path.isfile(shell) and os.access(shell, os.X_OK) else _STANDARD
+
+
+def launch_of(
+    command: str | tuple[str, ...], choice: ShellChoice, environment: Mapping[bytes, bytes]
+) -> Launch:
+    """What is to be executed for a command.
+
+    A list is executed as it is. A string that begins with ``#!`` goes to that interpreter, as the
+    system would have it: the rest of the line is one argument. Any other goes to a shell.
+
+    Args:
+        command: a string, or the arguments of a program.
+        choice: the shell.
+        environment: that of the job.
+
+    Raises:
+        FileNotFoundError: there is no such shell.
+        JobSpecError: the shell cannot do what was asked for.
+    """
+    if not isinstance(command, str):
+        return Launch(command, exec_program=True)
+    if command.startswith("#!") and choice.program is None:
+        return _by_interpreter(command, choice)
+    words = choice.words or [default_shell()]
+    executable = _found(words[0], environment)
+    name, family = os.path.basename(words[0]), _family(executable)
+    options = [*words[1:], *_options(name, family, choice)]
+    argv0 = f"-{name}" if choice.login and family in _CSH else name
+    data = encoded(command)
+    if family not in _TAKING_C or len(data) > _SHORT:
+        return Launch((argv0, *options), executable, script=data)
+    # To these shells, cmd &> file is two commands.
+    simple = None if family in _STAYING and "&>" in command else simple_command(command)
+    is_program = _is_program(simple, family, choice, environment)
+    if is_program and simple is not None and _needs_exec(simple, family):
+        command = f"{command[: simple.at]}exec {command[simple.at :]}"
+    return Launch((argv0, *options, "-c", command), executable, exec_program=is_program)
+
+
+def explain_exit(
+    command: str | tuple[str, ...],
+    choice: ShellChoice,
+    status: int,
+    environment: Mapping[bytes, bytes],
+    cwd: str | None = None,
+) -> str:
+    """Why a shell exited with 127 or 126, where that is sure; empty where it is not.
+
+    It is sure for a lone simple command whose program no look-up from the job's own working directory
+    and PATH can find, or whose file cannot be executed.
+
+    Args:
+        command: what ran.
+        choice: the shell that ran it.
+        status: the exit status.
+        environment: that of the job.
+        cwd: its working directory; None for the kernel's.
+    """
+    if status not in (_NOT_FOUND, _NOT_EXECUTABLE) or not isinstance(command, str) or choice.login:
+        return ""
+    simple = None if command.startswith("#!") else simple_command(command)
+    if simple is None or not simple.program or "PATH" in simple.assigned:
+        return ""
+    program = simple.program
+    if not simple.by_exec and (program in BUILT_INS or _is_function(program, environment)):
+        return ""
+    found = _candidates(program, environment, cwd)
+    if any(_is_executable(path) for path in found):
+        return ""
+    if status == _NOT_FOUND and not any(map(os.path.exists, found)):
+        return f"the program {program!r} was not found; check its spelling and the PATH"
+    if any(map(os.path.isdir, found)):
+        return f"the program {program!r} is a directory; name a program in it"
+    if status == _NOT_EXECUTABLE and any(map(os.path.exists, found)):
+        return f"the program {program!r} may not be executed; make it executable with chmod +x"
+    return ""
+
+
+def _by_interpreter(script: str, choice: ShellChoice) -> Launch:
+    line = script.partition("\n")[0]
+    words = line[2:].strip(" \t\r").split(None, 1)
+    if not words:
+        raise JobSpecError(
+            f"The line {line!r} names no interpreter; write one such as #!/usr/bin/env python3."
+        )
+    if choice.is_given:
+        raise JobSpecError(
+            f"A login or strict shell was asked for, and the script is for {line!r}; "
+            "write 'set -euo pipefail' into it, or give a shell."
+        )
+    return Launch(tuple(words), script=encoded(script))
+
+
+def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
+    """The arguments for a login shell, and for a strict one."""
+    if (choice.login and family not in _TAKING_C) or (choice.strict and family not in _WITH_PIPEFAIL):
+        asked = "set -euo pipefail" if choice.strict else "login shells"
+        raise JobSpecError(f"The shell {name!r} knows no {asked}; give another shell, such as 'bash'.")
+    options = []
+    if choice.login and family == "bash":
+        # Of a profile's aliases it takes none else, unlike other shells.
+        options += ["-O", "expand_aliases"]
+    if choice.login and family not in _CSH:
+        options.append("-l")
+    return options + (["-euo", "pipefail"] if choice.strict else [])
+
+
+def _found(shell: str, environment: Mapping[bytes, bytes]) -> str:
+    """The file of a shell, by the kernel's PATH, or else by the job's."""
+    if "/" in shell:
+        return os.path.abspath(os.path.expanduser(shell))
+    found = shutil.which(shell) or shutil.which(shell, path=os.fsdecode(environment.get(b"PATH", b"")))
+    # Popen says what is wrong with a file that is not there.
+    return os.path.abspath(found) if found else shell
+
+
+def _family(executable: str) -> str:
+    return os.path.basename(os.path.realpath(executable))
+
+
+def _is_program(
+    simple: SimpleCommand | None, family: str, choice: ShellChoice, environment: Mapping[bytes, bytes]
+) -> bool:
+    """Whether a simple command names a program for sure: no built-in, function or alias."""
+    if simple is None or not simple.program or simple.program.startswith("-"):
+        return False
+    if simple.by_exec:
+        return family in _POSIX
+    if simple.program in BUILT_INS or choice.login or family not in {*_STAYING, "bash", "zsh"}:
+        return False
+    if family == "bash":
+        return not _is_function(simple.program, environment)
+    if family == "zsh":
+        home = environment.get(b"ZDOTDIR") or environment.get(b"HOME", b"/")
+        return not os.path.exists(os.path.join(home, b".zshenv"))
+    return True
+
+
+def _is_function(program: str, environment: Mapping[bytes, bytes]) -> bool:
+    """Whether bash may have a function of this name: exported to it, or by a file that it reads."""
+    name = encoded(program)
+    return any(
+        key in environment for key in (b"BASH_FUNC_%s%%%%" % name, b"BASH_FUNC_%s()" % name, b"BASH_ENV")
+    )
+
+
+def _needs_exec(simple: SimpleCommand, family: str) -> bool:
+    # bash stays where it has redirected something, to take that back.
+    return not simple.by_exec and (family in _STAYING or (family == "bash" and simple.redirected))
+
+
+def _candidates(program: str, environment: Mapping[bytes, bytes], cwd: str | None) -> list[str]:
+    """The files for which a program's name may stand, seen from the job's working directory."""
+    folder = cwd or os.curdir
+    if "/" in program:
+        return [os.path.join(folder, program)]
+    path = os.fsdecode(environment.get(b"PATH", encoded(os.defpath)))
+    return [os.path.join(folder, part, program) for part in path.split(os.pathsep)]
+
+
+def _is_executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+@contextmanager
+def _nameless_file(data: bytes) -> Iterator[int]:
+    in_memory = getattr(os, "memfd_create", None)
+    with (
+        tempfile.TemporaryFile("w+b", 0) if in_memory is None else open(in_memory("script"), "w+b", 0) as file
+    ):
+        # Who becomes another user may read it too.
+        os.fchmod(file.fileno(), 0o644)
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        file.seek(0)
+        yield file.fileno()

@@ -1,0 +1,132 @@
+"""From a job's spec to a process of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.hosts.local.environment import environment_of
+from ipyproc.hosts.local.shell import Launch, explain_exit, launch_of
+from ipyproc.model.limits import under
+from ipyproc.model.spec import JobSpec
+from ipyproc.model.text import encoded, native
+from ipyproc.process import Subprocess
+
+__all__ = ["note_of_exit", "start_process"]
+
+# Linux: MAX_ARG_STRLEN, the NUL at the end included.
+_LONGEST_STRING = 32 * os.sysconf("SC_PAGE_SIZE")
+
+
+def start_process(
+    spec: JobSpec,
+    io_loop: IOLoop,
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    pass_fds: Sequence[int] = (),
+    arguments: Sequence[str] = (),
+) -> Subprocess:
+    """Starts a process of a job, which leads a session of its own; from any thread.
+
+    Args:
+        spec: what runs, and how.
+        io_loop: the loop to which its exit belongs.
+        stdin: the fd for its standard input.
+        stdout: the fd for its standard output.
+        stderr: the fd for its standard error.
+        pass_fds: what it inherits beside these.
+        arguments: what follows those that the spec has.
+
+    Raises:
+        OSError: it cannot be started; nothing is left of it.
+        JobSpecError: its shell cannot do what the spec asks for.
+    """
+    environment = environment_of(
+        {**spec.limits.environment(), **spec.env}, clean=spec.clean_env, kernel_path=spec.kernel_path
+    )
+    launch = launch_of(spec.command, spec.shell, environment)
+    with launch.opened() as (argv, script_fds), _explained(spec, launch, environment):
+        return under(
+            spec.limits,
+            lambda: Subprocess.on(
+                io_loop,
+                [native(word) for word in (*argv, *arguments)],
+                executable=None if launch.executable is None else native(launch.executable),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=None if spec.cwd is None else native(spec.cwd),
+                env=environment,
+                start_new_session=True,
+                pass_fds=(*pass_fds, *script_fds),
+                **spec.limits.popen_arguments(),
+            ),
+        )
+
+
+def note_of_exit(spec: JobSpec, status: int) -> str:
+    """What there is to say of an exit status of a job's shell; mostly nothing."""
+    if status not in (126, 127):
+        return ""
+    environment = environment_of(spec.env, clean=spec.clean_env, kernel_path=spec.kernel_path)
+    return explain_exit(spec.command, spec.shell, status, environment, spec.cwd)
+
+
+@contextmanager
+def _explained(spec: JobSpec, launch: Launch, environment: Mapping[bytes, bytes]) -> Iterator[None]:
+    """Gives an error of the system its sentence, where the spec has the reason."""
+    try:
+        yield
+    except OSError as error:
+        sentence = ""
+        if error.errno == errno.E2BIG:
+            sentence = _too_long(launch, environment)
+        elif (
+            error.errno in (errno.EPERM, errno.EACCES)
+            and spec.limits.nice is not None
+            and spec.limits.nice < 0
+        ):
+            sentence = f"This kernel may not make a job less nice ({spec.limits.nice}); give 0 to 19."
+        elif error.errno == errno.EPERM and spec.limits.user is not None:
+            sentence = (
+                f"This kernel may not start a job as the user {spec.limits.user!r}; leave the user out."
+            )
+        elif error.errno == errno.EINVAL and spec.limits.affinity is not None:
+            cpus = ", ".join(map(str, sorted(spec.limits.affinity)))
+            sentence = f"This kernel may use none of the CPUs {cpus}; give some that 'taskset -p $$' shows."
+        if not sentence:
+            raise
+        raise OSError(error.errno, sentence) from None
+
+
+def _too_long(launch: Launch, environment: Mapping[bytes, bytes]) -> str:
+    """Which string is too long for the system, or how long all are together."""
+    variables = {
+        name.decode("utf-8", "replace"): len(name) + len(value) + 2 for name, value in environment.items()
+    }
+    words = [len(encoded(word)) + 1 for word in launch.argv]
+    if sys.platform.startswith("linux"):
+        for name, size in variables.items():
+            if size > _LONGEST_STRING:
+                return (
+                    f"The environment variable {name!r} has {size - 1:,} bytes, and the system takes "
+                    f"{_LONGEST_STRING - 1:,} at most in one; put its value into a file."
+                )
+        for number, size in enumerate(words):
+            if size > _LONGEST_STRING:
+                return (
+                    f"The argument {number} of the command has {size - 1:,} bytes, and the system takes "
+                    f"{_LONGEST_STRING - 1:,} at most in one; put it into a file."
+                )
+    total = sum(words) + sum(variables.values())
+    return (
+        f"The command and its environment have {total:,} bytes, which is more than the system takes; "
+        "put what is long into a file."
+    )

@@ -1,0 +1,406 @@
+"""The warden: a small process that ends the jobs' sessions when the kernel dies without saying so.
+
+This is the kernel's client of it; `ipyproc.process.warden_program` is the program, and has the messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.errors import signal_name
+from ipyproc.process import sessions
+from ipyproc.process import watch as exits
+
+__all__ = ["Warden", "end_sessions", "program"]
+
+_log = logging.getLogger("ipyproc")
+
+_HOME = str(Path(__file__).resolve().parents[3])
+# -I and -S: no module of the folder that the kernel works in, and no site-packages.
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {_HOME!r}); "
+    "from ipyproc.process.warden_program import main; sys.exit(main(sys.argv[1:]))"
+)
+_END_SECONDS = 3.0
+_FLUSH_SECONDS = 0.5
+_RETRY_SECONDS = 0.1
+_STABLE_SECONDS = 1.0
+_MAX_QUICK_DEATHS = 5
+
+
+class Warden:
+    """The kernel's client of the warden.
+
+    The program is started at the first `guard`, without waiting for it, and replaced when it has
+    been killed: at once where a loop watches it (`watch`), else at the next message. No method
+    raises because the warden cannot be started or does not read; that is logged, and tried again
+    at the next message. Every method may be called from any thread. In a fork of the kernel none
+    does anything: the jobs are the kernel's.
+
+    Example::
+
+        warden = Warden()
+        job = subprocess.Popen(["make"], start_new_session=True)
+        warden.guard(job.pid)
+        job.wait()
+        warden.release(job.pid)
+        warden.close()
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+        self._guarded: dict[int, None] = {}
+        self._expected: dict[int, bytes] = {}
+        self._directories: dict[str, None] = {}
+        self._program: _Program | None = None
+        self._io_loop: IOLoop | None = None
+        self._retry_queued = False
+        self._quick_deaths = 0
+        _wardens.add(self)
+
+    def __repr__(self) -> str:
+        if (pid := self.pid) is None:
+            return "<Warden not running>"
+        return f"<Warden running, pid {pid}, guards {len(self._guarded)}>"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the warden; None before the first `guard`, and once its exit was seen."""
+        program = self._program
+        return program.proc.pid if program is not None and program.proc.returncode is None else None
+
+    def expect(self, inodes: Sequence[int]) -> None:
+        """Guard a process that is about to be started, and has no number yet.
+
+        Args:
+            inodes: of the pipes that it gets, by which the warden finds it if the kernel is killed before
+                `guard` or `cancel` is called. The first names it there.
+        """
+        with self._lock:
+            if self._owner == os.getpid():
+                message = b"?%s\n" % b" ".join(b"%d" % inode for inode in inodes)
+                self._expected[inodes[0]] = message
+                self._send(message)
+
+    def cancel(self, inode: int) -> None:
+        """Forget a process that was expected, and could not be started."""
+        with self._lock:
+            if self._expected.pop(inode, None) is not None:
+                self._send(b"!%d\n" % inode)
+
+    def guard(self, sid: int, inode: int | None = None) -> None:
+        """Have the session ``sid`` ended if the kernel dies.
+
+        Args:
+            sid: the session of a job, which the job leads.
+            inode: the first of those by which it was expected.
+
+        Raises:
+            ValueError: that session is the kernel's own, or no job's.
+        """
+        sessions.need_other_session(sid)
+        with self._lock:
+            if self._owner == os.getpid():
+                self._guarded[sid] = None
+                if inode is not None and self._expected.pop(inode, None) is not None:
+                    self._send(b"+%d %d\n" % (sid, inode))
+                else:
+                    self._send(b"+%d\n" % sid)
+
+    def release(self, sid: int) -> None:
+        """Forget the session ``sid``; harmless when it is not guarded.
+
+        Where a loop is watched, the program is told a moment later, of all that were released by then: the
+        number of a session that has gone is not given to another that soon.
+        """
+        with self._lock:
+            if sid not in self._guarded:
+                return
+            del self._guarded[sid]
+            program, message = self._program, b"-%d\n" % sid
+            if program is not None and self._io_loop is not None:
+                program.pending += message
+                self._queue_retry(program)
+            else:
+                self._send(message)
+
+    def clear(self, directory: str) -> None:
+        """Have a private directory of this process removed if the kernel is killed; it need not exist yet.
+
+        See `ipyproc.process.leftovers`. No program is started for this: the next job's is told.
+        """
+        with self._lock:
+            if self._owner == os.getpid() and directory not in self._directories:
+                self._directories[directory] = None
+                if self._program is not None:
+                    self._send(_clear_message(directory))
+
+    def alive(self) -> bool:
+        """Whether the program runs, asked of the system."""
+        with self._lock:
+            return self._program is not None and self._program.alive()
+
+    def revive(self) -> bool:
+        """Replaces a warden that has been killed and still has something to guard.
+
+        Returns:
+            Whether another one was started.
+        """
+        with self._lock:
+            if not self._guarded or (self._program is not None and self._program.alive()):
+                return False
+            return self._start()
+
+    def watch(self, io_loop: IOLoop) -> None:
+        """Has ``io_loop`` see the warden's exit from now on, and replace it at once."""
+        with self._lock:
+            if io_loop is self._io_loop:
+                return
+            self._io_loop = io_loop
+            self._retry_queued = False  # The loop before may be closed, with what was queued on it.
+            if self._program is not None:
+                self._program.watch(io_loop)
+
+    def close(self) -> None:
+        """Ends the warden, and with it every session that is still guarded; returns when it is reaped.
+
+        That takes milliseconds when nothing is guarded, and a few seconds at the very most. A later
+        `guard` starts another warden.
+        """
+        with self._lock:
+            program, self._program = self._program, None
+            guarded, self._guarded = self._guarded, {}
+            self._expected, self._directories = {}, {}
+        # A warden that was killed, or stopped so that it never got round to it, has ended nobody.
+        if program is not None and program.end() != 0:
+            end_sessions(guarded)
+
+    def _send(self, message: bytes) -> None:
+        program = self._program
+        if program is not None and program.alive() and program.send(message):
+            self._queue_retry(program)
+        elif self._guarded or self._expected:
+            self._start()
+
+    def _start(self) -> bool:
+        """Starts a warden, in place of the one before, that guards all that is guarded."""
+        before = self._program
+        if not sys.executable:
+            _log.warning(
+                "The warden cannot be started (Python does not know its own program); "
+                "jobs would outlive a kernel that is killed."
+            )
+            return False
+        if before is not None:
+            if before.ended:
+                return False  # The interpreter exits, and has ended it: none may follow.
+            before.proc.kill()
+            before.end()
+            quick = time.monotonic() - before.started_at < _STABLE_SECONDS
+            self._quick_deaths = self._quick_deaths + 1 if quick else 0
+            self._program = None
+        try:
+            directories = [_clear_message(directory) for directory in self._directories]
+            sessions = [b"+%d\n" % sid for sid in self._guarded]
+            first = b"".join([*directories, *self._expected.values(), *sessions])
+            self._program = program = _Program(self, first)
+        except OSError as error:
+            _log.warning(
+                "The warden cannot be started (%s); jobs would outlive a kernel that is killed.", error
+            )
+            return False
+        if before is not None:
+            _log.warning("The warden %s; %s replaces it.", before, program)
+        self._queue_retry(program)
+        if self._io_loop is not None:
+            program.watch(self._io_loop)
+        return True
+
+    def _exited(self, program: _Program) -> None:
+        with self._lock:
+            if program is not self._program or not self._guarded:
+                return
+            if self._quick_deaths < _MAX_QUICK_DEATHS:
+                self._start()
+            else:
+                _log.warning(
+                    "The warden %s, as %d did before it, each at once; the next job tries again.",
+                    program,
+                    self._quick_deaths,
+                )
+
+    def _queue_retry(self, program: _Program) -> None:
+        if program.pending and self._io_loop is not None and not self._retry_queued:
+            self._retry_queued = True
+            self._io_loop.add_callback(self._io_loop.call_later, _RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        with self._lock:
+            self._retry_queued = False
+            if self._program is not None:
+                self._send(b"")
+
+    def _disown(self) -> None:
+        # In a fork the lock may be held, by a thread that exists no more.
+        self._lock = threading.Lock()
+        self._guarded, self._expected, self._directories = {}, {}, {}
+        program, self._program = self._program, None
+        if program is not None:
+            program.disown()
+
+
+class _Program:
+    """One warden, and our end of the pipe to it."""
+
+    io_loop: IOLoop
+
+    def __init__(self, client: Warden, first: bytes) -> None:
+        self.started_at = time.monotonic()
+        self.pending = b""
+        self.ended = False
+        # A loop that watches this must not keep a forgotten client alive.
+        self._client = weakref.ref(client)
+        childs_end, self._fd = os.pipe()
+        try:
+            os.set_blocking(self._fd, False)
+            # Before it runs: a kernel killed at this very moment leaves it what it has to know.
+            self.send(first)
+            self.proc = subprocess.Popen(
+                program(str(os.getpid())),
+                stdin=childs_end,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            os.close(childs_end)
+        self._finalizer = weakref.finalize(client, self.end)
+
+    def __str__(self) -> str:
+        status = self.proc.returncode
+        if status is None:
+            state = "running"
+        else:
+            state = f"was ended by {signal_name(-status)}" if status < 0 else f"exited with status {status}"
+        return f"(pid {self.proc.pid}) {state}"
+
+    def alive(self) -> bool:
+        return self.proc.poll() is None
+
+    def send(self, message: bytes) -> bool:
+        """Writes what the pipe takes, and keeps the rest for the next time; False if nobody reads."""
+        if self._fd < 0:
+            return False  # The interpreter exits, and jobs still end meanwhile.
+        self.pending += message
+        try:
+            while self.pending:
+                self.pending = self.pending[os.write(self._fd, self.pending) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            return False
+        return True
+
+    def watch(self, io_loop: IOLoop) -> None:
+        self.io_loop = io_loop
+        try:
+            exits.watch(self)
+        except (OSError, RuntimeError):
+            # No fd is left, or there are no pidfds off the main thread: the next message will see it.
+            pass
+
+    def end(self) -> int:
+        """Closes the pipe and reaps the warden; returns its exit status."""
+        self.ended = True
+        self._finalizer.detach()
+        if self._fd >= 0:
+            self.send(b"d\n")  # Whoever can say this can clear up as well.
+        self._flush(_FLUSH_SECONDS)
+        self._close()
+        try:
+            return self.proc.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            _log.warning("The warden (pid %d) does not end: SIGKILL.", self.proc.pid)
+            self.proc.kill()
+            return self.proc.wait()
+
+    def disown(self) -> None:
+        """Lets go of it in a fork, where it is nobody's child."""
+        self._finalizer.detach()
+        self._close()
+        # Or Popen would warn that it still runs.
+        self.proc.returncode = 0
+
+    def _exited(self, status: int) -> None:
+        self.proc.returncode = status
+        if (client := self._client()) is not None:
+            # Later: a watch on a warden that is dead already calls this while the client has its lock.
+            self.io_loop.add_callback(client._exited, self)
+
+    def _flush(self, seconds: float) -> None:
+        poll = select.poll()
+        deadline = time.monotonic() + seconds
+        while self.pending and (left := deadline - time.monotonic()) > 0:
+            poll.register(self._fd, select.POLLOUT)
+            poll.poll(left * 1000)
+            if not self.send(b""):
+                return
+
+    def _close(self) -> None:
+        self.pending = b""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def program(*arguments: str) -> list[str]:
+    """Return the command of the warden's program."""
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments]
+
+
+def _clear_message(directory: str) -> bytes:
+    return b"d%s\n" % os.fsencode(directory).hex().encode()
+
+
+def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
+    """End every process of some sessions that children of this process lead or led.
+
+    As `ipyproc.process.sessions.end_sessions`; blocks.
+    """
+    started = {sid: _start_of_child(sid) for sid in sids}
+    sessions.end_sessions(started, grace, started=started, tell=_log.warning)
+
+
+def _start_of_child(pid: int) -> int | None:
+    """When a child started; None when it has been reaped: whoever has its number by now is another."""
+    sessions.need_other_session(pid)
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return sessions.start_time(pid)
+
+
+def _disown_all() -> None:
+    for warden in list(_wardens):
+        warden._disown()
+
+
+_wardens: weakref.WeakSet[Warden] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_disown_all)

@@ -1,0 +1,276 @@
+"""What a job runs, and how. Frozen data, checked when it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from signal import SIGINT, valid_signals
+
+from ipyproc.errors import JobSpecError
+from ipyproc.model.input import Input
+from ipyproc.model.limits import Limits
+from ipyproc.model.shell import ShellChoice
+from ipyproc.model.text import native, need_encodable, need_encoding
+
+__all__ = [
+    "DEFAULT_MAX_OUTPUT",
+    "Endpoint",
+    "JobSpec",
+    "bytes_of",
+    "command_of",
+    "is_number",
+    "need_seconds",
+    "need_signal",
+    "parse_ready",
+]
+
+# The system is asked once: for each job it would take as long as all else that is looked at.
+_SIGNALS = frozenset(map(int, valid_signals()))
+
+DEFAULT_MAX_OUTPUT = 1 << 30
+"""Bytes of output that a job keeps by default; past it the oldest go."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A TCP address at which a job is to accept connections."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What a job runs, and how.
+
+    Attributes:
+        command: a string for the shell, or the arguments of a program, executed as they are.
+        name: its name in the table.
+        cwd: its working directory; None for the kernel's.
+        env: variables added to the kernel's environment; None removes one.
+        stdin: what is written to its standard input, which is closed after it; None leaves it open
+            for `Job.send`.
+        timeout: seconds after which it is stopped; None for never.
+        restart: "no", "on-failure" or "always".
+        max_restarts: how many restarts, without a healthy while between, until it gives up.
+        ready: a pattern in its output, or an endpoint that accepts; None when it is ready at once.
+        max_output: bytes of output that are kept.
+        quiet: whether its cell shows nothing of it.
+        backoff: seconds before the first restart.
+        factor: what each further delay is, in the one before.
+        cap: seconds that no delay exceeds.
+        healthy: seconds of uptime after which the restarts before are forgiven.
+        stop_signal: the first signal of a stop.
+        alive: a command that is run every ``alive_every`` seconds; when it fails, or does not answer in
+            that time, the process is ended as a failure.
+        alive_every: seconds.
+        silence: seconds without output after which the process is ended as a failure.
+        max_memory: bytes of resident memory, over its session, past which it is ended as a failure.
+        shell: the shell for a string.
+        clean_env: whether its environment has nothing of the kernel's.
+        kernel_path: whether the kernel's own Python comes first in its PATH.
+        limits: as whom, and within which limits, it runs.
+        encoding: what its bytes are as text.
+    """
+
+    command: str | tuple[str, ...]
+    name: str
+    cwd: str | None = None
+    env: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    stdin: Input | None = None
+    timeout: float | None = None
+    restart: str = "no"
+    max_restarts: int = 10
+    ready: re.Pattern[str] | Endpoint | None = None
+    max_output: int = DEFAULT_MAX_OUTPUT
+    quiet: bool = False
+    backoff: float = 0.25
+    factor: float = 2.0
+    cap: float = 30.0
+    healthy: float = 10.0
+    stop_signal: int = SIGINT
+    alive: str | None = None
+    alive_every: float = 10.0
+    silence: float | None = None
+    max_memory: int | None = None
+    shell: ShellChoice = field(default_factory=ShellChoice)
+    clean_env: bool = False
+    kernel_path: bool = True
+    limits: Limits = field(default_factory=Limits)
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        if not self.command or (isinstance(self.command, str) and not self.command.strip()):
+            raise JobSpecError("The command is empty; give a program to run, such as 'ls -la'.")
+        for word in (self.command,) if isinstance(self.command, str) else self.command:
+            need_encodable("The command", word)
+        if self.shell.is_given and not isinstance(self.command, str):
+            raise JobSpecError(
+                f"A shell was asked for, and the command {list(self.command)!r} is a list, which needs none; "
+                "give a string."
+            )
+        need_encoding(self.encoding)
+        if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
+            raise JobSpecError(
+                f"The timeout {self.timeout!r} is not a positive number of seconds; "
+                "give one such as 30, or leave it out for none."
+            )
+        if self.restart not in ("no", "on-failure", "always"):
+            raise JobSpecError(
+                f"The restart policy {self.restart!r} is unknown; give 'no', 'on-failure' or 'always'."
+            )
+        if not isinstance(self.max_restarts, int) or not 0 <= self.max_restarts <= sys.maxsize:
+            raise JobSpecError(
+                f"max_restarts is {self.max_restarts!r}, which is no number of restarts; give 0 or more."
+            )
+        if not isinstance(self.max_output, int) or self.max_output < 1:
+            raise JobSpecError(
+                f"max_output is {self.max_output!r}, which is no number of bytes; give one such as 10**9."
+            )
+        if self.ready is not None and not _is_sign(self.ready):
+            raise JobSpecError(
+                f"The readiness {self.ready!r} is neither a text nor a pattern of text; "
+                "give a regular expression, or a host:port that is to accept connections."
+            )
+        need_signal(self.stop_signal)
+        for what, seconds in (("silence", self.silence), ("alive_every", self.alive_every)):
+            if seconds is not None and not (is_number(seconds) and seconds > 0):
+                raise JobSpecError(
+                    f"The value of {what} is {seconds!r}; give a number of seconds above 0, such as 30."
+                )
+        if self.max_memory is not None and self.max_memory < 1:
+            raise JobSpecError(
+                f"max_memory is {self.max_memory!r}; give a number of bytes, or one such as '2G'."
+            )
+        cwd = None if self.cwd is None else native(self.cwd)
+        if cwd is not None and not os.path.isdir(cwd):
+            why = "is not a directory" if os.path.exists(cwd) else "does not exist"
+            raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
+        if cwd is not None and not os.access(cwd, os.X_OK):
+            raise JobSpecError(f"The working directory {self.cwd!r} may not be entered; give another.")
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is something by which a process is known not to be well."""
+        return any(sign is not None for sign in (self.alive, self.silence, self.max_memory))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What its processes are given to read."""
+        return () if self.stdin is None else (self.stdin,)
+
+    @property
+    def shown_command(self) -> str:
+        """The command on one line, for people: its first line, and the program without its folder."""
+        command = self.command if isinstance(self.command, str) else shlex.join(self.command)
+        first, *more = command.strip().split("\n")
+        program, space, rest = first.partition(" ")
+        if program.startswith("/") and (name := os.path.basename(program)):
+            first = name + space + rest
+        return first + (" …" if more else "")
+
+
+def parse_ready(ready: str) -> re.Pattern[str] | Endpoint:
+    """What a job is to be ready by: ``host:port``, or else a regular expression.
+
+    Raises:
+        JobSpecError: it is neither.
+    """
+    if not ready:
+        raise JobSpecError(
+            "The readiness is empty; give a regular expression, or a host:port that is to accept connections."
+        )
+    if match := re.fullmatch(r"([\w.-]*|\[[0-9a-fA-F:]+\]):(\d{1,5})", ready):
+        host, port = match[1].strip("[]") or "127.0.0.1", int(match[2])
+        if not 0 < port < 65536:
+            raise JobSpecError(
+                f"The port {port} in {ready!r} cannot be; give one between 1 and 65535, as in localhost:8000."
+            )
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise JobSpecError(
+                f"The host {host!r} in {ready!r} is no host's name; give one as in localhost:8000."
+            ) from None
+        return Endpoint(host, port)
+    try:
+        # Output is lines: ^ and $ are to stand for the ends of each, not of all that was written.
+        return re.compile(ready, re.MULTILINE)
+    except re.error as error:
+        raise JobSpecError(
+            f"The readiness {ready!r} is not a regular expression ({error}); "
+            "give one, or a host:port that is to accept connections."
+        ) from None
+
+
+def command_of(command: str | Sequence[str]) -> str | tuple[str, ...]:
+    """The command as a spec holds it.
+
+    Raises:
+        JobSpecError: it is neither a string nor a sequence of strings and paths.
+    """
+    if isinstance(command, str):
+        return command
+    try:
+        return tuple(os.fsdecode(part) for part in command)
+    except TypeError:
+        raise JobSpecError(
+            f"The command {command!r} is not a string or a list of strings; give 'ls -la' or ['ls', '-la']."
+        ) from None
+
+
+def need_seconds(what: str, value: float | None) -> None:
+    """Sees to it that ``value`` is a time.
+
+    Raises:
+        JobSpecError: it is not a number of seconds, of 0 or more.
+    """
+    if value is not None and not (is_number(value) and value >= 0):
+        raise JobSpecError(f"The {what} {value!r} is not a number of seconds; give one such as 2.5.")
+
+
+def need_signal(signum: int) -> None:
+    """Sees to it that ``signum`` is the number of a signal.
+
+    Raises:
+        JobSpecError: there is no such signal.
+    """
+    if not isinstance(signum, int) or signum not in _SIGNALS:
+        raise JobSpecError(f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number.")
+
+
+def bytes_of(what: str, size: int | str | None) -> int | None:
+    """Return a number of bytes that is given as such, or as a text such as ``2G``, ``500MB`` or ``64k``.
+
+    Raises:
+        JobSpecError: it is neither.
+    """
+    if size is None or (isinstance(size, int) and not isinstance(size, bool)):
+        return size
+    match = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)i?[bB]?\s*", size) if isinstance(size, str) else None
+    )
+    if match is None:
+        raise JobSpecError(f"{what} is {size!r}; give a number of bytes, or one such as '2G'.")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a number with which one can reckon."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _is_sign(ready: object) -> bool:
+    if isinstance(ready, re.Pattern):
+        return isinstance(ready.pattern, str)
+    return isinstance(ready, Endpoint)

@@ -1,0 +1,262 @@
+"""Bytes that are kept: in memory at first, in private files past a bound."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+from collections.abc import Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
+from typing import Final
+
+from ipyproc.spool.files import SpoolFile, is_want_of_fds
+
+__all__ = ["ByteLog"]
+
+log = logging.getLogger("ipyproc")
+
+_SEGMENTS = 8
+_MIN_SEGMENT = 64 << 10
+_LARGE_FILE = 8 << 20
+_WITHOUT_FDS = 8 << 20
+_FULL = "no room on disk"
+_REMOVED = "its file was removed"
+
+
+class _Segment:
+    """A run of bytes in one place: in memory, or in a file."""
+
+    __slots__ = ("base", "file", "memory", "size")
+
+    def __init__(self, base: int, file: SpoolFile | None = None) -> None:
+        self.base = base
+        self.size = 0
+        self.file: Final = file
+        self.memory: bytes | bytearray = b""
+
+    def write(self, data: memoryview) -> int:
+        """Append what it can, and return how many bytes that was, one at least.
+
+        Raises:
+            OSError: it can append nothing.
+        """
+        if self.file is not None:
+            done = self.file.write(data, self.size)
+        else:
+            if not isinstance(self.memory, bytearray):
+                self.memory = bytearray(self.memory)
+            self.memory += data
+            done = len(data)
+        self.size += done
+        return done
+
+    def read(self, start: int, stop: int) -> bytes:
+        if self.file is None:
+            return bytes(self.memory[start:stop])
+        return self.file.read(start, stop)
+
+
+class ByteLog:
+    """Bytes, appended at one end, read anywhere, the oldest dropped past a bound.
+
+    Args:
+        memory: how many bytes stay in memory; past that all go to files.
+        max_bytes: how many bytes are kept.
+
+    Attributes:
+        start: the offset of the oldest byte that is kept.
+        end: the offset past the newest.
+        error: why the last bytes that could not be kept could not; None where all were.
+    """
+
+    __slots__ = ("_max_bytes", "_memory", "_segments", "end", "error", "start")
+
+    def __init__(self, memory: int, max_bytes: int) -> None:
+        self.start = 0
+        self.end = 0
+        self.error: str | None = None
+        self._memory = min(memory, max_bytes)
+        self._max_bytes = max_bytes
+        self._segments: tuple[_Segment, ...] = ()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether none of it is in a file."""
+        return not any(segment.file for segment in self._segments)
+
+    def append_whole(self, data: bytes) -> bool:
+        """Append ``data``, which is small, or none of it; return whether it could be kept."""
+        try:
+            segment = self._room()
+            written = segment.write(memoryview(data))
+        except OSError as error:
+            self.error = _why(error)
+            return False
+        if written < len(data):
+            segment.size -= written
+            self.error = _FULL
+            return False
+        self.end += len(data)
+        self.drop_before(self.end - self._max_bytes)
+        return True
+
+    def append(self, data: bytes | memoryview) -> int:
+        """Append a copy of ``data``; return how many bytes of it could be kept."""
+        view, kept = memoryview(data), 0
+        while kept < len(view) and (written := self._append(view[kept:])):
+            kept += written
+        self.drop_before(self.end - self._max_bytes)
+        return kept
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from ``start`` to ``stop``, less what was dropped or has not come yet.
+
+        Raises:
+            OSError: its file cannot be opened for want of fds.
+        """
+        start, stop = max(start, self.start), min(stop, self.end)
+        parts = []
+        for segment in self._segments:
+            first, last = max(start - segment.base, 0), min(stop - segment.base, segment.size)
+            while first < last:
+                try:
+                    part = segment.read(first, last)
+                except FileNotFoundError as error:
+                    self._miss(segment, error)
+                    break
+                if not part:
+                    break
+                parts.append(part)
+                first += len(part)
+        return b"".join(parts)
+
+    def drop_before(self, offset: int) -> None:
+        """Drop what lies before ``offset``; a segment's place is given back once all of it is dropped."""
+        self.start = max(self.start, offset)
+        while len(self._segments) > 1 and self._segments[1].base <= self.start:
+            first, *rest = self._segments
+            self._segments = tuple(rest)
+            _remove((first,))
+
+    def settle(self, memory: int) -> None:
+        """Hold no fd, and no more memory than needed, until something is appended again.
+
+        Args:
+            memory: how many bytes may stay in memory.
+        """
+        settled = []
+        for segment in self._segments:
+            if segment.file is None and segment.size > memory:
+                try:
+                    segment = _in_a_file(segment)
+                except OSError:
+                    pass  # It stays where it is.
+            if segment.file is not None:
+                segment.file.rest()
+            else:
+                segment.memory = bytes(segment.memory)
+            settled.append(segment)
+        self._segments = tuple(settled)
+
+    def close(self) -> None:
+        """Give everything back; nothing of it can be read after this."""
+        segments, self._segments = self._segments, ()
+        self.start = self.end
+        _remove(segments)
+
+    def __del__(self) -> None:
+        _remove(self._segments)
+
+    def _miss(self, segment: _Segment, error: OSError) -> None:
+        # In a fork it is no loss: whose the files are may have dropped what is in them.
+        if segment.file and segment.file.is_ours and self.error != _REMOVED:
+            self.error = _REMOVED
+            log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
+
+    def _append(self, view: memoryview) -> int:
+        """Append what the last segment takes of ``view``, and all of it where it is small."""
+        try:
+            segment = self._room()
+            written = segment.write(view[: max(self._limit_of(segment) - segment.size, 1)])
+        except OSError as error:
+            self.error = _why(error)
+            return 0
+        self.end += written
+        return written
+
+    def _limit_of(self, segment: _Segment) -> int:
+        if segment.file is not None:
+            return max(_MIN_SEGMENT, self._max_bytes // _SEGMENTS)
+        # It is full only where no file could be opened.
+        return self._memory if segment.size < self._memory else self._memory + _WITHOUT_FDS
+
+    def _room(self) -> _Segment:
+        """Return the segment to append to.
+
+        Raises:
+            OSError: there is no place for one.
+        """
+        if not self._segments:
+            self._segments = (_Segment(self.end),)
+        last = self._segments[-1]
+        if last.file is None:
+            if last.size < self._memory:
+                return last
+            try:
+                # All that was in memory moves along, so that a job which writes much holds no memory.
+                self._segments = (*self._segments[:-1], _in_a_file(last))
+            except OSError as error:
+                # Memory has to do until an fd can be had again, though not for ever.
+                if not is_want_of_fds(error) or last.size >= self._limit_of(last):
+                    raise
+        elif last.size >= self._limit_of(last):
+            try:
+                fresh = _Segment(self.end, SpoolFile.create())
+            except OSError as error:
+                if not is_want_of_fds(error):
+                    raise
+                fresh = _Segment(self.end)
+            last.file.rest()
+            self._segments = (*self._segments, fresh)
+        return self._segments[-1]
+
+
+def _in_a_file(segment: _Segment) -> _Segment:
+    """Return a copy, in a file, of a segment that is in memory.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    copy = _Segment(segment.base, SpoolFile.create())
+    view = memoryview(segment.memory)
+    while copy.size < segment.size:
+        copy.write(view[copy.size :])
+    return copy
+
+
+def _why(error: OSError) -> str:
+    if is_want_of_fds(error):
+        return "no more files may be opened"
+    if error.errno in (ENOSPC, EDQUOT, EFBIG):
+        return _FULL
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def _remove(segments: Sequence[_Segment]) -> None:
+    # The system takes its time to free the pages of a file, 5 ms for 128 MiB. A loop has no such time,
+    # and what is collected may be collected there.
+    large = [segment.file for segment in segments if segment.file and segment.size >= _LARGE_FILE]
+    for segment in segments:
+        if segment.file and segment.size < _LARGE_FILE:
+            segment.file.remove()
+    if large:
+        try:
+            _thread.start_new_thread(_remove_files, (large,))
+        except RuntimeError:
+            # No more threads can be had, at the end of the interpreter for one.
+            _remove_files(large)
+
+
+def _remove_files(files: list[SpoolFile]) -> None:
+    for file in files:
+        file.remove()

@@ -1,0 +1,378 @@
+"""Where all of a job's output is kept: memory at first, private files past a bound.
+
+Bytes are kept as they came; text is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ipyproc.seen import last_line
+from ipyproc.spool.log import ByteLog
+
+__all__ = ["LineReader", "Output", "Piece", "StreamName", "decoders_of"]
+
+StreamName = Literal["stdout", "stderr"]
+
+_CODES: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
+_NAMES: dict[int, StreamName] = {code: name for name, code in _CODES.items()}
+
+_MEMORY = 256 << 10
+_SETTLED_MEMORY = 64 << 10
+_SETTLED_INDEX = 512
+_CHUNK = 1 << 20
+_INDEX_BYTES = 64 << 20
+_SAME_MOMENT = 0.01
+_STDERR_TAIL = 8 << 10
+
+# offset of a piece's first byte, time, stream; its length is the next one's offset less its own
+_RECORD = struct.Struct("<QdB")
+
+
+_renewing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Output that came on one stream at one moment.
+
+    Attributes:
+        stream: "stdout" or "stderr".
+        at: when it was read, in seconds since the epoch.
+        start: the offset of its first byte in the job's output.
+        stop: the offset past its last.
+    """
+
+    stream: StreamName
+    at: float
+    start: int
+    stop: int
+
+
+class Output:
+    """All output of one job: every byte, in order, each piece with its stream and its time.
+
+    Any thread may call it. `lock` is held for every access, and by whoever reads a pipe into it, so
+    that no byte comes twice or out of order. In a fork of the process it can be read; whatever another
+    thread was doing to it at that moment, nobody waits for that thread.
+
+    Args:
+        max_bytes: how many bytes are kept; past that the oldest go.
+        encoding: what the bytes are as text; its line ends are those of ASCII.
+
+    Attributes:
+        encoding: that encoding.
+        lost: bytes that could not be kept.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_given_back",
+        "_index",
+        "_is_settled",
+        "_is_utf8",
+        "_last_at",
+        "_last_code",
+        "_lock",
+        "_log",
+        "_owner",
+        "_seen",
+        "_stderr_tail",
+        "encoding",
+        "lost",
+    )
+
+    def __init__(self, max_bytes: int, encoding: str = "utf-8") -> None:
+        self.encoding = encoding
+        self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
+        self._owner = os.getpid()
+        self._lock = threading.RLock()
+        self.lost = 0
+        self._log = ByteLog(_MEMORY, max_bytes)
+        self._index = ByteLog(_MEMORY // 4, _INDEX_BYTES)
+        self._seen = 0
+        self._last_code = 0
+        self._last_at = 0.0
+        self._stderr_tail: bytes | None = b""
+        self._given_back = 0
+        self._is_settled = False
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held for every access; the holder may take it again."""
+        if self._owner != os.getpid():
+            # In a fork: whoever held the lock is not here to release it.
+            with _renewing:
+                if self._owner != os.getpid():
+                    self._lock = threading.RLock()
+                    self._owner = os.getpid()
+        return self._lock
+
+    @property
+    def lost_because(self) -> str:
+        """Why the last bytes that could not be kept could not, such as "no room on disk"."""
+        return self._log.error or self._index.error or ""
+
+    @property
+    def start(self) -> int:
+        """The offset of the oldest byte that is kept."""
+        return self._log.start
+
+    @property
+    def dropped(self) -> int:
+        """How many bytes went because of ``max_bytes``."""
+        return self._log.start - self._given_back
+
+    @property
+    def end(self) -> int:
+        """The offset past the newest byte."""
+        return self._log.end
+
+    def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
+        """Keeps a copy of ``data``, which came on ``stream`` at the time ``at``."""
+        code = _CODES[stream]
+        with self.lock:
+            if self._is_settled:
+                self._stderr_tail, self._is_settled = self._last_of_stderr(), False
+            # Bytes of which nobody knows the stream could be shown on the wrong one: on a full disk
+            # the note must have its place first.
+            kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
+            self.lost += len(data) - kept
+            if stream == "stderr":
+                before = self._stderr_tail or b""
+                self._stderr_tail = (before + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""
+        with self.lock:
+            return self._log.read(start, self._log.end if stop is None else stop)
+
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+        """The pieces between two offsets, adjacent ones of one stream and one moment joined."""
+        with self.lock:
+            stop = self.end if stop is None else min(stop, self.end)
+            position = max(start, self.start)
+            record = self._record_of(position)
+        while position < stop:
+            with self.lock:
+                raw = self._index.read(record * _RECORD.size, (record + 4097) * _RECORD.size)
+            records = list(_RECORD.iter_unpack(raw[: len(raw) // _RECORD.size * _RECORD.size]))
+            if not records:
+                return
+            last = len(records) <= 4096
+            ends = [offset for offset, _, _ in records[1:]] + ([stop] if last else [])
+            for (_, at, code), end in zip(records, ends, strict=False):
+                end = min(end, stop)
+                if end > position:
+                    yield Piece(_NAMES[code], at, position, end)
+                    position = end
+            record += 4096
+            if last:
+                return
+
+    def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[StreamName, int, int]]:
+        """Stretches of one stream between two offsets, at most 1 MiB each."""
+        run: tuple[StreamName, int, int] | None = None
+        for piece in self._stretches(start, stop):
+            if run and run[0] == piece[0]:
+                run = (run[0], run[1], piece[2])
+            else:
+                if run:
+                    yield from _cut(run)
+                run = piece
+        if run:
+            yield from _cut(run)
+
+    def text(self, stream: StreamName | None = None, start: int = 0, stop: int | None = None) -> str:
+        """The text between two offsets, of one stream or of both, with replacement."""
+        decoders = decoders_of(self.encoding)
+        parts = [
+            decoders[name].decode(self.read(first, last))
+            for name, first, last in self.runs(start, stop)
+            if stream in (None, name)
+        ]
+        parts += [decoder.decode(b"", final=True) for decoder in decoders.values()]
+        return "".join(parts)
+
+    def tail(self, lines: int, max_bytes: int | None = None) -> str:
+        """The last lines, as text.
+
+        Args:
+            lines: how many.
+            max_bytes: look at no more than so many bytes, however long the lines are.
+        """
+        with self.lock:
+            end, size = self.end, 4096
+            while True:
+                first = max(self.start, end - min(size, max_bytes or size))
+                data = self._log.read(first, end)
+                complete = data.count(b"\n", 0, len(data) - 1) >= lines
+                if complete or first == self.start or (max_bytes is not None and size >= max_bytes):
+                    break
+                size *= 4
+        if complete:
+            data = b"\n".join(data[:-1].rsplit(b"\n", lines)[1:]) + data[-1:]
+        elif first > self.start:
+            data = self._from_character(data)
+        return data.decode(self.encoding, "replace") if lines > 0 else ""
+
+    def last_line(self, max_bytes: int = 512) -> str:
+        """The last line on which there is something to be seen: what a terminal would show, in one colour."""
+        try:
+            return last_line(self.tail(5, max_bytes))
+        except OSError:
+            return ""  # It is for a view, which has more to show.
+
+    def stderr_tail(self, lines: int) -> str:
+        """The last lines of standard error, of its last 8 KiB."""
+        data = self._last_of_stderr()
+        if len(data) == _STDERR_TAIL:
+            data = self._from_character(data)
+        text = data.decode(self.encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+        text = text.removesuffix("\n")
+        return "\n".join(text.split("\n")[-lines:])
+
+    def settle(self) -> None:
+        """Hold no fd, and little memory: its job has ended. What is appended after this is kept as well."""
+        with self.lock:
+            self._log.settle(_SETTLED_MEMORY)
+            self._index.settle(_SETTLED_INDEX)
+            if not self.lost and self._log.in_memory:
+                self._stderr_tail = None  # It can be had from what is in memory.
+            self._is_settled = True
+
+    def close(self) -> None:
+        """Gives back memory and files; nothing can be read after it."""
+        with self.lock:
+            self._given_back += self._log.end - self._log.start
+            self._log.close()
+            self._index.close()
+            self._stderr_tail = b""
+
+    def _last_of_stderr(self) -> bytes:
+        with self.lock:
+            if self._stderr_tail is not None:
+                return self._stderr_tail
+            stretches = [(first, last) for name, first, last in self._stretches(0, None) if name == "stderr"]
+            return b"".join(self._log.read(first, last) for first, last in stretches)[-_STDERR_TAIL:]
+
+    def _from_character(self, data: bytes) -> bytes:
+        """``data`` from the first byte that begins a character."""
+        first = 0
+        while self._is_utf8 and first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
+            first += 1
+        return data[first:]
+
+    def _note(self, code: int, start: int, at: float) -> bool:
+        """Begins a new piece, where it is one; returns whether there was room for that."""
+        if code == self._last_code and at - self._last_at < _SAME_MOMENT:
+            return True
+        dropped = self._index.start
+        if not self._index.append_whole(_RECORD.pack(start, at, code)):
+            # Later it may be a piece of its own; as part of the one before it has the wrong time.
+            return code == self._last_code
+        self._last_code, self._last_at = code, at
+        self._seen |= code
+        if self._index.start != dropped:
+            # Bytes that no record describes any more have no stream: they go too.
+            self._log.drop_before(self._offset_of(self._first_record()))
+        return True
+
+    def _stretches(self, start: int, stop: int | None) -> Iterator[tuple[StreamName, int, int]]:
+        if self._seen in _NAMES:
+            first, last = max(start, self.start), self.end if stop is None else min(stop, self.end)
+            if first < last:
+                yield _NAMES[self._seen], first, last
+            return
+        for piece in self.pieces(start, stop):
+            yield piece.stream, piece.start, piece.stop
+
+    def _first_record(self) -> int:
+        return -(-self._index.start // _RECORD.size)
+
+    def _offset_of(self, record: int) -> int:
+        raw = self._index.read(record * _RECORD.size, (record + 1) * _RECORD.size)
+        return int(_RECORD.unpack(raw)[0]) if len(raw) == _RECORD.size else self.end
+
+    def _record_of(self, offset: int) -> int:
+        """The record of the piece in which an offset lies."""
+        low, high = self._first_record(), self._index.end // _RECORD.size
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._offset_of(middle) <= offset:
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+class LineReader:
+    """Takes the lines of an output one after another, as they come.
+
+    Lines of the two streams are put together apart from each other: half a line on one is not
+    finished by the other.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._position = 0
+        self._decoders = decoders_of(output.encoding)
+        self._open: dict[StreamName, list[str]] = {"stdout": [], "stderr": []}
+
+    def take(self) -> list[str] | None:
+        """The lines that came since the last call; None when no new bytes are there."""
+        output = self._output
+        start = max(self._position, output.start)
+        stop = min(output.end, start + _CHUNK)
+        if stop <= start:
+            return None
+        lines: list[str] = []
+        for name, first, last in output.runs(start, stop):
+            text = self._decoders[name].decode(output.read(first, last))
+            lines += self._split(name, text)
+        self._position = stop
+        return lines
+
+    def rest(self) -> list[str]:
+        """The last lines, when they have no end; to be called once, when no more can come."""
+        lines = []
+        for name, decoder in self._decoders.items():
+            lines += self._split(name, decoder.decode(b"", final=True))
+            if self._open[name]:
+                lines.append("".join(self._open[name]))
+        return lines
+
+    def _split(self, name: StreamName, text: str) -> list[str]:
+        *complete, rest = text.split("\n")
+        if complete:
+            complete[0] = "".join(self._open[name]) + complete[0]
+            self._open[name] = []
+        if rest:
+            self._open[name].append(rest)
+        return [line.removesuffix("\r") for line in complete]
+
+
+def decoders_of(encoding: str) -> dict[StreamName, codecs.IncrementalDecoder]:
+    """A decoder for each stream, which keeps half a character until the rest comes."""
+    make = codecs.getincrementaldecoder(encoding)
+    return {"stdout": make("replace"), "stderr": make("replace")}
+
+
+def _cut(run: tuple[StreamName, int, int]) -> Iterator[tuple[StreamName, int, int]]:
+    name, start, stop = run
+    for first in range(start, stop, _CHUNK):
+        yield name, first, min(first + _CHUNK, stop)
+
+
+def _forked() -> None:
+    global _renewing
+    _renewing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
