@@ -1,4 +1,4 @@
-"""What happens to a job, or to one worker of it."""
+"""What happens to a job, or to one worker of it; the same in memory and on the wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Event", "EventKind"]
 
 
 class EventKind(str, enum.Enum):
-    """What happened to a job."""
+    """What happened to a job, or to a worker of it."""
 
     STARTED = "started"
     READY = "ready"
@@ -25,18 +25,24 @@ class EventKind(str, enum.Enum):
     DONE = "done"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a job.
 
+    A host numbers what happens to a job, and keeps the last of it, so that whoever reconnects asks for what it
+    has missed. Output is not kept as events: it is asked for by offset. What is not kept has the number 0:
+    ``WROTE``, ``AWAITED``, ``RELEASED``.
+
     Attributes:
         kind: what.
-        at: when, in seconds since the epoch.
+        at: when, in seconds since the epoch; for showing only.
         detail: for people, such as the signal that was sent; may be empty.
         worker: the number of the worker of a group to which it happened; None for the job itself.
+        number: from 1 on, in the order in which it happened; 0 for what is not kept.
     """
 
     kind: EventKind
     at: float
     detail: str = ""
     worker: int | None = None
+    number: int = 0

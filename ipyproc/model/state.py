@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ipyproc.errors import signal_name
 
-__all__ = ["Exit", "JobState", "Snapshot", "at_kernels_end", "describe_status"]
+__all__ = ["Ending", "Exit", "JobState", "Snapshot", "Status", "at_kernels_end", "describe_status"]
 
 
 class JobState(str, enum.Enum):
@@ -40,6 +40,64 @@ class Exit:
     status: int
     started: float
     ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended.
+
+    Attributes:
+        status: the exit status of its last process, negative for a signal.
+        elapsed: seconds from its start to its end.
+        ended_by: the signal of ours that ended it, such as ``SIGINT``; None when it ended by itself.
+        timed_out: whether its timeout stopped it.
+        notes: what else there is to say, a sentence each.
+    """
+
+    status: int
+    elapsed: float
+    ended_by: str | None = None
+    timed_out: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a host knows of a job at one moment.
+
+    Attributes:
+        state: where it is in its life.
+        pid: of its current or last process; 0 where it has none.
+        elapsed: seconds since it was started, until its end.
+        uptime: seconds since its current process was started; None when there is none.
+        returncode: the exit status of its last process, negative for a signal; None while one runs.
+        exits: how its processes ended, the last ten.
+        restarts: how often it was restarted.
+        max_restarts: how many restarts it may have; None when it has no restart policy.
+        ready: whether it is ready; True when it has nothing to be ready for.
+        notes: what else there is to say, a sentence each.
+        ending: how it ended; None before its end.
+        left: how many processes it has left running, once it has ended.
+        lives: how often it was started anew, after its end.
+        again: whether it is to be started anew.
+        error: why it could not be started anew.
+    """
+
+    state: JobState
+    pid: int = 0
+    elapsed: float = 0.0
+    uptime: float | None = None
+    returncode: int | None = None
+    exits: tuple[Exit, ...] = ()
+    restarts: int = 0
+    max_restarts: int | None = None
+    ready: bool = True
+    notes: tuple[str, ...] = ()
+    ending: Ending | None = None
+    left: int = 0
+    lives: int = 0
+    again: bool = False
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)

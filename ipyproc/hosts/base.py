@@ -1,0 +1,239 @@
+"""What a host is: who runs jobs, here or elsewhere.
+
+A host starts a job for its spec, and returns what it holds of it, a `HostedJob`: its output, what is known of
+it, and what can be done to it. What happens is told as numbered events, and output is read by its offset, so
+that whoever connects late, or anew, misses nothing. The life of a job (restarts, stops, timeouts) is the
+host's, by `ipyproc.model.decide` or as it likes; names, awaits and views are not.
+
+A small host has to say four things of a job: what is known of it (`HostedJob.status`), what happened
+(`HostedJob.publish`), what it wrote (`HostedJob.output`), and how it is stopped (`HostedJob.stop`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping
+from signal import SIGKILL, Signals
+
+from ipyproc.errors import JobStateError
+from ipyproc.model.event import Event, EventKind
+from ipyproc.model.spec import JobSpec
+from ipyproc.model.state import Ending, JobState, Status
+from ipyproc.spool.output import Output
+
+__all__ = ["Host", "HostedGroup", "HostedJob", "Listener"]
+
+Listener = Callable[[Event], None]
+"""Is called with an event; in any thread for ``WROTE``, else where the host is driven. Raises nothing."""
+
+_KEPT_EVENTS = 100
+_LONGEST_PAUSE = 0.02
+
+
+class Host(ABC):
+    """Runs jobs. Its methods may be called from any thread."""
+
+    @abstractmethod
+    def start(self, spec: JobSpec) -> HostedJob:
+        """Start a job, and return at once.
+
+        Args:
+            spec: what runs, and how. A host that cannot do a part of it says so.
+
+        Raises:
+            OSError: it cannot be started; nothing is left of it.
+            JobSpecError: the spec asks for what this host has not (a `ValueError`).
+            NoLoopError: there is no event loop on which the job could live.
+        """
+
+    def attach(self, ticket: str) -> HostedJob:
+        """Return a job that was started before, by its `HostedJob.ticket`.
+
+        Raises:
+            JobStateError: the host has no such job, or keeps none for others.
+        """
+        raise JobStateError(f"This host has no job {ticket!r} that can be attached to; start it anew.")
+
+    def end_all(self) -> None:
+        """End every job of the host, now, and wait for it; for the kernel's end. It may block for a second."""
+
+    def close(self) -> None:
+        """Give back what the host itself holds, such as a connection. Harmless when it is closed."""
+
+
+class HostedJob(ABC):
+    """A job as its host holds it. Its methods may be called from any thread.
+
+    Args:
+        spec: what runs, and how.
+        output: all that it writes.
+
+    Attributes:
+        spec: likewise.
+        output: likewise; to be read, by its offsets.
+    """
+
+    def __init__(self, spec: JobSpec, output: Output) -> None:
+        self.spec = spec
+        self.output = output
+        self._events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self._number = 0
+        self._listeners: tuple[Listener, ...] = ()
+        self._listening = threading.RLock()
+
+    # What is known of it
+
+    @abstractmethod
+    def status(self) -> Status:
+        """Return what is known of it at this moment."""
+
+    @property
+    def state(self) -> JobState:
+        """Return where it is in its life."""
+        return self.status().state
+
+    @property
+    def pid(self) -> int:
+        """Return the id of its current or last process; 0 where it has none."""
+        return self.status().pid
+
+    @property
+    def ending(self) -> Ending | None:
+        """Return how it ended; None before its end."""
+        return self.status().ending
+
+    @property
+    def left(self) -> int:
+        """Return how many processes it has left running, once it has ended."""
+        return self.status().left
+
+    @property
+    def lingers(self) -> bool:
+        """Return whether it has ended, and there may be more of it to tell, such as what it left running."""
+        return False
+
+    @property
+    def ticket(self) -> str:
+        """Return what `Host.attach` finds it by; empty where it cannot be attached to."""
+        return ""
+
+    # What happens to it
+
+    def events(self, since: int = 0) -> list[Event]:
+        """Return what has happened after the event of that number, as far as it is kept."""
+        with self._listening:
+            return [event for event in self._events if event.number > since]
+
+    def listen(self, listener: Listener, since: int = 0) -> None:
+        """Have ``listener`` called with what has happened after the event ``since``, and with all that follows.
+
+        Each event reaches it once, in order.
+        """
+        with self._listening:
+            for event in self.events(since):
+                listener(event)
+            self._listeners = (*self._listeners, listener)
+
+    def publish(self, kind: EventKind, detail: str = "", worker: int | None = None) -> None:
+        """Number what happened, keep it, and tell every listener; for the host.
+
+        Args:
+            kind: what happened.
+            detail: for people; may be empty.
+            worker: to which worker of a group; None for the job itself.
+        """
+        with self._listening:
+            self._number += 1
+            event = Event(kind, time.time(), detail, worker, self._number)
+            self._events.append(event)
+            for listener in self._listeners:
+                listener(event)
+
+    def wrote(self) -> None:
+        """Tell every listener that there is new output; for the host, in the thread that took it."""
+        event = Event(EventKind.WROTE, time.time())
+        for listener in self._listeners:
+            listener(event)
+
+    # What can be done to it
+
+    @abstractmethod
+    def stop(self, grace: float | None, ladder: tuple[Signals, ...]) -> None:
+        """Have it end by the signals of ``ladder``, and return at once; it is not restarted.
+
+        What an ended job has left running is ended likewise.
+
+        Args:
+            grace: seconds between the signals; None sends the first alone.
+            ladder: the signals.
+        """
+
+    def kill(self) -> None:
+        """Have it end by SIGKILL, at once; it is not restarted."""
+        self.stop(0.0, (SIGKILL,))
+
+    def signal(self, signum: int) -> bool:
+        """Send a signal to its program; return whether there was one to take it."""
+        return False
+
+    def restart(self, grace: float, ladder: tuple[Signals, ...]) -> None:
+        """Stop it, as `stop` does, and start it anew; where it has ended, just that. Return at once.
+
+        `Status.lives` counts the starts, and `Status.again` says whether one is still to come.
+
+        Raises:
+            JobStateError: this host cannot start it anew.
+        """
+        raise JobStateError(
+            f"The host of job {self.spec.name!r} starts no job anew; start its command again."
+        )
+
+    @property
+    def takes_input(self) -> bool:
+        """Return whether there may be more for its standard input."""
+        return False
+
+    def write(self, data: bytes, *, close: bool = False) -> None:
+        """Write to its standard input, and close it after that where ``close`` says so.
+
+        What it does not take yet is kept, and blocks nobody. What comes when `takes_input` is False is lost.
+        """
+
+    def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
+        """Block this thread until ``condition`` holds; return whether it does.
+
+        Args:
+            condition: asked again and again; it takes no time.
+            timeout: seconds to wait at most; None for as long as it takes.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not condition():
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(_LONGEST_PAUSE)
+        return True
+
+    def release(self) -> None:
+        """Give back its output; it has ended, and nothing of it is read after this."""
+        self.output.close()
+
+
+class HostedGroup(HostedJob):
+    """A worker group as its host holds it; its spec is a `GroupSpec`, its status a `GroupStatus`."""
+
+    @abstractmethod
+    def command(self, kind: str, **fields: int) -> None:
+        """Send a message to the helper that forks the workers, such as ``signal`` or ``restart``."""
+
+    @abstractmethod
+    def worker_output(self, task_id: int) -> Output | None:
+        """Return what one worker has written, without marks; None where it has written nothing."""
+
+    @abstractmethod
+    def listen_to_workers(
+        self, listener: Callable[[str, Mapping[str, int | float | str], bytes], None]
+    ) -> None:
+        """Have ``listener`` called with each message of the helper: kind, fields, body; output is none."""
