@@ -15,10 +15,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from signal import SIGKILL, Signals
 
 from ipyproc.errors import JobStateError
+from ipyproc.hosts.helper.wire import Message
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
@@ -57,11 +58,12 @@ class Host(ABC):
         """
         raise JobStateError(f"This host has no job {ticket!r} that can be attached to; start it anew.")
 
-    def end_all(self) -> None:
-        """End every job of the host, now, and wait for it; for the kernel's end. It may block for a second."""
-
+    @abstractmethod
     def close(self) -> None:
-        """Give back what the host itself holds, such as a connection. Harmless when it is closed."""
+        """End every job of the host that is not kept, wait for it, and give back what the host itself holds.
+
+        It is called at the kernel's end, may block for a second, and is harmless when called again.
+        """
 
 
 class HostedJob(ABC):
@@ -128,7 +130,7 @@ class HostedJob(ABC):
             return [event for event in self._events if event.number > since]
 
     def listen(self, listener: Listener, since: int = 0) -> None:
-        """Have ``listener`` called with what has happened after the event ``since``, and with all that follows.
+        """Have ``listener`` called with what has happened after the event ``since``, and with what follows.
 
         Each event reaches it once, in order.
         """
@@ -201,6 +203,7 @@ class HostedJob(ABC):
 
         What it does not take yet is kept, and blocks nobody. What comes when `takes_input` is False is lost.
         """
+        return
 
     def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Block this thread until ``condition`` holds; return whether it does.

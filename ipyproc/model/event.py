@@ -29,8 +29,8 @@ class EventKind(str, enum.Enum):
 class Event:
     """Something that happened to a job.
 
-    A host numbers what happens to a job, and keeps the last of it, so that whoever reconnects asks for what it
-    has missed. Output is not kept as events: it is asked for by offset. What is not kept has the number 0:
+    A host numbers what happens to a job, and keeps the last of it, so that whoever reconnects asks for what
+    was missed. Output is not kept as events: it is asked for by offset. What is not kept has the number 0:
     ``WROTE``, ``AWAITED``, ``RELEASED``.
 
     Attributes:
