@@ -320,13 +320,13 @@ class JobTable:
                     self._remove(before)
                 self._jobs[spec.name] = job
                 self._pid = os.getpid()
+                job.begin()
             self._forget_oldest()
         for outlook in tuple(self._outlooks):
             try:
                 outlook.spawned(job)
             except Exception:
                 log.exception("%r failed at the start of job %r.", outlook, job.name)
-        job.begin()
         return job
 
     # Being somebody's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ipyproc.hosts.local.census import Census
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ipyproc.hosts.local.job import LocalJob
 
 __all__ = ["Resources"]
+
+_RESTED = 64
 
 
 class Resources:
@@ -35,3 +38,11 @@ class Resources:
         self.loops = Loops(self.warden.watch)
         self.reserve = Reserve()
         self.living: set[LocalJob] = set()
+        self._rested: deque[LocalJob] = deque()
+
+    def at_rest(self, job: LocalJob) -> None:
+        """Take note that a job has ended and left nothing; after some more its events are let go of."""
+        self.living.discard(job)
+        self._rested.append(job)
+        if len(self._rested) > _RESTED:
+            self._rested.popleft().forget_events()
