@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.loops import Loops
@@ -38,11 +39,11 @@ class Resources:
         self.loops = Loops(self.warden.watch)
         self.reserve = Reserve()
         self.living: set[LocalJob] = set()
-        self._rested: deque[LocalJob] = deque()
+        self._rested: deque[ref[LocalJob]] = deque()
 
     def at_rest(self, job: LocalJob) -> None:
         """Take note that a job has ended and left nothing; after some more its events are let go of."""
         self.living.discard(job)
-        self._rested.append(job)
-        if len(self._rested) > _RESTED:
-            self._rested.popleft().forget_events()
+        self._rested.append(ref(job))
+        if len(self._rested) > _RESTED and (oldest := self._rested.popleft()()) is not None:
+            oldest.forget_events()
