@@ -259,7 +259,7 @@ _NOBODY_MEETS = {
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",
-    "{} cannot happen to a job that is {}; tell each event once, in order.": "a guard of the state machine",
+    "{} cannot happen now ({}); tell each once, in order.": "a guard of the state machine",
     "there is no message {} with the fields {}": "a slip in a call of ours",
     "{} is nothing that a kernel says.": "the kernel is of the helper's version, and says nothing else",
     "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",
