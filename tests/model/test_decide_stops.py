@@ -6,16 +6,30 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 
 from ipyproc.model.action import Disown, SendSignal
-from ipyproc.model.life import LADDER, Backoff, Climb, Ended, Gone, Hold, Running, Stopping, stop_ladder
+from ipyproc.model.life import (
+    LADDER,
+    Backoff,
+    Climb,
+    Ended,
+    Gone,
+    Hold,
+    Rules,
+    Running,
+    Stopping,
+    stop_ladder,
+)
 from ipyproc.model.policy import Streak
-from ipyproc.model.stimulus import Exited, MembersSeen, PipesEnded, StopAsked, TimePassed
+from ipyproc.model.stimulus import Drained, Exited, MembersSeen, PipesEnded, Started, StopAsked, TimePassed
 from tests.model.lives import (
     ALIVE,
+    AT_ONCE,
     CLEARING,
     DEAF,
     DEAF_LEFT,
+    DRAIN,
     DRAINED,
     END,
+    ESCAPED,
     HURRY,
     INTERRUPT,
     INTERRUPTED,
@@ -27,6 +41,7 @@ from tests.model.lives import (
     STOP,
     STOPPED,
     Case,
+    Tale,
     exited,
     gone,
     is_decided,
@@ -322,3 +337,100 @@ LEFTOVERS = [
 @pytest.mark.parametrize("case", [*STOPS, *LEFTOVERS], ids=str)
 def test_it_is_decided_that(case: Case) -> None:
     is_decided(case)
+
+
+# A stop from its beginning to its end
+
+
+def test_a_stop_of_a_deaf_job_takes_three_signals_and_waits_for_no_more() -> None:
+    tale = Tale(Rules())
+    tale.tell(Started(7))
+    tale.tell(StopAsked(3.0, LADDER))
+    assert tale.pass_time_until_nothing_is_due() == [
+        (3.0, signalled(SIGTERM)),
+        (6.0, (DEAF, *signalled(SIGKILL))),
+    ]
+    tale.tell(Exited(-SIGKILL, piping=False, left=0))
+    assert (tale.life.state, tale.life.ended_by) == (Ended(1006.0, -SIGKILL), "SIGKILL")
+
+
+def test_the_rest_of_a_session_has_the_same_grace_as_its_leader() -> None:
+    tale = Tale(Rules())
+    tale.tell(Started(7))
+    tale.tell(StopAsked(3.0, LADDER))
+    assert tale.tell(Exited(-SIGINT, piping=True, left=None), after=1.0) == (exited("SIGINT"), HURRY)
+    assert tale.tell(MembersSeen(2)) == (HURRY,)
+    assert tale.pass_time_until_nothing_is_due() == [
+        (2.0, (*signalled(SIGTERM), HURRY)),
+        (5.0, (DEAF, *signalled(SIGKILL), HURRY)),
+        (7.0, (Disown(), *DRAIN)),
+    ]
+    # It outlives SIGKILL, and holds a pipe.
+    assert tale.tell(Drained(piping=True)) == END
+    assert tale.life.notes == (
+        "a process that it left needed SIGTERM",
+        "a process that it left needed SIGKILL",
+        LEFT_RUNNING,
+        ESCAPED,
+    )
+    assert (tale.life.state, tale.life.ended_by) == (Ended(1008.0, -SIGINT), "SIGINT")
+
+
+def test_a_stop_without_grace_sends_its_signals_one_after_another_and_ends() -> None:
+    tale = Tale(Rules())
+    tale.tell(Started(7))
+    tale.tell(StopAsked(0.0, LADDER))
+    assert tale.pass_time_until_nothing_is_due() == [
+        (0.0, signalled(SIGTERM)),
+        (0.0, (DEAF, *signalled(SIGKILL))),
+    ]
+
+
+def test_three_interrupts_end_the_program_and_leave_the_rest_alone() -> None:
+    tale = Tale(Rules())
+    tale.tell(Started(7))
+    for signum in LADDER:
+        assert tale.tell(StopAsked(None, (signum,)))[-2:] == signalled(signum)
+    assert tale.tell(Exited(-SIGKILL, piping=True, left=1), after=5.0) == (exited("SIGKILL"), HURRY)
+    assert tale.pass_time_until_nothing_is_due() == [(1.0, DRAIN)]
+    assert tale.tell(Drained(piping=True)) == END
+    assert (tale.life.left, tale.life.lingers, tale.life.notes) == (1, True, ())
+
+
+def test_what_a_job_has_left_is_stopped_as_a_job_is_and_let_live_in_the_end() -> None:
+    tale = Tale(Rules())
+    tale.tell(Started(7))
+    tale.tell(Exited(0, piping=False, left=1))
+    assert tale.pass_time() == DRAIN
+    assert tale.now == 1000.2
+    assert tale.tell(Drained(piping=False)) == END
+    assert tale.tell(StopAsked(3.0, LADDER)) == (HURRY, SendSignal(SIGINT))
+    story = tale.pass_time_until_nothing_is_due()
+    assert [actions for _, actions in story] == [
+        (HURRY, SendSignal(SIGTERM)),
+        (DEAF_LEFT, HURRY, SendSignal(SIGKILL)),
+        (Disown(), left(0)),
+    ]
+    assert [round(seconds, 9) for seconds, _ in story] == [3.0, 6.0, 8.0]
+    assert (tale.life.left, tale.life.notes) == (0, (LEFT_RUNNING,))
+
+
+def test_a_stop_while_the_place_is_cleared_ends_what_is_left_and_counts_no_restart() -> None:
+    tale = Tale(AT_ONCE)
+    tale.tell(Started(7))
+    tale.tell(Exited(1, piping=False, left=1))
+    tale.pass_time()
+    assert tale.tell(Drained(piping=False)) == (HURRY, SendSignal(SIGTERM))
+    assert tale.tell(StopAsked(3.0, LADDER)) == (*signalled(SIGINT), HURRY)
+    assert tale.tell(MembersSeen(0), after=1.0) == END
+    assert (tale.life.streak.total_restarts, tale.life.ended_by) == (0, None)
+
+
+def test_an_interrupt_while_the_place_is_cleared_ends_the_job_which_tells_what_it_has_left() -> None:
+    tale = Tale(AT_ONCE)
+    tale.tell(Started(7))
+    tale.tell(Exited(1, piping=False, left=1))
+    tale.pass_time()
+    tale.tell(Drained(piping=False))
+    assert tale.tell(StopAsked(None, (SIGINT,))) == (*signalled(SIGINT), *END)
+    assert (tale.life.left, tale.life.streak.total_restarts) == (1, 0)
