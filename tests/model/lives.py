@@ -8,7 +8,20 @@ from signal import SIGINT, SIGKILL, Signals
 from ipyproc.model.action import Action, Drain, Finish, Hurry, Publish, SendSignal, Warn
 from ipyproc.model.decide import decide, due
 from ipyproc.model.event import EventKind
-from ipyproc.model.life import LADDER, Alive, Clearing, Climb, Gone, Hold, Life, Rest, Rules, State, Stopping
+from ipyproc.model.life import (
+    LADDER,
+    NEVER,
+    Alive,
+    Clearing,
+    Climb,
+    Gone,
+    Hold,
+    Life,
+    Rest,
+    Rules,
+    State,
+    Stopping,
+)
 from ipyproc.model.policy import RestartMode, RestartPolicy, Streak
 from ipyproc.model.stimulus import Stimulus, StopAsked, TimePassed
 
@@ -121,7 +134,8 @@ class Tale:
     def pass_time_until_nothing_is_due(self) -> list[tuple[float, tuple[Action, ...]]]:
         """Return what was done, and how long after now."""
         began, story = self.now, []
-        while due(self.life) < float("inf"):
+        while due(self.life) < NEVER:
             actions = self.pass_time()
             story.append((self.now - began, actions))
+            assert len(story) < 20
         return story

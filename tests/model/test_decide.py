@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from signal import SIGINT, SIGKILL, SIGTERM
+from textwrap import dedent
 
 import pytest
 
@@ -370,3 +372,11 @@ def test_people_are_told_a_plain_state_and_what_an_ended_job_has_left(
     known: Life, state: JobState, number: int, lingers: bool
 ) -> None:
     assert (known.job_state, known.left, known.lingers) == (state, number, lingers)
+
+
+def test_the_example_of_the_docstring_runs() -> None:
+    modules = [import_module(f"ipyproc.model.{name}") for name in ("policy", "life", "action", "decide")]
+    names = {name: thing for module in modules for name, thing in vars(module).items()}
+    code = names["__doc__"].partition("::\n")[2].partition("\n\nWhat")[0]
+    exec(dedent(code), names)
+    assert names["actions"] == (names["StartProcess"](),)
