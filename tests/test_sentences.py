@@ -17,7 +17,8 @@ import pytest
 from ipyproc.bench.bench import forkbench
 from ipyproc.bench.code import Statement
 from ipyproc.hosts.helper.wire import VERSION, encode
-from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.fork import fork
+from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
 from ipyproc.process.sessions import session_members
@@ -105,7 +106,7 @@ def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) 
 
     def helper_that_says(*messages: bytes) -> WorkerGroup:
         says = f"import os, sys, time; os.write(int(sys.argv[2]), {b''.join(messages)!r}); time.sleep(60)"
-        patch.setattr("ipyproc.job.group._PROGRAM", says)
+        patch.setattr("ipyproc.job.fork._PROGRAM", says)
         return fork("pass", 1, table=table)
 
     def script(text: str) -> None:
@@ -259,7 +260,9 @@ _NOBODY_MEETS = {
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",
-    "{} cannot happen now ({}); tell each once, in order.": "a guard of the state machine",
+    "{} cannot happen now ({}, {}); tell each once, in order.": "a guard of the state machine",
+    "This host has no job {} that can be attached to; start it anew.": "of hosts that keep nothing",
+    "The host of job {} starts no job anew; start its command again.": "of hosts that cannot",
     "there is no message {} with the fields {}": "a slip in a call of ours",
     "{} is nothing that a kernel says.": "the kernel is of the helper's version, and says nothing else",
     "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",

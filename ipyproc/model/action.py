@@ -81,10 +81,10 @@ class Warn:
     """Write a line to the log: escalation is to be audible.
 
     Attributes:
-        what: the line, with ``%r`` for the name of the job.
+        words: what is said, with a place for the job's name.
     """
 
-    what: str
+    words: str
 
 
 @value

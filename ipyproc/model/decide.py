@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from signal import SIGTERM, Signals
-from typing import Any
+from typing import Any, NoReturn
 
 from ipyproc.errors import JobStateError
 from ipyproc.model.action import Action, Look, SendSignal
@@ -133,7 +133,7 @@ def _due_in_clearing(clearing: Clearing) -> float:
 def _started(turn: Turn, stimulus: Started) -> None:
     state = turn.state
     if not isinstance(state, Starting):
-        raise _impossible(turn, stimulus)
+        _refuse(turn, stimulus)
     if turn.process is None and turn.rules.timeout is not None:
         turn.timeout_at = turn.now + turn.rules.timeout
     turn.process = Alive(stimulus.pid, turn.now)
@@ -146,7 +146,7 @@ def _started(turn: Turn, stimulus: Started) -> None:
 
 def _not_started(turn: Turn, stimulus: NotStarted) -> None:
     if not isinstance(turn.state, Starting):
-        raise _impossible(turn, stimulus)
+        _refuse(turn, stimulus)
     turn.note(stimulus.note)
     if turn.process is None:
         # Whoever asked for the first start is told.
@@ -158,7 +158,7 @@ def _not_started(turn: Turn, stimulus: NotStarted) -> None:
 def _exited(turn: Turn, stimulus: Exited) -> None:
     process, state, status = turn.process, turn.state, stimulus.status
     if not isinstance(process, Alive):
-        raise _impossible(turn, stimulus)
+        _refuse(turn, stimulus)
     turn.process = Gone(process.pid, process.since, status, stimulus.piping, stimulus.left, process.unwell)
     if turn.sent and turn.ended_by is None:
         by = Signals(-status) if -status in turn.sent else turn.sent[-1]
@@ -281,9 +281,9 @@ def _time_passed(turn: Turn, _stimulus: TimePassed) -> None:
         climb_on_left(turn)
 
 
-def _impossible(turn: Turn, stimulus: Stimulus) -> JobStateError:
+def _refuse(turn: Turn, stimulus: Stimulus) -> NoReturn:
     where = f"{type(turn.state).__name__}, {type(turn.process).__name__}"
-    return JobStateError(f"{stimulus!r} cannot happen now ({where}); tell each once, in order.")
+    raise JobStateError(f"{stimulus!r} cannot happen now ({where}); tell each once, in order.")
 
 
 _REACTIONS: dict[type[Stimulus], Callable[[Turn, Any], None]] = {

@@ -313,6 +313,11 @@ class Life:
         )
 
     @property
+    def restarts(self) -> int:
+        """Return how often it was restarted."""
+        return self.streak.total_restarts
+
+    @property
     def job_state(self) -> JobState:
         """Return what people call the state."""
         state = self.state

@@ -581,7 +581,7 @@ def test_a_job_started_for_a_loop_that_is_closed_before_it_comes_round_is_ended(
     fds = open_fds()
     io_loop = IOLoop(make_current=False)
     fresh = JobTable()
-    fresh.settle(io_loop)
+    fresh.local.settle(io_loop)
     try:
         job = fresh.spawn("sleep 60")
         assert job.state is JobState.RUNNING

@@ -17,7 +17,8 @@ import pytest
 import ipyproc.hosts
 from ipyproc.errors import JobFailed, JobNameError, JobSpecError, JobStateError, UnknownJobError
 from ipyproc.hosts.helper.wire import VERSION
-from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.fork import fork
+from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.group import WorkerState
@@ -239,7 +240,7 @@ def test_a_helper_that_talks_nonsense_is_a_named_error(
     table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import os, sys, time; os.write(int(sys.argv[2]), b'nonsense' * 9); time.sleep(60)"
-    monkeypatch.setattr("ipyproc.job.group._PROGRAM", program)
+    monkeypatch.setattr("ipyproc.job.fork._PROGRAM", program)
 
     async def run() -> None:
         group = fork(_FOR_EVER, 1, table=table)
