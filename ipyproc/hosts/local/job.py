@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from signal import SIGKILL, Signals
 from typing import Any
 
@@ -33,8 +33,7 @@ from ipyproc.model.action import (
     Warn,
 )
 from ipyproc.model.decide import decide, due
-from ipyproc.model.life import Alive, Ended, Gone, Life, Rules, stop_ladder
-from ipyproc.model.policy import RestartPolicy, policy_of
+from ipyproc.model.life import Alive, Ended, Gone, Life, rules_of
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, Exit, JobState, Status
 from ipyproc.model.stimulus import (
@@ -63,13 +62,7 @@ _NOT_EXECUTABLE = 126
 
 
 def _new_life(spec: JobSpec) -> Life:
-    return Life(_rules(policy_of(spec), spec.timeout, spec.stop_signal), time.monotonic())
-
-
-@lru_cache(maxsize=64)
-def _rules(policy: RestartPolicy, timeout: float | None, stop_signal: int) -> Rules:
-    # Of 20,000 jobs hardly any has rules of its own.
-    return Rules(policy, timeout, stop_ladder(stop_signal))
+    return Life(rules_of(spec), time.monotonic())
 
 
 class LocalJob(HostedJob):
