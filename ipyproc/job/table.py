@@ -22,7 +22,7 @@ from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobEr
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.environment import checked_environment
-from ipyproc.hosts.local.pump import Pipes
+from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.job.job import Job
 from ipyproc.model.event import Event, EventKind

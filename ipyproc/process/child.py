@@ -12,8 +12,8 @@ import threading
 import warnings
 from asyncio import Future
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING, ClassVar, cast
+from contextlib import ExitStack
+from typing import IO, ClassVar, cast
 from weakref import WeakSet
 
 from tornado.ioloop import IOLoop
@@ -23,14 +23,12 @@ from tornado.log import app_log
 from ipyproc.process import watch
 from ipyproc.process.ignored import exits_kept, is_ignored
 from ipyproc.process.interrupts import interrupts_after
+from ipyproc.process.streams import stream_on
 
 try:
     import fcntl
 except ImportError:  # Windows
     pass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["CalledProcessError", "Subprocess"]
 
@@ -149,7 +147,7 @@ class Subprocess:
         read_end, write_end = os.pipe()
         child_end, our_end = (read_end, write_end) if name == "stdin" else (write_end, read_end)
         childs_ends.callback(os.close, child_end)
-        stream = _stream(self.io_loop, our_end)
+        stream = stream_on(self.io_loop, our_end, PipeIOStream)
         # Else its fd would be closed when it is collected, and by then the number may be somebody else's.
         undo.callback(stream.close_fd)
         _streams.add(stream)
@@ -359,36 +357,6 @@ def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, ob
     if twice := named.keys() & kwargs.keys():
         raise TypeError(f"Subprocess got several values for the argument {min(twice)!r}; give one.")
     return {**named, **kwargs}
-
-
-def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
-    """Makes a stream of ``io_loop``, whichever loop is current here; closes ``fd`` where that fails."""
-    stream = PipeIOStream.__new__(PipeIOStream)
-    try:
-        with _running(io_loop):
-            PipeIOStream.__init__(stream, fd)
-    except BaseException:
-        try:
-            stream.close_fd()
-        except AttributeError:  # It has not got so far as to own it.
-            os.close(fd)
-        raise
-    return stream
-
-
-@contextmanager
-def _running(io_loop: IOLoop) -> Iterator[None]:
-    # An IOStream takes IOLoop.current(), which off the loop's own thread makes a second loop that
-    # nobody runs.
-    loop, before = watch.asyncio_loop(io_loop), asyncio._get_running_loop()
-    if before is loop:
-        yield
-        return
-    asyncio._set_running_loop(loop)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(before)
 
 
 def _need_unix(what: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.hosts.local.driver import Driver
-from ipyproc.hosts.local.pump import Pipes, Pump
+from ipyproc.hosts.local.pipes import Pipes
+from ipyproc.hosts.local.stream import SpoolStream
 from ipyproc.job.table import JobTable
 from ipyproc.spool.output import Output
 from tests.jobs.looped import PYTHON, looped
@@ -18,15 +19,14 @@ from tests.support import open_fds, until, wait_until
 
 
 class Pipe:
-    """A pipe with a pump at its end."""
+    """A pipe with a stream at its end."""
 
     def __init__(self) -> None:
         self.output = Output(1 << 30)
         self.events: list[str] = []
         self.pipes = Pipes()
         read_end, self.write_end = os.pipe()
-        os.set_blocking(read_end, False)
-        self.pump = Pump(
+        self.stream = SpoolStream(
             read_end,
             "stdout",
             self.output,
@@ -35,32 +35,32 @@ class Pipe:
             lambda: self.events.append("read"),
             lambda: self.events.append("end"),
         )
-        self.pipes.add(self.pump)
+        self.pipes.add(self.stream)
 
     def close(self) -> None:
         os.close(self.write_end)
 
 
 @looped
-async def test_a_pump_reads_until_the_end_of_its_pipe_and_closes_it() -> None:
+async def test_a_stream_reads_until_the_end_of_its_pipe_and_closes_it() -> None:
     pipe = Pipe()
-    pipe.pump.start()
+    pipe.stream.start()
     os.write(pipe.write_end, b"hello")
     await until(lambda: pipe.output.text() == "hello")
     pipe.close()
     await until(lambda: pipe.events[-1] == "end")
     assert pipe.events == ["read", "end"]
-    assert pipe.pump.fd is None
-    assert not pipe.pump.read()
+    assert pipe.stream.closed()
+    assert not pipe.stream.read()
     assert pipe.pipes.all() == []
 
 
 @looped
 async def test_a_cut_takes_what_is_there_and_closes_though_a_writer_lives_on() -> None:
     pipe = Pipe()
-    pipe.pump.start()
+    pipe.stream.start()
     os.write(pipe.write_end, b"x" * 60_000)
-    pipe.pump.cut()
+    pipe.stream.cut()
     assert pipe.output.end == 60_000
     assert pipe.events[-1] == "end"
     with pytest.raises(BrokenPipeError):
@@ -68,11 +68,11 @@ async def test_a_cut_takes_what_is_there_and_closes_though_a_writer_lives_on() -
     pipe.close()
 
 
-def test_a_pump_goes_with_the_loop_that_held_it() -> None:
+def test_a_stream_goes_with_the_loop_that_held_it() -> None:
     async def start() -> Pipe:
         pipe = Pipe()
-        pipe.pump.start()
-        del pipe.pump
+        pipe.stream.start()
+        del pipe.stream
         await asyncio.sleep(0)
         return pipe
 
@@ -87,23 +87,23 @@ def test_a_pump_goes_with_the_loop_that_held_it() -> None:
 @looped
 async def test_pipes_wait_for_what_can_be_read_once_until_they_are_rearmed() -> None:
     pipe = Pipe()
-    pipe.pump.start()
+    pipe.stream.start()
     assert pipe.pipes.wait(0) == []
     os.write(pipe.write_end, b"hello")
-    assert pipe.pipes.wait(10) == [pipe.pump]
+    assert pipe.pipes.wait(10) == [pipe.stream]
     assert pipe.pipes.wait(0) == []
-    pipe.pipes.rearm(pipe.pump)
-    assert pipe.pipes.wait(10) == [pipe.pump]
-    assert pipe.pump.read()
-    assert not pipe.pump.read()
+    pipe.pipes.rearm(pipe.stream)
+    assert pipe.pipes.wait(10) == [pipe.stream]
+    assert pipe.stream.read()
+    assert not pipe.stream.read()
     assert pipe.output.text() == "hello"
     thread = threading.Timer(0.05, pipe.pipes.wake)
     thread.start()
     assert pipe.pipes.wait(None) == []
     thread.join()
     pipe.close()
-    await until(lambda: pipe.pump.fd is None)
-    pipe.pipes.rearm(pipe.pump)
+    await until(lambda: pipe.stream.closed())
+    pipe.pipes.rearm(pipe.stream)
 
 
 def test_pipes_give_back_what_they_hold() -> None:
@@ -131,8 +131,8 @@ for number in range(200000):
 
     def stand_in() -> None:
         while not stop.is_set():
-            for pump in table.pipes.all():
-                pump.read()
+            for end in table.pipes.all():
+                end.read()
 
     threads = [threading.Thread(target=stand_in) for _ in range(2)]
     for thread in threads:
@@ -158,7 +158,7 @@ async def _numbers(job: object) -> list[int]:
 @looped
 async def test_a_job_that_ends_while_the_loop_is_held_is_done_when_it_comes_round(table: JobTable) -> None:
     job = table.spawn("seq 1 1000; exit 3", ready="^1000$")
-    wait_until(lambda: any(pump.read() for pump in table.pipes.all()))
+    wait_until(lambda: any(end.read() for end in table.pipes.all()))
     time.sleep(0.1)
     assert not job.done
     await job.ready(timeout=30)
