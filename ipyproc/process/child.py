@@ -21,9 +21,9 @@ from tornado.iostream import PipeIOStream
 from tornado.log import app_log
 
 from ipyproc.process import watch
+from ipyproc.process.current import call_as_current
 from ipyproc.process.ignored import exits_kept, is_ignored
 from ipyproc.process.interrupts import interrupts_after
-from ipyproc.process.streams import stream_on
 
 try:
     import fcntl
@@ -147,7 +147,7 @@ class Subprocess:
         read_end, write_end = os.pipe()
         child_end, our_end = (read_end, write_end) if name == "stdin" else (write_end, read_end)
         childs_ends.callback(os.close, child_end)
-        stream = stream_on(self.io_loop, our_end, PipeIOStream)
+        stream = _stream(self.io_loop, our_end)
         # Else its fd would be closed when it is collected, and by then the number may be somebody else's.
         undo.callback(stream.close_fd)
         _streams.add(stream)
@@ -357,6 +357,20 @@ def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, ob
     if twice := named.keys() & kwargs.keys():
         raise TypeError(f"Subprocess got several values for the argument {min(twice)!r}; give one.")
     return {**named, **kwargs}
+
+
+def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
+    """Makes a stream of ``io_loop``, whichever loop is current here; closes ``fd`` where that fails."""
+    stream = PipeIOStream.__new__(PipeIOStream)
+    try:
+        call_as_current(io_loop, lambda: PipeIOStream.__init__(stream, fd))
+    except BaseException:
+        try:
+            stream.close_fd()
+        except AttributeError:  # It has not got so far as to own it.
+            os.close(fd)
+        raise
+    return stream
 
 
 def _need_unix(what: str) -> None:

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Protocol
 from weakref import ReferenceType, ref
 
+from tornado.ioloop import IOLoop
+
 __all__ = ["Pipes", "ReadingEnd"]
 
 _MOST_NEW = 8
@@ -20,9 +22,11 @@ class ReadingEnd(Protocol):
     """The reading end of a pipe.
 
     Attributes:
+        io_loop: the loop that reads it as long as it comes round.
         reads: how many times something was read.
     """
 
+    io_loop: IOLoop
     reads: int
 
     def fileno(self) -> int:
@@ -88,7 +92,10 @@ class Pipes:
             if self._ends.pop(fd, None) is None or os.getpid() != self._owner:
                 return
             if self._epoll is not None:
-                self._epoll.unregister(fd)
+                try:
+                    self._epoll.unregister(fd)
+                except OSError:
+                    pass  # Somebody has closed it past its stream: IOLoop.close(all_fds=True) does.
 
     def wait(self, timeout: float | None) -> list[ReadingEnd]:
         """Wait until pipes can be read; return their ends, each once until `rearm`.

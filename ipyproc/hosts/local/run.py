@@ -21,7 +21,6 @@ from ipyproc.hosts.local.stream import Sink, SpoolStream
 from ipyproc.hosts.local.targets import program_targets
 from ipyproc.hosts.local.warden import end_sessions
 from ipyproc.model.spec import JobSpec
-from ipyproc.process.streams import stream_on
 from ipyproc.spool.output import Output, StreamName
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ class Run:
                 read_end, write_end = os.pipe()
                 theirs.callback(os.close, write_end)
                 beside = len(write_ends) == len(_STREAMS)
-                stream = self._stream(read_end, name, beside=beside)
+                stream = _owning(read_end, partial(self._stream, read_end, name, beside=beside))
                 undo.callback(stream.drop)
                 write_ends.append(write_end)
                 self._streams.append(stream)
@@ -322,16 +321,8 @@ class Run:
         on_read: Callable[[], None] = self._watcher.wrote
         if beside and self._side is not None:
             sink, on_read = self._side, self._side.arrived
-        init = partial(
-            SpoolStream.__init__,
-            name="stderr" if stream == "stderr" else "stdout",
-            sink=sink,
-            driver=self._driver,
-            pipes=self._home.pipes,
-            on_read=on_read,
-            on_end=self._ended,
-        )
-        return stream_on(self._driver.io_loop, fd, SpoolStream, init)
+        name: StreamName = "stderr" if stream == "stderr" else "stdout"
+        return SpoolStream(fd, name, sink, self._driver, self._home.pipes, on_read, self._ended)
 
     def _ended(self) -> None:
         with self._watcher.lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import logging
@@ -12,15 +11,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
-from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from tornado.ioloop import IOLoop
-from tornado.iostream import PipeIOStream
+from tornado.iostream import BaseIOStream, PipeIOStream
 
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import put_nothing_at
 from ipyproc.hosts.local.pipes import Pipes
-from ipyproc.process.streams import running
+from ipyproc.process.current import call_as_current
 from ipyproc.process.watch import asyncio_loop, on_loop
 from ipyproc.spool.output import StreamName
 
@@ -67,7 +66,7 @@ class SpoolStream(PipeIOStream):
     buffer stays empty, so that the one read that is pending for all that time, `read_until_close`, gives
     no bytes.
 
-    Make it with `ipyproc.process.streams.stream_on`, which works in any thread.
+    It may be made in any thread.
 
     Args:
         fd: a pipe's reading end; the stream closes it.
@@ -83,7 +82,7 @@ class SpoolStream(PipeIOStream):
         at_end: whether nothing more will be read: the pipe is at its end, or the stream was closed.
     """
 
-    _owns_fd = False
+    _is_open = False
 
     def __init__(
         self,
@@ -105,10 +104,13 @@ class SpoolStream(PipeIOStream):
         self._on_end: Callable[[], None] | None = on_end
         self._started = False
         self._large = False
-        # Tornado allocates a buffer of this size for each read, in which nothing is put.
-        super().__init__(fd, read_chunk_size=1)
+        os.set_blocking(fd, False)
+        # Past PipeIOStream's own, whose file object would own the fd, and is not needed: we read and close.
+        # Tornado allocates a buffer of the chunk's size for each read, in which nothing is put.
+        call_as_current(driver.io_loop, lambda: BaseIOStream.__init__(self, read_chunk_size=1))
+        self.fd = fd
         # Last: a stream that was not made closes nothing.
-        self._owns_fd = True
+        self._is_open = True
 
     def start(self) -> None:
         """Begin to read on the loop; where the loop is driven.
@@ -118,9 +120,8 @@ class SpoolStream(PipeIOStream):
         """
         if self.at_end:
             return
-        _read_by(self.io_loop).add(self)
-        with running(self.io_loop):
-            self.read_until_close()
+        _hold(self._driver, self._pipes)
+        call_as_current(self.io_loop, self.read_until_close)
         self._started = True
 
     def read(self) -> bool:
@@ -151,7 +152,7 @@ class SpoolStream(PipeIOStream):
         """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
         # Without the lock, which a thread may hold that the fork does not have.
         self.at_end, self._on_end = True, None
-        if self._owns_fd:
+        if self._is_open:
             put_nothing_at(self.fd)
 
     # What Tornado calls
@@ -225,7 +226,8 @@ class SpoolStream(PipeIOStream):
             # A terminal at whose other end nobody is any more says EIO.
             if error.errno != errno.EIO:
                 self.error = error
-                log.warning("Reading a job's output failed: %s", error)
+                if error.errno != errno.EBADF:
+                    log.warning("Reading a job's output failed: %s", error)
             return 0
 
     def _enlarge(self) -> None:
@@ -257,56 +259,55 @@ class SpoolStream(PipeIOStream):
             self.close()
 
     def _close_fd(self) -> None:
-        if self._owns_fd:
-            self._owns_fd = False
+        if self._is_open:
+            self._is_open = False
             self._pipes.discard(self.fd)
-        super().close_fd()
+            try:
+                os.close(self.fd)
+            except OSError as error:
+                # IOLoop.close(all_fds=True) has closed it.
+                if error.errno != errno.EBADF:
+                    raise
 
     def __del__(self) -> None:
         # Without the lock: nobody reads it any more, and a collection may come where the lock is not to
         # be taken.
-        if self._owns_fd:
+        if self._is_open:
             self._close_fd()
 
 
-class _ReadBy:
-    """The streams that one loop reads; the loop alone holds this, and lets go of it when it is closed.
+class _Hold:
+    """What holds the streams of one loop: the loop alone holds this, and lets go of it when it is closed.
 
     The streams go then, if nobody else holds them. Tornado's list of handlers would keep them: it outlives
     a loop that was closed through asyncio.
     """
 
-    def __init__(self) -> None:
-        self._streams: WeakSet[SpoolStream] = WeakSet()
-
-    def add(self, stream: SpoolStream) -> None:
-        """Take in a stream that the loop reads from now on."""
-        self._streams.add(stream)
+    def __init__(self, io_loop: IOLoop, pipes: Pipes) -> None:
+        self._io_loop = io_loop
+        self._pipes = pipes
 
     def __call__(self) -> None:
         """Do nothing: for the loop this is a timer that is never due."""
 
     def __del__(self) -> None:
-        for stream in list(self._streams):
-            stream.io_loop.remove_handler(stream.fileno())
+        for end in self._pipes.all():
+            if end.io_loop is self._io_loop:
+                self._io_loop.remove_handler(end.fileno())
 
 
-_read_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, ReferenceType[_ReadBy]] = WeakKeyDictionary()
+_holds: WeakKeyDictionary[Driver, ReferenceType[_Hold]] = WeakKeyDictionary()
 
 
-def _read_by(io_loop: IOLoop) -> _ReadBy:
-    loop = asyncio_loop(io_loop)
-    reference = _read_by_loop.get(loop)
-    found = None if reference is None else reference()
-    return _new_read_by(io_loop) if found is None else found
-
-
-def _new_read_by(io_loop: IOLoop) -> _ReadBy:
-    made, loop = _ReadBy(), asyncio_loop(io_loop)
-    _read_by_loop[loop] = ref(made)
+def _hold(driver: Driver, pipes: Pipes) -> None:
+    """See to it that the loop lets go of its streams when it is closed."""
+    reference = _holds.get(driver)
+    if reference is not None and reference() is not None:
+        return
+    hold, loop = _Hold(driver.io_loop, pipes), asyncio_loop(driver.io_loop)
+    _holds[driver] = ref(hold)
 
     def hang() -> None:
-        loop.call_later(_NEVER, made)
+        loop.call_later(_NEVER, hold)
 
-    on_loop(io_loop, hang)
-    return made
+    on_loop(driver.io_loop, hang)
