@@ -66,7 +66,6 @@ class Job(JobOutput):
         self._claim = claim
         self._changes = Waiters()
         self._listeners: tuple[Callable[[Event], None], ...] = ()
-        self._last_ending: Ending | None = None
 
     def begin(self) -> None:
         """Take part in what happens to it from its start on; its table calls this once it stands there."""
@@ -177,7 +176,7 @@ class Job(JobOutput):
         __tracebackhide__ = True
         self._tell(EventKind.AWAITED)
         await self._until(lambda: self.done)
-        return self._checked(raise_error)
+        return self._checked(cast(Ending, self.hosted.ending), raise_error)
 
     async def ready(self, timeout: float | None = None) -> Job:
         """Waits until it is ready, as its ``ready=`` says; at once when it has none.
@@ -229,7 +228,7 @@ class Job(JobOutput):
         if not self.hosted.block_until(lambda: self.done, timeout):
             late = "" if timeout is None else f" within {timeout:g} s"
             raise JoinTimeout(f"Job {self.name!r} has not ended{late}; it goes on running.")
-        return self._checked(raise_error)
+        return self._checked(cast(Ending, self.hosted.ending), raise_error)
 
     async def stop(self, grace: float = 2.0) -> Result:
         """End it: its stop signal (SIGINT), after ``grace`` seconds SIGTERM, after as many again SIGKILL.
@@ -243,12 +242,19 @@ class Job(JobOutput):
         """
         need_seconds("grace", grace)
         hosted, lives = self.hosted, self.hosted.status().lives
+        endings = [hosted.ending]
+        # Somebody else may start it anew before this one comes round.
+        unsubscribe = self.subscribe(
+            lambda event: endings.append(hosted.ending) if event.kind is EventKind.DONE else None
+        )
         # Of a thousand that are stopped together each does in its own time what takes any.
         hosted.soon(lambda: self._tell(EventKind.AWAITED))
         hosted.stop(grace, stop_ladder(self.hosted.spec.stop_signal))
-        # Somebody else may start it anew before this one comes round.
-        await self._until(lambda: (self.done and not hosted.left) or hosted.status().lives > lives)
-        return self._last_result()
+        try:
+            await self._until(lambda: (self.done and not hosted.left) or hosted.status().lives > lives)
+        finally:
+            unsubscribe()
+        return self._make_result(cast(Ending, endings[-1]))
 
     async def restart(self, grace: float = 2.0) -> Job:
         """Stop it, as `stop` does, and start it anew; when it has ended, just that.
@@ -361,8 +367,6 @@ class Job(JobOutput):
     # What happens to it
 
     def _happened(self, event: Event) -> None:
-        if event.kind is EventKind.DONE:
-            self._last_ending = self.hosted.ending
         self._hand_on(event)
         if self._reads:
             self._reads.wake()
@@ -394,10 +398,6 @@ class Job(JobOutput):
 
     # Its result
 
-    def _last_result(self) -> Result:
-        """The result of the last life that has ended."""
-        return self._make_result(cast(Ending, self.hosted.ending or self._last_ending))
-
     def _status_of(self, ending: Ending) -> int:
         return ending.status
 
@@ -411,9 +411,9 @@ class Job(JobOutput):
             _output=self.hosted.output,
         )
 
-    def _checked(self, raise_error: bool) -> Result:
+    def _checked(self, ending: Ending, raise_error: bool) -> Result:
         __tracebackhide__ = True
-        result = self._last_result()
+        result = self._make_result(ending)
         if raise_error and result.returncode != 0:
             notes = "; ".join(result.notes)
             shown = self.hosted.spec.shown_command

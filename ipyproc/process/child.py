@@ -12,8 +12,8 @@ import threading
 import warnings
 from asyncio import Future
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING, ClassVar, cast
+from contextlib import ExitStack
+from typing import IO, ClassVar, cast
 from weakref import WeakSet
 
 from tornado.ioloop import IOLoop
@@ -21,6 +21,7 @@ from tornado.iostream import PipeIOStream
 from tornado.log import app_log
 
 from ipyproc.process import watch
+from ipyproc.process.current import call_as_current
 from ipyproc.process.ignored import exits_kept, is_ignored
 from ipyproc.process.interrupts import interrupts_after
 
@@ -28,9 +29,6 @@ try:
     import fcntl
 except ImportError:  # Windows
     pass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["CalledProcessError", "Subprocess"]
 
@@ -365,8 +363,7 @@ def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
     """Makes a stream of ``io_loop``, whichever loop is current here; closes ``fd`` where that fails."""
     stream = PipeIOStream.__new__(PipeIOStream)
     try:
-        with _running(io_loop):
-            PipeIOStream.__init__(stream, fd)
+        call_as_current(io_loop, lambda: PipeIOStream.__init__(stream, fd))
     except BaseException:
         try:
             stream.close_fd()
@@ -374,21 +371,6 @@ def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
             os.close(fd)
         raise
     return stream
-
-
-@contextmanager
-def _running(io_loop: IOLoop) -> Iterator[None]:
-    # An IOStream takes IOLoop.current(), which off the loop's own thread makes a second loop that
-    # nobody runs.
-    loop, before = watch.asyncio_loop(io_loop), asyncio._get_running_loop()
-    if before is loop:
-        yield
-        return
-    asyncio._set_running_loop(loop)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(before)
 
 
 def _need_unix(what: str) -> None:

@@ -99,7 +99,6 @@ class LocalJob(HostedJob):
         self._timer: Timer | None = None
         self._untold: list[Stimulus] | None = None
         self._starting = False
-        self._look_queued = False
         self._again = False
         self._lives = 0
         self._last_pid = 0
@@ -303,9 +302,9 @@ class LocalJob(HostedJob):
     def run_wrote(self) -> None:
         """Its process wrote something."""
         self.wrote()
-        if self._readiness.wants_output and not self._look_queued:
+        if self._readiness.wants_output and not self._readiness.look_queued:
             # Of many reads while the loop is held, one look is enough.
-            self._look_queued = True
+            self._readiness.look_queued = True
             self._driver.call(self._look)
 
     def run_exited(self, run: Run) -> None:
@@ -395,8 +394,7 @@ class LocalJob(HostedJob):
             self._begin(run)
         except Exception as error:
             self._take_back(run)
-            failed = self._not_started(error)
-            self._tell(Exited(failed.status, piping=False, left=0, note=failed.note))
+            self._tell_failed(error)
 
     def _send(self, action: SendSignal) -> None:
         if self._run is not None:
@@ -458,8 +456,7 @@ class LocalJob(HostedJob):
                     raise
                 # Another thread has started it, and is gone.
                 self._take_back(run)
-                failed = self._not_started(error)
-                self._tell(Exited(failed.status, piping=False, left=0, note=failed.note))
+                self._tell_failed(error)
 
     def _begin(self, run: Run) -> None:
         """Have a process that was started looked after."""
@@ -490,12 +487,20 @@ class LocalJob(HostedJob):
         self._record(Exit(0, status, now, now))
         return NotStarted(status, f"it could not be started again: {str(error) or type(error).__name__}")
 
+    def _tell_failed(self, error: Exception) -> None:
+        """Tell that a process that was started has been taken back."""
+        failed = self._not_started(error)
+        if isinstance(self._life, Life) and isinstance(self._life.process, Alive):
+            self._tell(Exited(failed.status, piping=False, left=0, note=failed.note))
+        else:
+            self._tell(failed)
+
     def _record(self, last: Exit) -> None:
         self._exits = (*self._exits[1 - _KEPT_EXITS :], last)
 
     def _look(self) -> None:
         with self.lock:
-            self._look_queued = False
+            self._readiness.look_queued = False
             self._readiness.look()
 
     def _became_ready(self) -> None:

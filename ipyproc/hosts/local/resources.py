@@ -8,7 +8,7 @@ from weakref import ref
 
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.loops import Loops
-from ipyproc.hosts.local.pump import Pipes
+from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.warden import Warden
 from ipyproc.spool.files import Reserve
 
