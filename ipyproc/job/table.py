@@ -32,7 +32,7 @@ from ipyproc.model.shell import ShellChoice, naming_words
 from ipyproc.model.spec import DEFAULT_MAX_OUTPUT, Endpoint, JobSpec, bytes_of, command_of, parse_ready
 from ipyproc.model.text import input_bytes, need_encodable, need_encoding
 from ipyproc.process.interrupts import interrupts_after
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.loops import asyncio_loop
 from ipyproc.safe import line
 from ipyproc.spool.files import Reserve, directory_path
 

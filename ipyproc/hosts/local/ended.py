@@ -7,7 +7,7 @@ from signal import Signals
 from ipyproc.hosts.local.life import LADDER, Ending, Life
 from ipyproc.hosts.local.run import Run
 from ipyproc.model.state import Exit, JobState
-from ipyproc.process.sessions import Member
+from ipyproc.process.platform.sessions import Member
 
 __all__ = ["EndedLife", "EndedRun", "ended_life"]
 

@@ -21,7 +21,7 @@ from ipyproc.spool.output import Output
 if TYPE_CHECKING:
     from ipyproc.hosts.local.census import Census
     from ipyproc.hosts.local.warden import Warden
-    from ipyproc.process.sessions import Member
+    from ipyproc.process.platform.sessions import Member
 
 __all__ = ["Health"]
 

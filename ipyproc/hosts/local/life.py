@@ -27,7 +27,7 @@ from ipyproc.model import restart
 from ipyproc.model.event import EventKind
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Exit, JobState, describe_status
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, loop_of_timer, on_loop, running_loop
 
 __all__ = ["LADDER", "Ending", "Life", "Listener", "stop_ladder"]
 
@@ -118,8 +118,10 @@ class _Tie:
         if self._knot is not None and (knot := self._knot()) is not None:
             knot.on_cut = None
         if self._timer is not None and (timer := self._timer()) is not None:
-            loop = timer._loop  # type: ignore[attr-defined]
-            if asyncio._get_running_loop() is loop or loop.is_closed():
+            loop = loop_of_timer(timer)
+            if loop is None:
+                pass  # It stays with the loop, and does nothing.
+            elif running_loop() is loop or loop.is_closed():
                 timer.cancel()
             else:
                 loop.call_soon_threadsafe(timer.cancel)

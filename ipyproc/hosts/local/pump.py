@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import put_nothing_at
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, on_loop
 from ipyproc.spool.output import StreamName
 
 __all__ = ["Pipes", "Pump", "Sink"]
