@@ -21,7 +21,7 @@ from ipyproc.job.fork import fork
 from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.jobs import conftest as of_jobs
 from tests.notebook import conftest as of_notebook
 from tests.notebook.kernels import Kernel

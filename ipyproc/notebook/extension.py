@@ -25,7 +25,7 @@ from ipyproc.notebook.lines import as_python_has_them
 from ipyproc.notebook.magics import JobMagics
 from ipyproc.notebook.screen import Screen
 from ipyproc.notebook.widget import result_bundle
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.loops import asyncio_loop
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ipyproc.notebook.cells import page_data
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, on_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop

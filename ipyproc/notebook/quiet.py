@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from ipyproc.model.event import EventKind
 from ipyproc.model.state import describe_status
-from ipyproc.process.watch import on_loop
+from ipyproc.process.loops import on_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop

@@ -19,7 +19,7 @@ from ipyproc.notebook.quiet import QuietFailures
 from ipyproc.notebook.table import LiveTable
 from ipyproc.notebook.view import CellView, Medium
 from ipyproc.notebook.widget import view_class
-from ipyproc.process.watch import on_loop
+from ipyproc.process.loops import on_loop
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

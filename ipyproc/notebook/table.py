@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ipyproc.hosts.local.usage import CpuMeter, Usage, sample
 from ipyproc.model.state import at_kernels_end
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, on_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop

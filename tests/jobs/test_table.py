@@ -10,8 +10,8 @@ import pytest
 
 from ipyproc.errors import IpyprocError, JobNameError, JobStateError, NoLoopError, UnknownJobError
 from ipyproc.job.table import JobTable
-from tests.jobs.looped import lives, looped
-from tests.support import loop_in_a_thread, run_python, until, wait_until
+from tests.jobs.looped import looped
+from tests.support import lives, loop_in_a_thread, run_python, until, wait_until
 
 
 @looped

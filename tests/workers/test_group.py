@@ -23,7 +23,7 @@ from ipyproc.job.table import JobTable
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.group import WorkerState
 from ipyproc.model.state import JobState
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.support import until
 
 _FOR_EVER = "print('up', flush=True)\nimport time\nwhile True: time.sleep(1)"

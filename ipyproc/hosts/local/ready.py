@@ -9,7 +9,7 @@ from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.listening import listens
 from ipyproc.model.spec import Endpoint
-from ipyproc.process.sessions import Member
+from ipyproc.process.platform.sessions import Member
 from ipyproc.spool.output import Output, StreamName
 from ipyproc.spool.search import LineSearch
 

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.loops import asyncio_loop
 
 if TYPE_CHECKING:
     from ipyproc.hosts.local.driver import Driver

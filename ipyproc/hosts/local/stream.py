@@ -19,8 +19,7 @@ from tornado.iostream import BaseIOStream, PipeIOStream
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import put_nothing_at
 from ipyproc.hosts.local.pipes import Pipes
-from ipyproc.process.current import call_as_current
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, current_as, on_loop
 from ipyproc.spool.output import StreamName
 
 __all__ = ["Sink", "SpoolStream"]
@@ -107,7 +106,9 @@ class SpoolStream(PipeIOStream):
         os.set_blocking(fd, False)
         # Past PipeIOStream's own, whose file object would own the fd, and is not needed: we read and close.
         # Tornado allocates a buffer of the chunk's size for each read, in which nothing is put.
-        call_as_current(driver.io_loop, lambda: BaseIOStream.__init__(self, read_chunk_size=1))
+        with current_as(driver.io_loop):
+            BaseIOStream.__init__(self, read_chunk_size=1)
+        self.io_loop = driver.io_loop
         self.fd = fd
         # Last: a stream that was not made closes nothing.
         self._is_open = True
@@ -121,7 +122,8 @@ class SpoolStream(PipeIOStream):
         if self.at_end:
             return
         _hold(self._driver, self._pipes)
-        call_as_current(self.io_loop, self.read_until_close)
+        with current_as(self.io_loop):
+            self.read_until_close()
         self._started = True
 
     def read(self) -> bool:

@@ -7,8 +7,6 @@ none, or refuses them, one SIGCHLD handler on a designated loop looks after all 
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import os
 import signal
 import subprocess
@@ -19,8 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 from tornado.ioloop import IOLoop
 from tornado.log import gen_log
 
-from ipyproc.process.ignored import is_ignored
-from ipyproc.process.pidfd import LOST_STATUS, exit_status, open_pidfd
+from ipyproc.process.fds import is_want_of_fds
+from ipyproc.process.loops import asyncio_loop, on_loop
+from ipyproc.process.platform.ignored import is_ignored
+from ipyproc.process.platform.pidfd import HAS_PIDFDS, LOST_STATUS, exit_status, must_open_pidfd, open_pidfd
 from ipyproc.process.turns import turn_of
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ __all__ = [
     "Child",
     "Pidfd",
     "Sigchld",
-    "asyncio_loop",
     "early_pidfd",
-    "on_loop",
+    "has_exited",
     "reap",
     "sigchld",
     "watch",
@@ -66,20 +65,23 @@ def reap(proc: subprocess.Popen[bytes]) -> int | None:
     Raises:
         ChildProcessError: somebody took the status, and ``proc`` does not know it (yet).
     """
-    if proc.returncode is None and hasattr(os, "waitid"):
-        # Popen.poll() makes up a 0 for a status that somebody else took: look first, take after.
-        peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        if os.waitid(os.P_PID, proc.pid, peek) is None:
-            return None
+    # Popen.poll() makes up a 0 for a status that somebody else took: look first, take after.
+    if proc.returncode is None and has_exited(proc.pid) is False:
+        return None
     return proc.poll()
 
 
-def on_loop(io_loop: IOLoop, callback: Callable[[], None]) -> None:
-    """Runs ``callback`` on the loop: at once when this is the loop's own thread, else queued."""
-    if asyncio._get_running_loop() is asyncio_loop(io_loop):
-        callback()
-    else:
-        io_loop.add_callback(callback)
+def has_exited(pid: int) -> bool | None:
+    """Return whether a child has exited, and leave its exit status for whoever takes it.
+
+    None where the system does not tell that (Python before 3.13 on macOS has no `os.waitid`).
+
+    Raises:
+        ChildProcessError: it is no child of this process, or its status has been taken.
+    """
+    if not hasattr(os, "waitid"):
+        return None
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 class Pidfd:
@@ -129,20 +131,13 @@ def watch(child: Child, pidfd: Pidfd | None = None) -> None:
         sigchld.watch(child)
 
 
-def asyncio_loop(io_loop: IOLoop) -> asyncio.AbstractEventLoop:
-    """The asyncio loop under a Tornado loop."""
-    loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]
-    return loop
-
-
-def _has_exited(proc: subprocess.Popen[bytes]) -> bool:
+def _is_over(proc: subprocess.Popen[bytes]) -> bool:
     """Whether the child has exited, even if another thread is taking its status at this very moment."""
-    if proc.returncode is None and hasattr(os, "waitid"):
-        try:
-            return os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
-    return proc.poll() is not None
+    try:
+        exited = None if proc.returncode is not None else has_exited(proc.pid)
+    except ChildProcessError:
+        return True
+    return proc.poll() is not None if exited is None else exited
 
 
 def _settle(child: Child, pidfd: Pidfd | None = None, looks: int = _LOOKS_FOR_A_TAKEN_STATUS) -> None:
@@ -217,19 +212,19 @@ class _Watch:
 
 def watch_with_pidfd(child: Child) -> bool:
     """Watches by a pidfd; False where the system has none or refuses them (a seccomp filter)."""
-    if not hasattr(os, "pidfd_open"):
+    if not HAS_PIDFDS:
         return False
     try:
         # Before it is opened: once it has been reaped, its number may be a stranger's.
         if child.proc.returncode is not None:
             raise ChildProcessError
-        os.waitid(os.P_PID, child.proc.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        pidfd = Pidfd(os.pidfd_open(child.proc.pid))
+        has_exited(child.proc.pid)
+        pidfd = Pidfd(must_open_pidfd(child.proc.pid))
     except (ChildProcessError, ProcessLookupError):
         on_loop(child.io_loop, lambda: _settle(child))
         return True
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+        if is_want_of_fds(error):
             raise
         return False
     on_loop(child.io_loop, _Watch(pidfd, child).register)
@@ -303,7 +298,7 @@ class Sigchld:
         if asyncio_loop(child.io_loop).is_closed():
             self._children.pop(pid, None)
             return
-        if _has_exited(child.proc) and self._children.pop(pid, None) is not None:
+        if _is_over(child.proc) and self._children.pop(pid, None) is not None:
             child.io_loop.add_callback(_settle, child)
 
 

@@ -14,6 +14,8 @@ import os
 import time
 
 from ipyproc.process.bare import signal
+from ipyproc.process.platform import processes
+from ipyproc.process.platform.processes import has_group, signal_group, start_time
 
 # Known to type checkers by its name: `typing` and `collections.abc` are slow to import.
 TYPE_CHECKING = False
@@ -21,18 +23,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from ipyproc.process.platform.processes import Listing
+
 __all__ = [
     "Member",
     "end_sessions",
     "find_members",
-    "has_group",
     "is_surely_empty",
     "need_other_session",
     "ours",
-    "parent_of",
     "session_members",
     "signal_members",
-    "start_time",
 ]
 
 _KILL_SECONDS = 1.0
@@ -45,8 +46,8 @@ class Member:
     Attributes:
         pid: its process id.
         pgid: its process group.
-        started: when it started, in clock ticks since the system did; with the pid it names a process
-            for good. 0 where the system does not tell.
+        started: when it started; with the pid it names a process for good. 0 where the system does not
+            tell.
     """
 
     __slots__ = ("pgid", "pid", "started")
@@ -64,16 +65,21 @@ def find_members(sids: Collection[int]) -> dict[int, list[Member]]:
     """Return the living processes of each session, in one look over all processes of the system.
 
     Zombies do not count; they are their parents' to reap. It costs half a microsecond for each process
-    there is, and about 15 for each that counts. Where there is no ``/proc`` of Linux's kind, the
-    session's first process group stands for all of it, by its number.
+    there is, and about 15 for each that counts. Where nothing lists the processes
+    (`ipyproc.process.platform.processes`), the session's first process group stands for all of it, by its
+    number.
 
     Args:
         sids: the sessions.
     """
     found: dict[int, list[Member]] = {sid: [] for sid in sids}
-    last = _last_pid()
-    pids: Collection[int] | None = _all_pids()
-    if pids is None:
+    listing = processes.listing()
+    try:
+        last = None if listing is None else listing.last_pid()
+        pids: Collection[int] = () if listing is None else listing.pids()
+    except OSError:
+        listing = None  # No fd is left.
+    if listing is None:
         for sid in found:
             if has_group(sid):
                 found[sid].append(Member(sid, sid, 0))
@@ -81,15 +87,15 @@ def find_members(sids: Collection[int]) -> dict[int, list[Member]]:
     while pids:
         for pid in pids:
             try:
-                # getsid costs a fiftieth of a look into /proc, which is left to the few that matter.
+                # getsid costs a fiftieth of a look at the process, which is left to the few that matter.
                 sid = os.getsid(pid)
-            except ProcessLookupError:
+            except OSError:
                 continue
-            if sid in found and (member := _member(pid, sid)) is not None:
-                found[sid].append(member)
+            if sid in found and (seen := listing.look(pid)) is not None and not seen.zombie:
+                found[sid].append(Member(pid, seen.group or sid, seen.started))
         # One that forks and exits meanwhile is missed, and its child was not there yet: that has one of the
         # numbers which were given out since.
-        pids, last = _given_out_since(last)
+        pids, last = _given_out_since(listing, last)
     return found
 
 
@@ -104,9 +110,11 @@ def is_surely_empty(sid: int) -> bool:
     It looks only at the numbers that were given out since the leader got its own, where these are few:
     5 microseconds for a command that started nothing. False says nothing.
     """
-    looked_at = sid
+    listing, looked_at = processes.listing(), sid
+    if listing is None:
+        return False
     # Again until nobody was born meanwhile: one that forks and exits is missed, and so would be its child.
-    while (last := _last_pid()) is not None and looked_at <= last < sid + _NEAR:
+    while (last := listing.last_pid()) is not None and looked_at <= last < sid + _NEAR:
         if last == looked_at:
             return True
         for pid in range(looked_at + 1, last + 1):
@@ -155,13 +163,11 @@ def signal_members(sid: int, members: Iterable[Member], signum: int) -> bool:
                 # Where the system lists no processes (started is 0), the group is all that is known.
                 if member.started and not _is_still(member, sid):
                     continue
-                os.killpg(pgid, signum)
             except ProcessLookupError:
                 continue
-            except PermissionError:
-                pass  # All that is left of the group are processes of somebody else (setuid).
-            reached = True
-            break
+            if signal_group(pgid, signum):
+                reached = True
+                break
     return reached
 
 
@@ -172,23 +178,6 @@ def _is_still(member: Member, sid: int) -> bool:
         and os.getpgid(member.pid) == member.pgid
         and start_time(member.pid) == member.started
     )
-
-
-def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since the system did; None when there is none.
-
-    0 where the system does not tell (no ``/proc`` of Linux's kind).
-    """
-    if not os.path.exists("/proc/self/stat"):
-        return 0
-    fields = _stat(pid)
-    return int(fields[19]) if fields else None
-
-
-def parent_of(pid: int) -> int:
-    """Return the pid of a process's parent; 0 when there is none, or the system does not tell."""
-    fields = _stat(pid)
-    return int(fields[1]) if fields else 0
 
 
 def end_sessions(
@@ -253,77 +242,15 @@ def need_other_session(sid: int) -> None:
         raise ValueError(f"The session {sid} is {whose}; start the job in a session of its own.")
 
 
-def has_group(pgid: int) -> bool:
-    """Return whether any process of a process group, a zombie perhaps, is still there."""
-    try:
-        os.killpg(pgid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _last_pid() -> int | None:
-    """The number that was given out last; None where the system does not tell."""
-    try:
-        fd = os.open("/proc/sys/kernel/ns_last_pid", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return int(os.read(fd, 32))
-    except (OSError, ValueError):
-        return None
-    finally:
-        os.close(fd)
-
-
-def _given_out_since(last: int | None) -> tuple[Collection[int], int | None]:
-    """The numbers that were given out after ``last``, and the last of them."""
-    now = _last_pid()
+def _given_out_since(listing: Listing, last: int | None) -> tuple[Collection[int], int | None]:
+    """Return the numbers that were given out after ``last``, and the last of them."""
+    now = listing.last_pid()
     if last is None or now is None:
         return (), None
     if now >= last:
         return range(last + 1, now + 1), now
     # They have begun anew from the lowest.
-    return _all_pids() or (), now
-
-
-def _all_pids() -> list[int] | None:
-    """Every process there is; None where the system does not list them as Linux does."""
-    if not os.path.exists("/proc/self/stat"):
-        return None
     try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+        return listing.pids(), now
     except OSError:
-        return None  # No fd is left.
-
-
-def _member(pid: int, sid: int) -> Member | None:
-    fields = _stat(pid)
-    if fields is None:
-        return None
-    if not fields:
-        return Member(pid, sid, 0)
-    # A process whose first thread has ended looks like a zombie while its other threads live.
-    if fields[0] in (b"Z", b"X") and int(fields[17]) < 2:
-        return None
-    return Member(pid, int(fields[2]), int(fields[19]))
-
-
-def _stat(pid: int) -> list[bytes] | None:
-    """The fields of ``/proc/<pid>/stat`` from the third on; None when gone, empty when unreadable."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    except OSError:
-        return []
-    try:
-        text = os.read(fd, 1024)
-    except ProcessLookupError:
-        return None
-    finally:
-        os.close(fd)
-    # The second field is the program's name, which may hold blanks and parentheses.
-    return text[text.rindex(b")") + 2 :].split()
+        return (), now

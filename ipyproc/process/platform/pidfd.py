@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
-__all__ = ["LOST_STATUS", "exit_status", "open_pidfd"]
+__all__ = ["HAS_PIDFDS", "LOST_STATUS", "exit_status", "must_open_pidfd", "open_pidfd"]
+
+HAS_PIDFDS = hasattr(os, "pidfd_open")
+"""Whether this Python knows pidfds; the system may refuse them all the same."""
 
 LOST_STATUS = 255
 """What a child is said to have exited with when its status is not to be had, as in asyncio."""
@@ -19,12 +23,22 @@ _PIDFD_INFO_EXIT = 1 << 3
 _PIDFD_GET_INFO = 3 << 30 | _INFO_SIZE << 16 | 0xFF << 8 | 11
 
 
+def must_open_pidfd(pid: int) -> int:
+    """Open a pidfd.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+        OSError: the system has none, refuses them (a seccomp filter), or has no fd left.
+    """
+    if not HAS_PIDFDS:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return os.pidfd_open(pid)
+
+
 def open_pidfd(pid: int) -> int | None:
-    """Opens a pidfd; None where the system has none, refuses them (a seccomp filter), or has no fd left."""
-    if not hasattr(os, "pidfd_open"):
-        return None
+    """Open a pidfd; return None where `must_open_pidfd` raises."""
     try:
-        return os.pidfd_open(pid)
+        return must_open_pidfd(pid)
     except OSError:
         return None
 
