@@ -13,9 +13,9 @@ from rich.style import Style
 from rich.text import Text
 
 from ipyproc.errors import JobFailed, UnknownJobError
-from ipyproc.notebook.render import bundle, tail_block
 from ipyproc.safe import StreamFilter, line, url_of
 from ipyproc.seen import last_line, seen
+from ipyproc.views.render import bundle, tail_block
 from tests.hostile import MARKUP, NAME, OUTPUT, unsafe_html, unsafe_text
 from tests.support import ROOT
 

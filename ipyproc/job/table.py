@@ -21,8 +21,10 @@ from tornado.ioloop import IOLoop
 from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver
-from ipyproc.hosts.local.environment import checked_environment
+from ipyproc.hosts.local.environment import checked_environment, environment_of
 from ipyproc.hosts.local.pump import Pipes
+from ipyproc.hosts.local.standin import Publisher, StandIn
+from ipyproc.hosts.local.usage import sample
 from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.job.job import Job
 from ipyproc.model.event import Event, EventKind
@@ -31,12 +33,13 @@ from ipyproc.model.limits import Limits, cpus_of
 from ipyproc.model.shell import ShellChoice, naming_words
 from ipyproc.model.spec import DEFAULT_MAX_OUTPUT, Endpoint, JobSpec, bytes_of, command_of, parse_ready
 from ipyproc.model.text import input_bytes, need_encodable, need_encoding
+from ipyproc.model.usage import Usage
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.process.watch import asyncio_loop
 from ipyproc.safe import line
 from ipyproc.spool.files import Reserve, directory_path
 
-__all__ = ["JobTable", "Outlook", "jobs", "say_on_stderr", "spawn"]
+__all__ = ["JobTable", "JobWatcher", "jobs", "say_on_stderr", "spawn"]
 
 log = logging.getLogger("ipyproc")
 
@@ -57,13 +60,13 @@ _END_GRACE = 0.7
 _REAP_SECONDS = 0.2
 
 
-class Outlook(Protocol):
-    """Somebody who looks at all jobs, such as the notebook."""
+class JobWatcher(Protocol):
+    """Somebody who is told of all jobs, such as whoever shows them."""
 
-    def spawned(self, job: Job) -> None:
+    def on_started(self, job: Job) -> None:
         """Called in the thread that spawns, when the job has been started."""
 
-    def happened(self, job: Job, event: Event) -> None:
+    def on_event(self, job: Job, event: Event) -> None:
         """Called where the job's loop is driven; for ``WROTE``, in any thread that reads."""
 
 
@@ -108,7 +111,7 @@ class JobTable:
         self._lock = threading.RLock()
         self._io_loop: IOLoop | None = None
         self._settled = False
-        self._outlooks: list[Outlook] = []
+        self._watchers: list[JobWatcher] = []
         self._pid = os.getpid()
         self._at_exit = False
         self._said_what_ends = False
@@ -319,11 +322,11 @@ class JobTable:
             self._forget_oldest()
             # Last: with hardly any fds left, the job comes first.
             self._reserve.open()
-        for outlook in tuple(self._outlooks):
+        for watcher in tuple(self._watchers):
             try:
-                outlook.spawned(job)
+                watcher.on_started(job)
             except Exception:
-                log.exception("%r failed at the start of job %r.", outlook, job.name)
+                log.exception("%r failed at the start of job %r.", watcher, job.name)
         return job
 
     # Being somebody's
@@ -398,13 +401,41 @@ class JobTable:
         self._settled = True
         self.warden.watch(io_loop)
 
-    def add_outlook(self, outlook: Outlook) -> None:
-        """Has ``outlook`` told of every job that is started from now on, and of what happens to all."""
-        self._outlooks.append(outlook)
+    def add_watcher(self, watcher: JobWatcher) -> None:
+        """Tell ``watcher`` of every job that is started from now on, and of what happens to all."""
+        self._watchers.append(watcher)
 
-    def remove_outlook(self, outlook: Outlook) -> None:
-        """Has ``outlook`` told of nothing any more."""
-        self._outlooks.remove(outlook)
+    def remove_watcher(self, watcher: JobWatcher) -> None:
+        """Tell ``watcher`` of nothing any more."""
+        self._watchers.remove(watcher)
+
+    # What whoever shows jobs, or waits for them, is given of the host
+
+    def stand_in(self, io_loop: IOLoop, publisher: Publisher) -> StandIn:
+        """Return what drives the jobs of a loop while that is held; the caller starts, adds and closes it.
+
+        Args:
+            io_loop: the loop.
+            publisher: shows what was read meanwhile.
+        """
+        return StandIn(self.driver_of(io_loop), self.pipes, publisher)
+
+    def block_until(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Block this thread until ``condition`` holds, and drive the jobs meanwhile; return whether it does.
+
+        Args:
+            condition: asked again and again; it takes no time.
+            timeout: seconds to wait at most; None for as long as it takes.
+        """
+        return self.find_driver().block_until(condition, timeout)
+
+    def sample(self) -> dict[int, Usage]:
+        """Return what each job uses that runs, or has left processes running, by its pid; in any thread."""
+        return sample([job.pid for job in self if not job.done or job.left])
+
+    def environment(self) -> dict[bytes, bytes]:
+        """Return the environment of a job that is started now, and changes nothing of it."""
+        return environment_of({}, kernel_path=self.kernel_path)
 
     def tell(self, job: Job, event: Event) -> None:
         """Hands on what happened to a job; called by the job.
@@ -413,12 +444,12 @@ class JobTable:
             job: the one to which it happened.
             event: what happened.
         """
-        for outlook in tuple(self._outlooks):
+        for watcher in tuple(self._watchers):
             try:
-                outlook.happened(job, event)
+                watcher.on_event(job, event)
             except Exception:
                 # It is told in the midst of a job's life, which goes on.
-                log.exception("%r failed at %s of job %r.", outlook, event.kind.name, job.name)
+                log.exception("%r failed at %s of job %r.", watcher, event.kind.name, job.name)
         if event.kind is EventKind.STARTED:
             self._ended.pop(job, None)
         elif event.kind is EventKind.DONE:

@@ -15,13 +15,14 @@ from ipyproc.job.command import explain_start_error
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
-from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
+from ipyproc.notebook.fork_magics import awaited, pushed
 from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
 from ipyproc.notebook.options import asked_for, parse
+from ipyproc.notebook.private.ipython import cell_name
 
 if TYPE_CHECKING:
     from ipyproc.bench.code import Statement
-    from ipyproc.notebook.screen import Screen
+    from ipyproc.views.screen import Screen
 
 __all__ = ["BenchMagics"]
 
@@ -122,7 +123,7 @@ class BenchMagics(Magics):
 
         try:
             job = bench.forkbench(
-                _statement(options, rest, cell, name_of_cell(self._shell)),
+                _statement(options, rest, cell, cell_name(self._shell)),
                 options.workers,
                 seconds=options.seconds,
                 restarts=options.restarts,

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from ipyproc.hosts.local.standin import StandIn
 from ipyproc.job.job import Job
 from ipyproc.job.table import jobs, say_on_stderr
 from ipyproc.notebook.bench_magics import BenchMagics
@@ -21,11 +20,15 @@ from ipyproc.notebook.completion import matcher
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.foreground import with_awaits
 from ipyproc.notebook.fork_magics import ForkMagics
+from ipyproc.notebook.front_end import ShellFrontEnd
 from ipyproc.notebook.lines import as_python_has_them
 from ipyproc.notebook.magics import JobMagics
-from ipyproc.notebook.screen import Screen
-from ipyproc.notebook.widget import result_bundle
+from ipyproc.notebook.private.ipykernel import at_shutdown, exchange_idle_handler, kernel_of, loop_of
+from ipyproc.notebook.private.ipython import loop_of_terminal, prompt_runs_loop, run_loop_at_prompt
+from ipyproc.notebook.private.tornado import io_loop_around
 from ipyproc.process.watch import asyncio_loop
+from ipyproc.views.kinds import result_picture
+from ipyproc.views.screen import Screen
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -45,12 +48,13 @@ def load(shell: InteractiveShell) -> None:
     """Loads the extension into a shell; harmless when it is loaded already."""
     if id(shell) in _loaded:
         return
-    in_terminal = getattr(shell, "kernel", None) is None
-    io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
+    kernel = kernel_of(shell)
+    in_terminal = kernel is None
+    io_loop = io_loop_around(loop_of_terminal()) if in_terminal else loop_of(kernel)
     config = IPyProc(parent=shell)
-    driver = jobs.driver_of(io_loop)
-    screen = Screen(shell, jobs, driver, config)
-    stand_in = StandIn(driver, jobs.pipes, screen)
+    front_end = ShellFrontEnd(shell, io_loop, ("%%spawn", "%%fork"))
+    screen = Screen(front_end, jobs, io_loop, config)
+    stand_in = jobs.stand_in(io_loop, screen)
     cells = _Running()
     magics = JobMagics(shell, jobs, screen, config)
     forks = ForkMagics(shell, screen)
@@ -64,9 +68,9 @@ def load(shell: InteractiveShell) -> None:
         undo.callback(_closed.update, {id(shell): screen})
         undo.callback(screen.close)
         # In this order: a job's status line stands before its output.
-        for outlook in (screen, stand_in):
-            jobs.add_outlook(outlook)
-            undo.callback(jobs.remove_outlook, outlook)
+        for watcher in (screen, stand_in):
+            jobs.add_watcher(watcher)
+            undo.callback(jobs.remove_watcher, watcher)
         _register(shell, magics, undo)
         _register(shell, forks, undo)
         _register(shell, benches, undo)
@@ -98,8 +102,8 @@ def load(shell: InteractiveShell) -> None:
         _complete(shell, undo)
         _show_jobs(shell, screen, undo)
         _show_results(shell, undo)
-        _leave_interrupts_to_children(getattr(shell, "kernel", None), undo)
-        _say_farewell(getattr(shell, "kernel", None), screen, undo)
+        _leave_interrupts_to_children(kernel, undo)
+        _say_farewell(kernel, screen, undo)
         configurables: list[Any] = shell.configurables
         configurables.append(config)
         undo.callback(configurables.remove, config)
@@ -155,27 +159,9 @@ def _find_kernels_python(config: IPyProc, undo: ExitStack) -> None:
     changed()
 
 
-def _loop_of_kernel(shell: InteractiveShell) -> IOLoop:
-    kernel: Any = getattr(shell, "kernel", None)
-    loop: IOLoop = kernel.io_loop
-    return loop
-
-
-def _loop_of_terminal() -> IOLoop:
-    from IPython.core import async_helpers
-    from tornado.platform.asyncio import AsyncIOLoop
-
-    # IOLoop.current() would make a loop that nobody runs: IPython runs cells and prompt on its own.
-    # Before IPython 8 it is the policy's.
-    find = getattr(async_helpers, "get_asyncio_loop", None) or asyncio.get_event_loop
-    loop = find()
-    known = AsyncIOLoop._ioloop_for_asyncio.get(loop)
-    return known or AsyncIOLoop(asyncio_loop=loop, make_current=False)
-
-
 def _run_loop(shell: Any, io_loop: IOLoop, undo: ExitStack) -> None:
     """Has the loop run while a terminal shows its prompt; a simple prompt leaves it the cells' ends."""
-    if getattr(shell, "simple_prompt", True):
+    if not prompt_runs_loop(shell):
         loop = asyncio_loop(io_loop)
 
         def turn(_event: object = None) -> None:
@@ -187,13 +173,12 @@ def _run_loop(shell: Any, io_loop: IOLoop, undo: ExitStack) -> None:
             shell.events.register(event, turn)
             undo.callback(shell.events.unregister, event, turn)
         return
-    before = shell.active_eventloop
-    shell.enable_gui("asyncio")
+    put_back = run_loop_at_prompt(shell)
 
     def restore() -> None:
         # Jobs that go on need it.
         if all(job.done for job in jobs):
-            shell.enable_gui(before)
+            put_back()
 
     undo.callback(restore)
 
@@ -247,20 +232,13 @@ def _say_farewell(kernel: Any, screen: Screen, undo: ExitStack) -> None:
     undo.callback(atexit.unregister, at_exit)
     if kernel is None:
         return
-    before = kernel.do_shutdown
 
-    def do_shutdown(restart: bool) -> object:
+    def say_what_ends() -> None:
         screen.farewell()
         # Whoever started the kernel may be gone before its exit, and older ones then end at once.
         jobs.say_what_ends()
-        return before(restart)
 
-    def restore() -> None:
-        if vars(kernel).get("do_shutdown") is do_shutdown:
-            del kernel.do_shutdown
-
-    kernel.do_shutdown = do_shutdown
-    undo.callback(restore)
+    undo.callback(at_shutdown(kernel, say_what_ends))
     jobs.say = _saying_past(sys.stderr)
 
 
@@ -285,8 +263,7 @@ def _saying_past(stream: Any) -> Callable[[str], object]:
 
 
 def _exchange_interrupts(kernel: Any, old: object, new: Any) -> None:
-    if getattr(kernel, "saved_sigint_handler", None) is old:
-        kernel.saved_sigint_handler = new
+    exchange_idle_handler(kernel, old, new)
     if signal.getsignal(signal.SIGINT) is old and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, new)
 
@@ -374,7 +351,7 @@ def _show_results(shell: InteractiveShell, undo: ExitStack) -> None:
     formatter.for_type_by_name(
         "ipyproc.bench.model",
         "BenchResult",
-        lambda result: result_bundle(result, current_cell(shell)),
+        lambda result: result_picture(result, current_cell(shell).medium),
     )
 
     def restore() -> None:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ipyproc.errors import IpyprocError
 from ipyproc.job.job import Job
+from ipyproc.notebook.private.ipython import say_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from ipyproc.hosts.local.driver import Driver
+    from ipyproc.job.table import JobTable
 
 __all__ = ["Foreground", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
 
@@ -47,7 +48,7 @@ def taken_mark(line: str) -> tuple[bool, str]:
     return line.startswith(_MARK), line.removeprefix(_MARK)
 
 
-def finish(work: Work, awaited: bool, driver: Driver, jobs: Sequence[Job] = ()) -> object:
+def finish(work: Work, awaited: bool, table: JobTable, jobs: Sequence[Job] = ()) -> object:
     """Return what a magic that waits is to return.
 
     Where its cell awaits it, that is a `Foreground`. Elsewhere, in a function, under ``%%time`` or in a cell
@@ -57,10 +58,10 @@ def finish(work: Work, awaited: bool, driver: Driver, jobs: Sequence[Job] = ()) 
     Args:
         work: what is to be done.
         awaited: whether the cell awaits it.
-        driver: of the jobs' loop.
+        table: of the jobs; drives them.
         jobs: for which interrupts are meant, as in `wait_for`.
     """
-    return Foreground(work) if awaited else _finish_here(work, driver, jobs)
+    return Foreground(work) if awaited else _finish_here(work, table, jobs)
 
 
 async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = False) -> None:
@@ -93,13 +94,11 @@ async def plainly(work: Coroutine[object, object, object]) -> object:
     try:
         return await work
     except IpyprocError as error:
-        text = f"{type(error).__name__}: {error}"
-        # IPython asks an exception for its own rendering; this one needs no frames of ours.
-        error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
+        say_plainly(error, f"{type(error).__name__}: {error}")
         raise
 
 
-def _finish_here(work: Work, driver: Driver, jobs: Sequence[Job]) -> object:
+def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
     """Do the work on a loop of its own in another thread, and drive the jobs in this one meanwhile."""
     outcome: list[object] = []
     failure: list[BaseException] = []
@@ -126,7 +125,7 @@ def _finish_here(work: Work, driver: Driver, jobs: Sequence[Job]) -> object:
     # A handler that acted would do so in the midst of whatever this thread does to a job.
     with _interrupts(lambda: came.append(None)) if jobs else nullcontext():
         thread.start()
-        driver.block_until(is_over, None)
+        table.block_until(is_over)
     thread.join()
     if failure:
         raise failure[0]

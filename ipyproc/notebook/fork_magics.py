@@ -13,16 +13,18 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from ipyproc.errors import IpyprocError
 from ipyproc.job.command import explain_start_error
 from ipyproc.job.job import Job
+from ipyproc.job.table import jobs
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
 from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
 from ipyproc.notebook.options import asked_for, parse
+from ipyproc.notebook.private.ipython import cell_name
 
 if TYPE_CHECKING:
-    from ipyproc.notebook.screen import Screen
+    from ipyproc.views.screen import Screen
 
-__all__ = ["ForkMagics", "awaited", "name_of_cell", "pushed"]
+__all__ = ["ForkMagics", "awaited", "pushed"]
 
 _USAGE = """\
 %%fork [options]
@@ -111,7 +113,7 @@ class ForkMagics(Magics):
                 variables=variables,
                 name=options.name,
                 quiet=options.quiet,
-                filename=name_of_cell(self._shell),
+                filename=cell_name(self._shell),
                 first_line=_BODY_LINE,
                 shown="%%fork",
             )
@@ -147,12 +149,6 @@ def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> 
     return {name: names[name] for name in wanted}
 
 
-def name_of_cell(shell: Any) -> str:
-    """What tracebacks call the cell that runs."""
-    # The count goes up before the cell runs, or after, by the version; In may be the user's.
-    return f"In[{len(shell.history_manager.input_hist_parsed) - 1}]"
-
-
 def awaited(group: Job, screen: Screen, mark: bool, *, raise_error: bool) -> object:
     """Wait for a group in the foreground; where the cell's line has the mark, the cell awaits it."""
 
@@ -163,4 +159,4 @@ def awaited(group: Job, screen: Screen, mark: bool, *, raise_error: bool) -> obj
             screen.catch_up([group])
         return group
 
-    return finish(lambda: plainly(wait()), mark, screen.driver, [group])
+    return finish(lambda: plainly(wait()), mark, jobs, [group])

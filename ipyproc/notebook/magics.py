@@ -33,7 +33,7 @@ from ipyproc.notebook.secrets import divided
 if TYPE_CHECKING:
     from ipyproc.job.table import JobTable
     from ipyproc.notebook.config import IPyProc
-    from ipyproc.notebook.screen import Screen
+    from ipyproc.views.screen import Screen
 
 __all__ = ["JobMagics"]
 
@@ -278,7 +278,7 @@ class JobMagics(Magics):
             raise UsageError(
                 f"%jobs takes no arguments, {line.strip()!r} was given; for one job see %logs NAME."
             )
-        self._screen.show_table(self._jobs)
+        self._screen.show_table()
 
     def waits(self, magic: str, arguments: list[str]) -> bool:
         """Whether a magic with these arguments is to be awaited by its cell."""
@@ -309,7 +309,7 @@ class JobMagics(Magics):
                 command,
                 name=options.name,
                 cwd=options.cwd,
-                env={**environment(given, options.unset or [], self._jobs.kernel_path), **secrets},
+                env={**environment(given, options.unset or [], self._jobs.environment), **secrets},
                 stdin=stdin,
                 timeout=options.timeout,
                 ready=options.ready,
@@ -352,7 +352,7 @@ class JobMagics(Magics):
     def _finish(
         self, work: Callable[[], Coroutine[object, object, object]], awaited: bool, jobs: Sequence[Job] = ()
     ) -> object:
-        return finish(lambda: plainly(work()), awaited, self._screen.driver, jobs)
+        return finish(lambda: plainly(work()), awaited, self._jobs, jobs)
 
     def _named(self, line: str, magic: str, local_ns: _Names) -> list[Job]:
         line = expand(line, self._names(local_ns))

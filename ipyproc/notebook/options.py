@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from signal import Signals
@@ -14,7 +14,6 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ipyproc.hosts.local.environment import environment_of
 from ipyproc.model.text import encoded
 from ipyproc.safe import line as one_line
 
@@ -143,16 +142,23 @@ def signal_of(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no signal; give one such as TERM or INT") from None
 
 
-def environment(pairs: list[str], unset: list[str], kernel_path: bool) -> dict[str, str | None]:
+def environment(
+    pairs: list[str], unset: list[str], before: Callable[[], Mapping[bytes, bytes]]
+) -> dict[str, str | None]:
     """What ``--env NAME=value`` and ``--unset NAME`` mean.
 
     In a value ``$NAME`` and ``${NAME}`` are what a job's environment has, as in ``PATH=/x:$PATH``.
+
+    Args:
+        pairs: what stands after each ``--env``.
+        unset: what stands after each ``--unset``.
+        before: gives the environment that is changed, where a value has a ``$`` in it.
 
     Raises:
         UsageError: one is of another form.
     """
     changes: dict[str, str | None] = dict.fromkeys(unset)
-    before = environment_of({}, kernel_path=kernel_path) if any("$" in pair for pair in pairs) else {}
+    known = before() if any("$" in pair for pair in pairs) else {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
@@ -160,7 +166,7 @@ def environment(pairs: list[str], unset: list[str], kernel_path: bool) -> dict[s
                 f"The option --env {pair!r} is not of the form NAME=value; write --env MODE=fast."
             )
         changes[key] = _VARIABLE.sub(
-            lambda found: os.fsdecode(before.get(encoded(found[1] or found[2]), encoded(found[0]))), value
+            lambda found: os.fsdecode(known.get(encoded(found[1] or found[2]), encoded(found[0]))), value
         )
     return changes
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from ipyproc.hosts.local.usage import Usage
 from ipyproc.model.state import Exit, JobState, Snapshot
+from ipyproc.model.usage import Usage
 from ipyproc.notebook.completion import completions
 from ipyproc.notebook.magics import JobMagics
-from ipyproc.notebook.render import bundle, jobs_table
+from ipyproc.views.render import bundle, jobs_table
 from tests.notebook.kernels import Kernel
 
 COLUMNS = ["name", "pid", "state", "exit", "restarts", "uptime", "CPU", "memory", "output", "last line"]
