@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ipyproc.errors import IpyprocError
 from ipyproc.job.job import Job
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from ipyproc.job.table import JobTable
 
-__all__ = ["Foreground", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
+__all__ = ["Foreground", "Kind", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
 
 _MARK = "\0await "
 """What a line begins with whose magic is awaited by its cell: no line that a person writes begins so."""
+
+Kind = Literal["line", "cell"]
+"""Of a magic: ``%`` and ``%%``."""
 
 Work = Callable[[], Coroutine[Any, Any, object]]
 
@@ -163,12 +166,12 @@ def _interrupts(interrupted: Callable[[], object]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def with_awaits(lines: list[str], waits: Callable[[str, list[str]], bool]) -> list[str]:
+def with_awaits(lines: list[str], waits: Callable[[Kind, str, list[str]], bool]) -> list[str]:
     """Return a cell in which calls of magics that wait are awaited, and marked as such (`taken_mark`).
 
     Args:
         lines: the cell, after IPython has turned its magics into calls.
-        waits: whether a magic with these arguments waits.
+        waits: whether a magic of this kind and name waits with these arguments.
 
     Calls in functions and classes stay as they are: they may not be coroutines.
     """
@@ -219,8 +222,8 @@ def _top_level_calls(tree: ast.AST) -> Iterator[ast.Call]:
         yield from _top_level_calls(node)
 
 
-def _magic_of(call: ast.Call) -> tuple[str, list[str]] | tuple[()]:
-    """The name and the arguments of a call that IPython made of a magic."""
+def _magic_of(call: ast.Call) -> tuple[Kind, str, list[str]] | tuple[()]:
+    """Return the kind, the name and the arguments of a call that IPython made of a magic."""
     function = call.func
     if not (
         isinstance(function, ast.Attribute)
@@ -235,5 +238,4 @@ def _magic_of(call: ast.Call) -> tuple[str, list[str]] | tuple[()]:
     ]
     if len(arguments) != len(call.args) or len(arguments) < 2:
         return ()
-    sign = "%%" if function.attr == "run_cell_magic" else "%"
-    return sign + arguments[0], arguments[1:]
+    return "cell" if function.attr == "run_cell_magic" else "line", arguments[0], arguments[1:]

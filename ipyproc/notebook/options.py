@@ -17,7 +17,18 @@ from IPython.core.error import UsageError
 from ipyproc.model.text import encoded
 from ipyproc.safe import line as one_line
 
-__all__ = ["asked_for", "cpus", "environment", "mask", "parse", "parser_of", "pick", "signal_of"]
+__all__ = [
+    "asked_for",
+    "cpus",
+    "environment",
+    "mask",
+    "options_of",
+    "parse",
+    "parser_of",
+    "pick",
+    "pushed",
+    "signal_of",
+]
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
 
@@ -32,6 +43,14 @@ def parser_of(magic: Callable[..., Any]) -> argparse.ArgumentParser:
     """The parser that ``magic_arguments`` made for a magic."""
     parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
     return parser
+
+
+def options_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Return what each option of a parser does, by each of its names.
+
+    `argparse` has no public way to ask; ``_actions`` is there from Python 3.2 to 3.14.
+    """
+    return {option: action for action in parser._actions for option in action.option_strings}
 
 
 def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argparse.Namespace, str]:
@@ -49,7 +68,7 @@ def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argpar
 @lru_cache(maxsize=8)
 def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argparse.Namespace, str]:
     name = sign + parser.prog
-    taking = {option: action.nargs != 0 for action in parser._actions for option in action.option_strings}
+    taking = {option: action.nargs != 0 for option, action in options_of(parser).items()}
     position = 0
     while match := _WORD.match(line, position):
         word = match[1]
@@ -90,7 +109,7 @@ def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str
 
     Their values are not looked at: they may be a variable's. An option that is unknown ends the options.
     """
-    actions = {option: action for action in parser_of(magic)._actions for option in action.option_strings}
+    actions = options_of(parser_of(magic))
     found: set[str] = set()
     position = 0
     while (match := _RAW_WORD.match(line, position)) and len(word := match[1]) > 1 and word[0] == "-":
@@ -171,6 +190,27 @@ def environment(
     return changes
 
 
+def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:
+    """Return the variables of the notebook that ``--push a,b`` asks for.
+
+    Args:
+        given: what stands after each ``--push``.
+        names: the variables of the notebook.
+        magic: with its sign.
+
+    Raises:
+        UsageError: there is no such variable.
+    """
+    wanted = [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise UsageError(
+            f"{magic}: there is no variable {missing[0]!r} to push; assign it in a cell first, "
+            "or check its spelling."
+        )
+    return {name: names[name] for name in wanted}
+
+
 def pick(line: str) -> tuple[str, str]:
     """The first word of a line, unquoted, and the rest."""
     match = _WORD.match(line)
@@ -183,4 +223,5 @@ def pick(line: str) -> tuple[str, str]:
 
 
 def _names(parser: argparse.ArgumentParser) -> list[str]:
-    return [action.option_strings[-1] for action in parser._actions if action.option_strings]
+    # In the order of their declarations, each by its long name.
+    return list(dict.fromkeys(action.option_strings[-1] for action in options_of(parser).values()))

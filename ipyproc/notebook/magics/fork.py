@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
+from IPython.core.magic import cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
-from ipyproc.errors import IpyprocError
-from ipyproc.job.command import explain_start_error
-from ipyproc.job.job import Job
-from ipyproc.job.table import jobs
-from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
-from ipyproc.notebook.foreground import finish, plainly, taken_mark, wait_for
-from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
-from ipyproc.notebook.options import asked_for, parse
+from ipyproc.notebook.foreground import taken_mark
+from ipyproc.notebook.lines import continued, with_line_numbers
+from ipyproc.notebook.magics.base import BG, FORGIVE, PUSH, QUIET, WAIT, Sentences, Verb, Waiting
+from ipyproc.notebook.options import parse, pushed
 from ipyproc.notebook.private.ipython import cell_name
 
-if TYPE_CHECKING:
-    from ipyproc.views.screen import Screen
-
-__all__ = ["ForkMagics", "awaited", "pushed"]
+__all__ = ["Fork"]
 
 _USAGE = """\
 %%fork [options]
@@ -43,24 +34,23 @@ def _count(text: str) -> int:
 
 
 @magics_class
-class ForkMagics(Magics):
-    """``%%fork`` and what goes with it."""
+class Fork(Verb):
+    """``%%fork``."""
 
-    def __init__(self, shell: Any, screen: Screen) -> None:
-        super().__init__(shell)
-        self._shell = shell
-        self._screen = screen
+    name = "fork"
+    waiting = Waiting.WHEN_ASKED
+    unattended = frozenset({"cell"})
 
     @magic_arguments()
     @kwds(usage=_USAGE)
     @argument("-n", "--workers", metavar="N", type=_count, help="Workers; 0, as by default, for the cores.")
     @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts, over all workers (100).")
-    @argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
+    @PUSH
     @argument("--name", help="The group's name; by default workers.")
-    @argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
-    @argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
-    @argument("--no-raise-error", action="store_true", help="When it is waited for, a failure is no error.")
-    @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
+    @WAIT
+    @QUIET
+    @FORGIVE
+    @BG
     @cell_magic
     @no_var_expand
     def fork(self, line: str, cell: str) -> object:
@@ -96,7 +86,7 @@ class ForkMagics(Magics):
         mark, line = taken_mark(line)
         whole = f"{line}\n{cell}"
         line, cell = with_line_numbers(*continued(line, cell), whole)
-        options, rest = parse(self.fork, expand(line, self._shell.user_ns), "%%")
+        options, rest = parse(self.function(), expand(line, self._shell.user_ns), "%%")
         if rest:
             raise UsageError(
                 f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
@@ -105,7 +95,7 @@ class ForkMagics(Magics):
         from ipyproc.job import group as workers
 
         variables = pushed(options.push, self._shell.user_ns, "%%fork")
-        try:
+        with Sentences("the helper", "%%fork: "):
             group = workers.fork(
                 cell,
                 options.workers,
@@ -117,46 +107,6 @@ class ForkMagics(Magics):
                 first_line=_BODY_LINE,
                 shown="%%fork",
             )
-        except IpyprocError as error:
-            raise UsageError(f"%%fork: {error}") from None
-        except OSError as error:
-            raise UsageError(explain_start_error(error, "the helper")) from None
-        if options.wait or (not options.bg and is_unattended(self._shell)):
-            return awaited(group, self._screen, mark, raise_error=not options.no_raise_error)
+        if self.is_to_wait("cell", wait=options.wait, bg=options.bg):
+            return self.finish_job(group, mark, raise_error=not options.no_raise_error)
         return group
-
-    def waits(self, magic: str, arguments: list[str]) -> bool:
-        """Whether a magic with these arguments is to be awaited by its cell."""
-        if magic != "%%fork":
-            return False
-        given, _ = asked_for(self.fork, whole_line(arguments))
-        return "--wait" in given or ("--bg" not in given and is_unattended(self._shell))
-
-
-def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:
-    """The variables of the notebook that ``--push a,b`` asks for.
-
-    Raises:
-        UsageError: there is no such variable.
-    """
-    wanted = [name.strip() for part in given or () for name in part.split(",") if name.strip()]
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise UsageError(
-            f"{magic}: there is no variable {missing[0]!r} to push; assign it in a cell first, "
-            "or check its spelling."
-        )
-    return {name: names[name] for name in wanted}
-
-
-def awaited(group: Job, screen: Screen, mark: bool, *, raise_error: bool) -> object:
-    """Wait for a group in the foreground; where the cell's line has the mark, the cell awaits it."""
-
-    async def wait() -> Job:
-        try:
-            await wait_for(group, raise_error=raise_error)
-        finally:
-            screen.catch_up([group])
-        return group
-
-    return finish(lambda: plainly(wait()), mark, jobs, [group])
