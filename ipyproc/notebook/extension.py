@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from ipyproc.job.job import Job
@@ -160,9 +160,11 @@ def _run_loop(shell: InteractiveShell, io_loop: IOLoop, undo: ExitStack) -> None
     loop = asyncio_loop(io_loop)
 
     def turn(_event: object = None) -> None:
-        # IPython 7 tells of its cells in the midst of a loop of its own.
-        if not loop.is_running() and asyncio._get_running_loop() is None:
-            loop.run_until_complete(_turns())
+        # IPython 7 tells of its cells in the midst of a loop of its own, in which no other can run.
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            return
+        loop.run_until_complete(_turns())
 
     for event in ("pre_run_cell", "post_run_cell"):
         shell.events.register(event, turn)

@@ -15,6 +15,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ipyproc.model.text import encoded
+from ipyproc.notebook.private.argparse import options_of
 from ipyproc.safe import line as one_line
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "cpus",
     "environment",
     "mask",
-    "options_of",
     "parse",
     "parser_of",
     "pick",
@@ -43,14 +43,6 @@ def parser_of(magic: Callable[..., Any]) -> argparse.ArgumentParser:
     """The parser that ``magic_arguments`` made for a magic."""
     parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
     return parser
-
-
-def options_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """Return what each option of a parser does, by each of its names.
-
-    `argparse` has no public way to ask; ``_actions`` is there from Python 3.2 to 3.14.
-    """
-    return {option: action for action in parser._actions for option in action.option_strings}
 
 
 def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argparse.Namespace, str]:

@@ -19,7 +19,8 @@ from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import Kind, finish, plainly, wait_for
 from ipyproc.notebook.lines import whole_line
-from ipyproc.notebook.options import asked_for, options_of, parser_of, pick
+from ipyproc.notebook.options import asked_for, parser_of, pick
+from ipyproc.notebook.private.argparse import options_of
 
 if TYPE_CHECKING:
     from ipyproc.job.job import Job
