@@ -270,9 +270,8 @@ _NOBODY_MEETS = {
 _HAVE_NO_WORDS = {
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
     "OSError(error.errno, sentence)": "it is made above",
-    "UsageError(str(error))": "the error has them",
-    "UsageError(explain_start_error(error, self._command))": "explain_start_error has them",
-    "UsageError(explain_start_error(error, 'the helper'))": "explain_start_error has them",
+    "UsageError(f'{self._before}{error}')": "the error has them",
+    "UsageError(explain_start_error(error, self._program))": "explain_start_error has them",
     "no_python(error, first_line)": "no_python has them",
     "self._no_python(error)": "no_python has them",
     "Stopped(signum)": "control flow",

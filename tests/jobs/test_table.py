@@ -157,19 +157,19 @@ def test_a_table_goes_on_with_the_next_loop_when_one_is_closed(table: JobTable) 
 
 
 @looped
-async def test_the_outlooks_are_told_of_every_job(table: JobTable) -> None:
-    class Outlook:
-        def spawned(self, job: object) -> None:
+async def test_the_watchers_are_told_of_every_job(table: JobTable) -> None:
+    class Watcher:
+        def on_started(self, job: object) -> None:
             told.append((job.name, "SPAWNED"))
 
-        def happened(self, job: object, event: object) -> None:
+        def on_event(self, job: object, event: object) -> None:
             told.append((job.name, event.kind.name))
 
     told: list[tuple[str, str]] = []
-    outlook = Outlook()
-    table.add_outlook(outlook)
+    watcher = Watcher()
+    table.add_watcher(watcher)
     await table.spawn("echo hello", name="one")
-    table.remove_outlook(outlook)
+    table.remove_watcher(watcher)
     await table.spawn("echo hello", name="two")
     kinds = [kind for name, kind in told if kind != "WROTE"]
     assert kinds == ["STARTED", "SPAWNED", "AWAITED", "EXITED", "DONE"]

@@ -70,11 +70,11 @@ class StandIn:
             self._asleep = False
             self._pipes.wake()
 
-    def spawned(self, job: object) -> None:
+    def on_started(self, job: object) -> None:
         """Show at once what a new job has written by the time that its status stands in its cell."""
         self._begin(self._pipes.take_new())
 
-    def happened(self, job: object, event: Event) -> None:
+    def on_event(self, job: object, event: Event) -> None:
         """Do nothing: what is written is told by the pipes."""
 
     def cell_ends(self, _result: object = None) -> None:

@@ -1,29 +1,37 @@
-"""``%forkbench``: what forking costs, and what workers can do together."""
+"""``%forkbench`` and ``%%forkbench``: what forking costs, and what workers can do together."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
-from ipyproc.errors import IpyprocError
-from ipyproc.job.command import explain_start_error
-from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
-from ipyproc.notebook.fork_magics import awaited, name_of_cell, pushed
-from ipyproc.notebook.lines import continued, whole_line, with_line_numbers
-from ipyproc.notebook.options import asked_for, parse
+from ipyproc.notebook.lines import continued, with_line_numbers
+from ipyproc.notebook.magics.base import (
+    BG,
+    FORGIVE,
+    PUSH,
+    QUIET,
+    SIGNS,
+    WAIT,
+    Kind,
+    LocalNames,
+    Sentences,
+    Verb,
+    Waiting,
+)
+from ipyproc.notebook.options import asked_for, parse, pushed
+from ipyproc.notebook.private.ipython import cell_name
 
 if TYPE_CHECKING:
     from ipyproc.bench.code import Statement
-    from ipyproc.notebook.screen import Screen
 
-__all__ = ["BenchMagics"]
+__all__ = ["ForkBench"]
 
 _USAGE = """\
 forkbench [options] [statement]
@@ -45,13 +53,12 @@ def _counts(text: str) -> list[int]:
 
 
 @magics_class
-class BenchMagics(Magics):
+class ForkBench(Verb):
     """``%forkbench`` and ``%%forkbench``."""
 
-    def __init__(self, shell: Any, screen: Screen) -> None:
-        super().__init__(shell)
-        self._shell = shell
-        self._screen = screen
+    name = "forkbench"
+    waiting = Waiting.WHEN_ASKED
+    unattended = frozenset({"line", "cell"})
 
     @magic_arguments()
     @kwds(usage=_USAGE)
@@ -66,18 +73,16 @@ class BenchMagics(Magics):
     @argument("-t", "--seconds", metavar="S", type=float, default=2.0, help="How long each number works (2).")
     @argument("--restarts", metavar="K", type=int, default=0, help="Kill so many workers as it runs.")
     @argument("--setup", metavar="CODE", help="What each worker does once, before.")
-    @argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
+    @PUSH
     @argument("--name", help="Its name among the jobs; by default forkbench.")
-    @argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
-    @argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
-    @argument("--no-raise-error", action="store_true", help="When it is waited for, a failure is no error.")
-    @argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
+    @WAIT
+    @QUIET
+    @FORGIVE
+    @BG
     @line_cell_magic
     @no_var_expand
     @needs_local_scope
-    def forkbench(
-        self, line: str, cell: str | None = None, local_ns: Mapping[str, object] | None = None
-    ) -> object:
+    def forkbench(self, line: str, cell: str | None = None, local_ns: LocalNames = None) -> object:
         """Measure forked workers: %timeit for several processes.
 
         All workers begin together, and each repeats the statement for a time. Shown are
@@ -108,21 +113,22 @@ class BenchMagics(Magics):
             bench = %forkbench -q -n 1,2,4 sorted(range(1000))
             (await bench).plot()
         """
-        sign = "%" if cell is None else "%%"
+        kind: Kind = "line" if cell is None else "cell"
+        sign = SIGNS[kind]
         mark, line = taken_mark(line)
         if cell is not None:
             line, cell = with_line_numbers(*continued(line, cell), f"{line}\n{cell}")
         # The statement is Python, in which braces are Python's.
-        statement = asked_for(self.forkbench, line)[1]
+        statement = asked_for(self.function(), line)[1]
         given = line.rstrip().removesuffix(statement)
-        given = expand(given, {**self._shell.user_ns, **(local_ns or {})})
-        options, rest = parse(self.forkbench, given + statement, sign)
+        given = expand(given, self.names(local_ns))
+        options, rest = parse(self.function(), given + statement, sign)
         # At import, `%load_ext` would wait for it.
         from ipyproc.bench import bench
 
-        try:
+        with Sentences("the helper", f"{sign}forkbench: "):
             job = bench.forkbench(
-                _statement(options, rest, cell, name_of_cell(self._shell)),
+                _statement(options, rest, cell, cell_name(self._shell)),
                 options.workers,
                 seconds=options.seconds,
                 restarts=options.restarts,
@@ -131,20 +137,9 @@ class BenchMagics(Magics):
                 quiet=options.quiet,
                 shown=f"{sign}forkbench {line.strip()}".strip() + (" …" if cell is not None else ""),
             )
-        except IpyprocError as error:
-            raise UsageError(f"{sign}forkbench: {error}") from None
-        except OSError as error:
-            raise UsageError(explain_start_error(error, "the helper")) from None
-        if options.wait or (not options.bg and is_unattended(self._shell)):
-            return awaited(job, self._screen, mark, raise_error=not options.no_raise_error)
+        if self.is_to_wait(kind, wait=options.wait, bg=options.bg):
+            return self.finish_job(job, mark, raise_error=not options.no_raise_error)
         return job
-
-    def waits(self, magic: str, arguments: list[str]) -> bool:
-        """Whether a magic with these arguments is to be awaited by its cell."""
-        if magic not in ("%forkbench", "%%forkbench"):
-            return False
-        given, _ = asked_for(self.forkbench, whole_line(arguments))
-        return "--wait" in given or ("--bg" not in given and is_unattended(self._shell))
 
 
 def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: str) -> Statement | None:

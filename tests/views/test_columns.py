@@ -10,10 +10,10 @@ from rich.text import Text
 from ipyproc.bench.model import BenchSnapshot, Findings, ForkCost, Throughput, WorkerShare
 from ipyproc.model.group import GroupSnapshot, WorkerSnapshot, WorkerState
 from ipyproc.model.state import JobState
-from ipyproc.notebook.columns import Column, fitted
-from ipyproc.notebook.render import bundle, human_seconds, jobs_table
-from ipyproc.notebook.render_bench import bench_status
-from ipyproc.notebook.render_group import group_status
+from ipyproc.views.columns import Column, fitted
+from ipyproc.views.render import bundle, human_seconds, jobs_table
+from ipyproc.views.render_bench import bench_status
+from ipyproc.views.render_group import group_status
 
 WIDTHS = [40, 60, 80, 120, 200]
 

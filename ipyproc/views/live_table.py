@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from typing import TYPE_CHECKING
 
-from ipyproc.hosts.local.usage import CpuMeter, Usage, sample
 from ipyproc.model.state import at_kernels_end
+from ipyproc.model.usage import CpuMeter, Usage
 from ipyproc.process.loops import asyncio_loop, on_loop
+from ipyproc.views.outlet import new_display_id
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
     from ipyproc.job.table import JobTable
-    from ipyproc.notebook.cells import Bundle, Cell
+    from ipyproc.views.cell import Bundle, Cell
 
 __all__ = ["LiveTable"]
 
@@ -38,20 +38,20 @@ class LiveTable:
         self._cell = cell
         self._io_loop = io_loop
         self._width = width
-        self._display_id = f"ipyproc-{uuid.uuid4()}"
+        self._display_id = new_display_id()
         self._meter = CpuMeter(time.monotonic)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._ending = False
 
     def open(self, live: bool) -> None:
-        """Shows the table, and keeps it up to date when ``live``."""
-        self._cell.display(self._bundle(sample(self._pids())), self._display_id)
+        """Show the table, and keep it up to date when ``live``."""
+        self._cell.display(self._bundle(self._jobs.sample()), self._display_id)
         if live:
             on_loop(self._io_loop, self._begin)
 
     def close(self) -> None:
-        """Leaves the table as it is."""
+        """Leave the table as it is."""
         self._closed = True
         if self._task is not None:
             self._task.cancel()
@@ -70,21 +70,18 @@ class LiveTable:
     async def _keep_up(self) -> None:
         loop, shown = asyncio.get_running_loop(), ""
         while True:
-            pids = self._pids()
-            usages = await loop.run_in_executor(None, sample, pids) if pids else {}
+            runs = any(not job.done or job.left for job in self._jobs)
+            usages = await loop.run_in_executor(None, self._jobs.sample) if runs else {}
             bundle = self._bundle(usages)
             if bundle["text/ansi"] != shown:
                 shown = bundle["text/ansi"]
                 self._cell.update(bundle, self._display_id)
-            if not pids:
+            if not runs:
                 return
             await asyncio.sleep(_PAUSE)
 
-    def _pids(self) -> list[int]:
-        return [job.pid for job in self._jobs if not job.done or job.left]
-
     def _bundle(self, usages: dict[int, Usage]) -> Bundle:
-        from ipyproc.notebook import render
+        from ipyproc.views import render
 
         percent = self._meter.update(usages)
         # Every row is drawn anew each second, on the loop: of the jobs that have ended, the last ones.

@@ -17,13 +17,13 @@ from rich.text import Text
 
 from ipyproc import safe
 from ipyproc.model.state import JobState, Snapshot, describe_status
-from ipyproc.notebook.columns import Column, fitted
-from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
 from ipyproc.safe import SafeText, url_of
 from ipyproc.seen import seen
+from ipyproc.views.columns import Column, fitted
+from ipyproc.views.palette import AMBER, BLUE, GREEN, GREY, RED
 
 if TYPE_CHECKING:
-    from ipyproc.hosts.local.usage import Usage
+    from ipyproc.model.usage import Usage
 
 __all__ = ["bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ipyproc.model.event import EventKind
@@ -11,25 +11,18 @@ from ipyproc.model.state import describe_status
 from ipyproc.process.loops import on_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tornado.ioloop import IOLoop
 
     from ipyproc.job.job import Job
     from ipyproc.job.table import JobTable
     from ipyproc.model.event import Event
-    from ipyproc.notebook.cells import Cell
+    from ipyproc.views.cell import Cell
 
 __all__ = ["QuietFailures"]
 
 _PAUSE = 1.0
-
-
-class _Shows(Protocol):
-    @property
-    def is_batch(self) -> bool:
-        """Whether nobody listens between two cells."""
-
-    def show_end(self, job: Job, cell: Cell) -> None:
-        """Show the status of a job that has ended, in a cell that has shown nothing of it."""
 
 
 class QuietFailures:
@@ -40,13 +33,17 @@ class QuietFailures:
     ended, so there it is told at the kernel's end, on its standard error.
 
     Args:
-        screen: shows the status.
+        show_end: shows the status of a job that has ended, in a cell that has shown nothing of it.
         jobs: the table; has the place where it is told at the end.
         io_loop: of the kernel.
+
+    Attributes:
+        is_batch: whether nobody listens between two cells; the screen keeps it up to date.
     """
 
-    def __init__(self, screen: _Shows, jobs: JobTable, io_loop: IOLoop) -> None:
-        self._screen = screen
+    def __init__(self, show_end: Callable[[Job, Cell], None], jobs: JobTable, io_loop: IOLoop) -> None:
+        self.is_batch = False
+        self._show_end = show_end
         self._jobs = jobs
         self._io_loop = io_loop
         self._lock = threading.Lock()
@@ -60,7 +57,7 @@ class QuietFailures:
         with self._lock:
             self._cells[job] = cell
 
-    def happened(self, job: Job, event: Event) -> None:
+    def on_event(self, job: Job, event: Event) -> None:
         """Take note of a failure, or of somebody who is told of it otherwise; in any thread."""
         if job not in self._cells:
             return
@@ -110,10 +107,10 @@ class QuietFailures:
 
     def _look(self) -> None:
         self._timer = None
-        if self._running or self._screen.is_batch:
+        if self._running or self.is_batch:
             return
         for job in self._take():
-            self._screen.show_end(job, self._cells[job])
+            self._show_end(job, self._cells[job])
 
     def _take(self) -> list[Job]:
         with self._lock:

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from ipyproc import safe
 from ipyproc.bench.model import BenchResult, BenchSnapshot, Findings, ForkCost, Throughput
-from ipyproc.notebook.columns import Column, fitted
-from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY
-from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
+from ipyproc.views.columns import Column, fitted
+from ipyproc.views.palette import AMBER, BLUE, GREEN, GREY
+from ipyproc.views.render import human_bytes, human_rate, human_seconds, status_line
 
 __all__ = ["bench_result", "bench_status", "human_latency"]
 

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from ipyproc.model.group import GroupSnapshot, WorkerSnapshot, WorkerState
 from ipyproc.model.state import describe_status
-from ipyproc.notebook.columns import Column, fitted
-from ipyproc.notebook.palette import AMBER, BLUE, GREEN, GREY, RED
-from ipyproc.notebook.render import human_bytes, human_rate, human_seconds, status_line
+from ipyproc.views.columns import Column, fitted
+from ipyproc.views.palette import AMBER, BLUE, GREEN, GREY, RED
+from ipyproc.views.render import human_bytes, human_rate, human_seconds, status_line
 
 __all__ = ["group_status"]
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from ipyproc.notebook.palette import GREY
+from ipyproc.views.palette import GREY
 
 __all__ = ["Column", "fitted"]
 
