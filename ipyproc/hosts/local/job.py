@@ -355,10 +355,17 @@ class LocalJob(HostedJob):
             self._go_on()
 
     def _decide(self, stimulus: Stimulus) -> None:
-        if isinstance(self._life, Life):
-            self._life, actions = decide(self._life, stimulus, time.monotonic())
-            for action in actions:
-                _DOERS[type(action)](self, action)
+        before = self._life
+        if not isinstance(before, Life):
+            return
+        life, actions = decide(before, stimulus, time.monotonic())
+        if isinstance(before.state, Ended) or not isinstance(life.state, Ended):
+            self._life = life
+        for action in actions:
+            if isinstance(action, Finish):
+                # Not before: who is told of the exit is not to see the end already.
+                self._life = life
+            _DOERS[type(action)](self, action)
 
     def _arm(self) -> None:
         """See to it that `TimePassed` is told when something is due."""
