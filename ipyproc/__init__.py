@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ipyproc.errors import IpyprocError, JobFailed
-    from ipyproc.job.group import WorkerGroup, fork
+    from ipyproc.job.fork import fork
+    from ipyproc.job.group import WorkerGroup
     from ipyproc.job.job import Job
     from ipyproc.job.result import Result
     from ipyproc.job.table import JobTable, jobs, spawn
@@ -48,7 +49,7 @@ _HOMES = {
     "JobTable": "ipyproc.job.table",
     "Result": "ipyproc.job.result",
     "WorkerGroup": "ipyproc.job.group",
-    "fork": "ipyproc.job.group",
+    "fork": "ipyproc.job.fork",
     "jobs": "ipyproc.job.table",
     "spawn": "ipyproc.job.table",
 }

@@ -17,7 +17,8 @@ import pytest
 from ipyproc.bench.bench import forkbench
 from ipyproc.bench.code import Statement
 from ipyproc.hosts.helper.wire import VERSION, encode
-from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.fork import fork
+from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
 from ipyproc.process.sessions import session_members

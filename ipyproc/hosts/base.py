@@ -21,6 +21,7 @@ from signal import SIGKILL, Signals
 from ipyproc.errors import JobStateError
 from ipyproc.hosts.helper.wire import Message
 from ipyproc.model.event import Event, EventKind
+from ipyproc.model.group import GroupStatus
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
 from ipyproc.spool.output import Output
@@ -219,6 +220,14 @@ class HostedJob(ABC):
             time.sleep(_LONGEST_PAUSE)
         return True
 
+    def abandon(self) -> None:
+        """End it at once, and leave nothing of it: whoever started it cannot have it."""
+        self.kill()
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Have ``work`` run where the host is driven, when there is time for it; it raises nothing."""
+        work()
+
     def release(self) -> None:
         """Give back its output; it has ended, and nothing of it is read after this."""
         self.output.close()
@@ -226,6 +235,10 @@ class HostedJob(ABC):
 
 class HostedGroup(HostedJob):
     """A worker group as its host holds it; its spec is a `GroupSpec`, its status a `GroupStatus`."""
+
+    @abstractmethod
+    def status(self) -> GroupStatus:
+        """Return what is known of it at this moment."""
 
     @abstractmethod
     def command(self, kind: str, **fields: int) -> None:
@@ -236,7 +249,13 @@ class HostedGroup(HostedJob):
         """Return what one worker has written, without marks; None where it has written nothing."""
 
     @abstractmethod
-    def listen_to_workers(
-        self, listener: Callable[[str, Mapping[str, int | float | str], bytes], None]
-    ) -> None:
-        """Have ``listener`` called with each message of the helper: kind, fields, body; output is none."""
+    def listen_to_workers(self, listener: Callable[[Message], None]) -> None:
+        """Have ``listener`` called with each message of the helper that is no output, as it comes."""
+
+    @abstractmethod
+    def note(self, note: str) -> None:
+        """Have its status say something; where the host is driven."""
+
+    @abstractmethod
+    def later(self, seconds: float, work: Callable[[], None]) -> Callable[[], None]:
+        """Have ``work`` run in so many seconds, where the host is driven; return what cancels that."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import os
@@ -14,34 +13,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from signal import SIGINT
 from typing import Protocol, TypeVar
-from weakref import WeakKeyDictionary, WeakSet, finalize
+from weakref import WeakSet, finalize
 
-from tornado.ioloop import IOLoop
-
-from ipyproc.errors import JobNameError, JobSpecError, NoLoopError, UnknownJobError
-from ipyproc.hosts.local.census import Census
-from ipyproc.hosts.local.driver import Driver
+from ipyproc.errors import JobNameError, JobSpecError, UnknownJobError
+from ipyproc.hosts.base import Host, HostedJob
 from ipyproc.hosts.local.environment import checked_environment
-from ipyproc.hosts.local.pump import Pipes
-from ipyproc.hosts.local.warden import Warden, end_sessions
-from ipyproc.job.job import Job
+from ipyproc.hosts.local.host import LocalHost
+from ipyproc.job.job import Announce, Claim, Job
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits, cpus_of
 from ipyproc.model.shell import ShellChoice, naming_words
-from ipyproc.model.spec import DEFAULT_MAX_OUTPUT, Endpoint, JobSpec, bytes_of, command_of, parse_ready
+from ipyproc.model.spec import (
+    DEFAULT_MAX_OUTPUT,
+    Endpoint,
+    JobSpec,
+    bytes_of,
+    command_of,
+    parse_ready,
+)
 from ipyproc.model.text import input_bytes, need_encodable, need_encoding
 from ipyproc.process.interrupts import interrupts_after
-from ipyproc.process.watch import asyncio_loop
 from ipyproc.safe import line
-from ipyproc.spool.files import Reserve, directory_path
 
 __all__ = ["JobTable", "Outlook", "jobs", "say_on_stderr", "spawn"]
 
 log = logging.getLogger("ipyproc")
 
 AnyJob = TypeVar("AnyJob", bound=Job)
-AnySpec = TypeVar("AnySpec", bound=JobSpec)
 Value = TypeVar("Value")
 
 # With these a script begins, and they say nothing of what it does.
@@ -53,8 +52,6 @@ _MOST_NAMES = 20
 _NO_CHANGES: Mapping[str, str | None] = {}
 _USUAL_SHELL = ShellChoice()
 _NO_LIMITS = Limits()
-_END_GRACE = 0.7
-_REAP_SECONDS = 0.2
 
 
 class Outlook(Protocol):
@@ -88,6 +85,7 @@ class JobTable:
         max_ended: likewise.
         forgotten: how many ended ones had to go for want of room.
         kernel_path: whether jobs that are started find this interpreter first in their PATH.
+        local: the host that runs jobs in this process.
         say: writes a line for whoever started this process, about a job that its end has ended.
     """
 
@@ -96,18 +94,16 @@ class JobTable:
         self.forgotten = 0
         self.kernel_path = True
         self.say: Callable[[str], object] = say_on_stderr
-        self.pipes = Pipes()
-        self.warden = Warden()
-        self.census = Census()
-        self._drivers: WeakKeyDictionary[object, Driver] = WeakKeyDictionary()
-        self._reserve = Reserve()
+        self.local = LocalHost()
+        self._others: set[Host] = set()
+        # Bound once, for all jobs.
+        self._announce = self.tell
+        self._claim = self.claim
         self._jobs: dict[str, Job] = {}
         # In the order of their ends; its single steps need no lock.
         self._ended: OrderedDict[Job, None] = OrderedDict()
         self._last_numbers: dict[str, int] = {}
         self._lock = threading.RLock()
-        self._io_loop: IOLoop | None = None
-        self._settled = False
         self._outlooks: list[Outlook] = []
         self._pid = os.getpid()
         self._at_exit = False
@@ -187,6 +183,7 @@ class JobTable:
         umask: int | None = None,
         affinity: Iterable[int] | None = None,
         encoding: str = "utf-8",
+        on: Host | None = None,
     ) -> Job:
         """Starts a job, and returns at once; what ``%spawn`` is in Python.
 
@@ -239,6 +236,7 @@ class JobTable:
             umask: the permissions that its new files do not have, such as ``0o077``.
             affinity: the CPUs on which it may run, such as ``{0, 1}``.
             encoding: what its bytes are as text; its input too.
+            on: the host that runs it; by default this process.
 
         Raises:
             FileNotFoundError: the program of a list, or the shell, does not exist. What a shell does not
@@ -281,14 +279,15 @@ class JobTable:
                 encoding=encoding,
             )
 
-        return self.enter(name, given, spec_of, Job)
+        return self.enter(name, given, spec_of, Job, on)
 
     def enter(
         self,
         name: str | None,
         command: str | tuple[str, ...],
-        spec_of: Callable[[str], AnySpec],
-        kind: Callable[[AnySpec, JobTable], AnyJob],
+        spec_of: Callable[[str], JobSpec],
+        kind: Callable[[HostedJob, Announce, Claim], AnyJob],
+        host: Host | None = None,
     ) -> AnyJob:
         """Starts a job of any kind, and takes it in; `spawn` is this for commands.
 
@@ -296,85 +295,41 @@ class JobTable:
             name: its name; None for one made of the command's.
             command: what it is named after.
             spec_of: makes its spec for a name.
-            kind: the job's class.
+            kind: makes the job of what its host holds.
+            host: who runs it; None for this process.
 
         Raises:
             JobNameError: a job of that name is running.
             NoLoopError: no event loop runs here.
             OSError: it cannot be started.
         """
-        self._need_owner()
         with self._lock:
             spec = spec_of(self._free_name(name, command))
-            self.find_loop()
-            self.pipes.open()
             self._end_at_exit()
-            self.warden.clear(directory_path())
-            # Nobody could end a job that is half started.
+            # Nobody could end a job that is started, and stands nowhere.
             with interrupts_after():
-                job = kind(spec, self)
+                hosted = (host or self.local).start(spec)
+                try:
+                    job = kind(hosted, self._announce, self._claim)
+                except BaseException:
+                    hosted.abandon()
+                    raise
+                if host is not None:
+                    self._others.add(host)
                 if (before := self._jobs.get(spec.name)) is not None:
                     self._remove(before)
                 self._jobs[spec.name] = job
+                self._pid = os.getpid()
             self._forget_oldest()
-            # Last: with hardly any fds left, the job comes first.
-            self._reserve.open()
         for outlook in tuple(self._outlooks):
             try:
                 outlook.spawned(job)
             except Exception:
                 log.exception("%r failed at the start of job %r.", outlook, job.name)
+        job.begin()
         return job
 
     # Being somebody's
-
-    @property
-    def io_loop(self) -> IOLoop:
-        """The loop on which the jobs live.
-
-        Raises:
-            NoLoopError: there is none yet.
-        """
-        if self._io_loop is None:
-            raise NoLoopError("No job has been started yet, so there is no loop for jobs; start one first.")
-        return self._io_loop
-
-    def find_loop(self) -> IOLoop:
-        """The loop on which a job that is started now lives: the one that was settled, or that runs.
-
-        Raises:
-            NoLoopError: there is none.
-        """
-        current = self._io_loop
-        if current is not None and asyncio_loop(current).is_closed():
-            current, self._settled = None, False
-        if current is None or not self._settled:
-            try:
-                asyncio.get_running_loop()
-                current = IOLoop.current()
-            except RuntimeError:
-                pass
-        if current is None:
-            raise NoLoopError(
-                "A job was to be started where no event loop runs; do it in a coroutine, or in a notebook."
-            )
-        if current is not self._io_loop:
-            self._io_loop = current
-            self.warden.watch(current)
-        return current
-
-    def find_driver(self) -> Driver:
-        """The driver of the loop on which a job that is started now lives; see `find_loop`."""
-        return self.driver_of(self.find_loop())
-
-    def driver_of(self, io_loop: IOLoop) -> Driver:
-        """The one driver of a loop."""
-        loop = asyncio_loop(io_loop)
-        with self._lock:
-            driver = self._drivers.get(loop)
-            if driver is None:
-                driver = self._drivers[loop] = Driver(io_loop)
-            return driver
 
     def claim(self, job: Job) -> None:
         """See to it that a job that is started anew stands in the table under its name.
@@ -391,12 +346,6 @@ class JobTable:
                     f"Another job has the name {job.name!r} by now, so the old one cannot be started again; "
                     "start its command anew under another name."
                 )
-
-    def settle(self, io_loop: IOLoop) -> None:
-        """Has all jobs live on ``io_loop``, whatever thread and loop starts them."""
-        self._io_loop = io_loop
-        self._settled = True
-        self.warden.watch(io_loop)
 
     def add_outlook(self, outlook: Outlook) -> None:
         """Has ``outlook`` told of every job that is started from now on, and of what happens to all."""
@@ -457,18 +406,8 @@ class JobTable:
         """
         if os.getpid() != self._pid:
             return
-        living = [job for job in self if not job.done]
-        # A job that waits to be restarted has none, and its last pid may be a stranger's by now.
-        sessions = {sid for job in self for sid in job.sessions}
-        for job in self:
-            # The warden is not to end the session of a stranger either.
-            if job.done and job.pid not in sessions:
-                self.warden.release(job.pid)
-        end_sessions(sessions, _END_GRACE)
-        for job in living:
-            # With the loop at its end nobody else takes the exit status.
-            job.reap(_REAP_SECONDS)
-        self.warden.close()
+        for host in {self.local, *self._others}:
+            host.close()
         atexit.unregister(self._say_and_end_all)
         self._at_exit = False
 
@@ -502,22 +441,8 @@ class JobTable:
             del self._jobs[job.name]
 
     def lose(self) -> None:
-        """Let go of what is the process's of which this one is a fork."""
+        """Wait for nobody's lock in a fork of the process."""
         self._lock = threading.RLock()
-        for driver in list(self._drivers.values()):
-            driver.lose()
-        for job in self:
-            job.lose()
-
-    def _need_owner(self) -> None:
-        if self._pid == os.getpid():
-            return
-        if self._jobs or self._io_loop is not None:
-            raise NoLoopError(
-                "This process is a fork of the one that has the jobs, and cannot start any; "
-                "start them there, or start this process by multiprocessing's 'spawn'."
-            )
-        self._pid = os.getpid()
 
     def _end_at_exit(self) -> None:
         if not self._at_exit:

@@ -81,10 +81,10 @@ class Warn:
     """Write a line to the log: escalation is to be audible.
 
     Attributes:
-        what: of what it is told, such as "job" or "a process of job".
+        words: what is said, with a place for the job's name.
     """
 
-    what: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)

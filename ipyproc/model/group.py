@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from ipyproc.model.input import Input
 from ipyproc.model.spec import JobSpec
-from ipyproc.model.state import Snapshot
+from ipyproc.model.state import Snapshot, Status
 
-__all__ = ["GroupSnapshot", "GroupSpec", "WorkerSnapshot", "WorkerState"]
+__all__ = ["GroupSnapshot", "GroupSpec", "GroupStatus", "WorkerSnapshot", "WorkerState"]
 
 
 class WorkerState(str, enum.Enum):
@@ -28,11 +28,13 @@ class GroupSpec(JobSpec):
     Attributes:
         workers: how many.
         start: the message that has the helper begin.
+        gives_up: whether a group that needs more restarts than were granted has given up, rather than ended.
         shown: what people see instead of the command.
     """
 
     workers: int = 1
     start: Input = field(default_factory=lambda: Input(b""))
+    gives_up: bool = True
     shown: str = "%%fork"
 
     @property
@@ -73,6 +75,19 @@ class WorkerSnapshot:
     cpu: float | None
     memory: int | None
     operations: float | None
+
+
+@dataclass(frozen=True)
+class GroupStatus(Status):
+    """What a host knows of a worker group at one moment.
+
+    Attributes:
+        workers: one picture a worker, by task id.
+        helper_pid: the process id of the helper that forks the workers; None until it has told.
+    """
+
+    workers: tuple[WorkerSnapshot, ...] = ()
+    helper_pid: int | None = None
 
 
 @dataclass(frozen=True)

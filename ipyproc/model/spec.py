@@ -14,7 +14,7 @@ from ipyproc.errors import JobSpecError
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits
 from ipyproc.model.shell import ShellChoice
-from ipyproc.model.text import native, need_encodable, need_encoding
+from ipyproc.model.text import need_encodable, need_encoding
 
 __all__ = [
     "DEFAULT_MAX_OUTPUT",
@@ -146,12 +146,6 @@ class JobSpec:
             raise JobSpecError(
                 f"max_memory is {self.max_memory!r}; give a number of bytes, or one such as '2G'."
             )
-        cwd = None if self.cwd is None else native(self.cwd)
-        if cwd is not None and not os.path.isdir(cwd):
-            why = "is not a directory" if os.path.exists(cwd) else "does not exist"
-            raise JobSpecError(f"The working directory {self.cwd!r} {why}; create it, or give another.")
-        if cwd is not None and not os.access(cwd, os.X_OK):
-            raise JobSpecError(f"The working directory {self.cwd!r} may not be entered; give another.")
 
     @property
     def is_watched(self) -> bool:

@@ -48,15 +48,15 @@ def load(shell: InteractiveShell) -> None:
     in_terminal = getattr(shell, "kernel", None) is None
     io_loop = _loop_of_terminal() if in_terminal else _loop_of_kernel(shell)
     config = IPyProc(parent=shell)
-    driver = jobs.driver_of(io_loop)
+    driver = jobs.local.resources.loops.driver_of(io_loop)
     screen = Screen(shell, jobs, driver, config)
-    stand_in = StandIn(driver, jobs.pipes, screen)
+    stand_in = StandIn(driver, jobs.local.resources.pipes, screen)
     cells = _Running()
     magics = JobMagics(shell, jobs, screen, config)
     forks = ForkMagics(shell, screen)
     benches = BenchMagics(shell, screen)
     with ExitStack() as undo:
-        jobs.settle(io_loop)
+        jobs.local.settle(io_loop)
         _find_kernels_python(config, undo)
         _bound_table(config, undo)
         undo.callback(stand_in.close)

@@ -100,7 +100,7 @@ class ForkMagics(Magics):
                 f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
             )
         # At import, `%load_ext` would wait for it.
-        from ipyproc.job import group as workers
+        from ipyproc.job import fork as workers
 
         variables = pushed(options.push, self._shell.user_ns, "%%fork")
         try:

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from ipyproc.errors import JobStateError, UnknownJobError
-from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.fork import fork
+from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from tests.jobs.looped import looped
 from tests.support import run_program, until

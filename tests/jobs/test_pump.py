@@ -131,7 +131,7 @@ for number in range(200000):
 
     def stand_in() -> None:
         while not stop.is_set():
-            for pump in table.pipes.all():
+            for pump in table.local.resources.pipes.all():
                 pump.read()
 
     threads = [threading.Thread(target=stand_in) for _ in range(2)]
@@ -158,7 +158,7 @@ async def _numbers(job: object) -> list[int]:
 @looped
 async def test_a_job_that_ends_while_the_loop_is_held_is_done_when_it_comes_round(table: JobTable) -> None:
     job = table.spawn("seq 1 1000; exit 3", ready="^1000$")
-    wait_until(lambda: any(pump.read() for pump in table.pipes.all()))
+    wait_until(lambda: any(pump.read() for pump in table.local.resources.pipes.all()))
     time.sleep(0.1)
     assert not job.done
     await job.ready(timeout=30)

@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
-import ipyproc.hosts.local.life as life_module
 import ipyproc.hosts.local.start as start_module
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import Feed
-from ipyproc.hosts.local.life import Life
+from ipyproc.hosts.local.job import LocalJob
+from ipyproc.hosts.local.loop_end import LoopEnd
 from ipyproc.hosts.local.pump import Pipes, Pump
 from ipyproc.hosts.local.run import Run
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.warden import Warden
+from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
 from ipyproc.process import Subprocess
@@ -61,13 +62,14 @@ STEPS: dict[str, tuple[object, str, int]] = {
     "the driver": (Driver, "add", 1),
     "the watch for the exit": (Subprocess, "set_exit_callback", 1),
     "the pidfd": (os, "pidfd_open", 1),
-    "the tie to the loop": (life_module._Tie, "tie", 1),
-    "the timer of the timeout": (Driver, "later", 1),
-    "the look after it": (Life, "_begin", 1),
+    "the watch for the loop's end": (LoopEnd, "watch", 1),
+    "the timer of the timeout": (Driver, "at", 1),
+    "the look after it": (LocalJob, "_begin", 1),
     "the beginning of its reading": (Run, "begin", 1),
     "the output entered in the loop's poll": (Pump, "start", 1),
     "the errors entered in the loop's poll": (Pump, "start", 2),
     "the writing of the input": (Feed, "write", 1),
+    "the handle": (Job, "__init__", 1),
 }
 
 
@@ -98,8 +100,8 @@ def guarded_by(warden: Warden) -> tuple[dict[int, None], dict[int, bytes]]:
 
 async def fails_at(table: JobTable, step: str, error: BaseException, *, after: bool) -> None:
     await table.spawn("true", name="warm")
-    await until(lambda: not table.warden._guarded)
-    fds, jobs, guarded = open_fds(), list(table), guarded_by(table.warden)
+    await until(lambda: not table.local.resources.warden._guarded)
+    fds, jobs, guarded = open_fds(), list(table), guarded_by(table.local.resources.warden)
     threads = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
     place, name, at = STEPS[step]
     mark = uuid.uuid4().hex
@@ -109,13 +111,13 @@ async def fails_at(table: JobTable, step: str, error: BaseException, *, after: b
     # At once: who was told of the error may look.
     assert not marked(mark)
     assert list(table) == jobs
-    assert guarded_by(table.warden) == guarded
+    assert guarded_by(table.local.resources.warden) == guarded
     # What the loop's poll knew it forgets as it comes round.
     await until(lambda: open_fds() == fds, timeout=2)
     with pytest.raises(ChildProcessError):
         while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             # The warden is a child, and the only one.
-            assert {child for child in _children() if child != table.warden.pid} == set()
+            assert {child for child in _children() if child != table.local.resources.warden.pid} == set()
             raise ChildProcessError
     now = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
     assert now == threads

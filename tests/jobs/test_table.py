@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ async def test_a_pid_is_that_of_the_job_that_runs_not_of_one_long_gone(table: Jo
     old, young = table.spawn("true", name="old"), table.spawn(["sleep", "60"], name="young")
     await old
     # What the system does when its numbers have come round.
-    old._life.run.pid = young.pid
+    old.hosted._life = replace(old.hosted._life, process=replace(old.hosted._life.process, pid=young.pid))
+    assert old.pid == young.pid
     assert table[young.pid] is young
     await young.stop()
 

@@ -61,14 +61,14 @@ async def exits(table: JobTable) -> None:
     job = table.spawn(f"head -c {LARGE} /dev/zero; cat", stdin=None, name="large")
     loud = table.spawn("while :; do echo on; sleep 0.02; done", name="loud")
     await until(lambda: job.size == LARGE and loud.size)
-    fds, warden = open_fds(), table.warden.pid
+    fds, warden = open_fds(), table.local.resources.warden.pid
     for leave in (os._exit, sys.exit):
         for deed in (lambda: None, lambda: list(table), lambda: job.output, lambda: table.end_all()):
             assert in_a_fork(deed, leave) == 0
     assert open_fds() == fds
-    assert table.warden.pid == warden and table.warden.alive()
+    assert table.local.resources.warden.pid == warden and table.local.resources.warden.alive()
     # The stand-in's poll still has the pipes.
-    assert table.pipes.all() and await asyncio.to_thread(table.pipes.wait, 5)
+    assert table.local.resources.pipes.all() and await asyncio.to_thread(table.local.resources.pipes.wait, 5)
     assert job.read() == bytes(LARGE)
     job.send("more")
     job.close_stdin()

@@ -44,7 +44,11 @@ async def main() -> dict[str, object]:
         "sentence": explain_start_error(error, "sleep") if error else None,
         "again": output,
         "fds": sorted(set(os.listdir("/proc/self/fd")) - fds),
-        "children": [child.pid for child in psutil.Process().children() if child.pid != table.warden.pid],
+        "children": [
+            child.pid
+            for child in psutil.Process().children()
+            if child.pid != table.local.resources.warden.pid
+        ],
     }
     table.end_all()
     return told

@@ -17,7 +17,8 @@ import pytest
 import ipyproc.hosts
 from ipyproc.errors import JobFailed, JobNameError, JobSpecError, JobStateError, UnknownJobError
 from ipyproc.hosts.helper.wire import VERSION
-from ipyproc.job.group import WorkerGroup, fork
+from ipyproc.job.fork import fork
+from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.group import WorkerState

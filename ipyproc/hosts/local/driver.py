@@ -119,7 +119,11 @@ class Driver:
 
     def later(self, seconds: float, work: Work) -> Timer:
         """Have ``work`` run in so many seconds; return what cancels that."""
-        timer = Timer(time.monotonic() + seconds, work)
+        return self.at(time.monotonic() + seconds, work)
+
+    def at(self, due: float, work: Work) -> Timer:
+        """Have ``work`` run at a time of the monotonic clock; return what cancels that."""
+        timer = Timer(due, work)
         with self._lock:
             if len(self._timers) >= self._prune_at:
                 # Those of timeouts that were not needed would stay until they are due.

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ipyproc.hosts.local.driver import Driver, Timer
 from ipyproc.hosts.local.start import start_process
@@ -19,8 +19,7 @@ from ipyproc.model.spec import JobSpec
 from ipyproc.spool.output import Output
 
 if TYPE_CHECKING:
-    from ipyproc.hosts.local.census import Census
-    from ipyproc.hosts.local.warden import Warden
+    from ipyproc.hosts.local.resources import Resources
     from ipyproc.process.sessions import Member
 
 __all__ = ["Health"]
@@ -30,17 +29,12 @@ log = logging.getLogger("ipyproc")
 _MEMORY_SECONDS = 1.0
 
 
-class _Home(Protocol):
-    census: Census
-    warden: Warden
-
-
 class Health:
     """Watches one process of a job; its methods are called where the loop is driven, under the job's lock.
 
     Args:
         spec: the job's; it says by what the process is known to be well.
-        home: the table.
+        resources: the host's.
         driver: of the job's loop.
         lock: the job's.
         output: the job's.
@@ -50,14 +44,14 @@ class Health:
     def __init__(
         self,
         spec: JobSpec,
-        home: _Home,
+        resources: Resources,
         driver: Driver,
         lock: AbstractContextManager[object],
         output: Output,
         unwell: Callable[[str], None],
     ) -> None:
         self._spec = spec
-        self._home = home
+        self._resources = resources
         self._driver = driver
         self._lock = lock
         self._output = output
@@ -108,7 +102,7 @@ class Health:
             else:
                 self._later("memory", _MEMORY_SECONDS, lambda: self._measure(sid))
 
-        self._home.census.ask(sid, answer)
+        self._resources.census.ask(sid, answer)
 
     def _ask(self) -> None:
         """Run the command that asks whether it is alive, in a thread that waits for it."""
@@ -141,7 +135,7 @@ class Health:
             return ""
         finally:
             os.close(nothing)
-        self._home.warden.guard(process.pid)
+        self._resources.warden.guard(process.pid)
         try:
             status = process.wait(self._spec.alive_every)
             return f"exited with {status}" if status else ""
@@ -150,7 +144,7 @@ class Health:
             process.wait()
             return f"did not answer within {self._spec.alive_every:g} s"
         finally:
-            self._home.warden.release(process.pid)
+            self._resources.warden.release(process.pid)
 
     def _settled(self, turn: int, work: Callable[[], None]) -> None:
         with self._lock:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from functools import partial
 from signal import SIGCONT, SIGKILL
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -15,7 +16,7 @@ from weakref import WeakSet
 
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import Feed
-from ipyproc.hosts.local.pump import Pipes, Pump, Sink
+from ipyproc.hosts.local.pump import Pump, Sink
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.start import start_process
 from ipyproc.hosts.local.targets import program_targets
@@ -24,10 +25,9 @@ from ipyproc.model.spec import JobSpec
 from ipyproc.spool.output import Output, StreamName
 
 if TYPE_CHECKING:
-    from ipyproc.hosts.local.census import Census
-    from ipyproc.hosts.local.warden import Warden
+    from ipyproc.hosts.local.resources import Resources
 
-__all__ = ["Home", "Run", "Side", "Watcher"]
+__all__ = ["Run", "RunListener", "Side"]
 
 log = logging.getLogger("ipyproc")
 
@@ -36,30 +36,25 @@ Made = TypeVar("Made")
 _STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
 
 
-class Home(Protocol):
-    """What a process of a job needs of the table in which the job stands."""
+class RunListener(Protocol):
+    """Who is told what becomes of a process: the job."""
 
-    pipes: Pipes
-    warden: Warden
-    census: Census
+    lock: threading.RLock
 
+    @property
+    def driver(self) -> Driver:
+        """Of the loop on which the job lives."""
 
-class Watcher(Protocol):
-    """Who is told what becomes of a process."""
-
-    driver: Driver
-    lock: AbstractContextManager[object]
-
-    def wrote(self) -> None:
+    def run_wrote(self) -> None:
         """It wrote something; in whichever thread read it."""
 
-    def exited(self, run: Run) -> None:
+    def run_exited(self, run: Run) -> None:
         """Its exit has been seen; where the loop is driven."""
 
-    def piped_out(self, run: Run) -> None:
-        """One of its pipes is at its end; where the loop is driven."""
+    def run_piped_out(self, run: Run) -> None:
+        """The last of its pipes is at its end; where the loop is driven."""
 
-    def members_changed(self, run: Run) -> None:
+    def run_members_changed(self, run: Run) -> None:
         """A look at what is left of its session has found something new; where the loop is driven."""
 
 
@@ -78,9 +73,9 @@ class Run:
 
     Args:
         spec: what runs, and how.
-        home: the table.
+        resources: the host's.
         output: where its output goes.
-        watcher: who is told.
+        listener: who is told.
         side: where the bytes of a third pipe go, whose number the process has as its last argument.
 
     Attributes:
@@ -91,12 +86,17 @@ class Run:
     """
 
     def __init__(
-        self, spec: JobSpec, home: Home, output: Output, watcher: Watcher, side: Side | None = None
+        self,
+        spec: JobSpec,
+        resources: Resources,
+        output: Output,
+        listener: RunListener,
+        side: Side | None = None,
     ) -> None:
-        self._home = home
-        self._driver = watcher.driver
+        self._resources = resources
+        self._driver = listener.driver
         self._output = output
-        self._watcher = watcher
+        self._listener = listener
         self._spec = spec
         # From `begin` on the loop alone holds the pumps, and lets go of them when it is closed.
         self._pumps: WeakSet[Pump] = WeakSet()
@@ -137,7 +137,7 @@ class Run:
         Raises:
             OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
         """
-        home = self._home
+        shared = self._resources
         with ExitStack() as undo, ExitStack() as theirs:
             childs_stdin, stdin = os.pipe()
             theirs.callback(os.close, childs_stdin)
@@ -157,17 +157,17 @@ class Run:
             undo.callback(self._unread.clear)
             inodes = [os.fstat(fd).st_ino for fd in write_ends]
             # Before the process runs: a kernel that is killed at this very moment leaves nothing.
-            undo.callback(home.warden.cancel, inodes[0])
-            home.warden.expect(inodes)
+            undo.callback(shared.warden.cancel, inodes[0])
+            shared.warden.expect(inodes)
             self._launch(childs_stdin, write_ends)
             undo.callback(self._undo_launch)
-            undo.callback(home.warden.release, self.pid)
-            home.warden.guard(self.pid, inodes[0])
+            undo.callback(shared.warden.release, self.pid)
+            shared.warden.guard(self.pid, inodes[0])
             for pump in self._unread:
                 # Before `begin`, since a loop that is held does not come to that.
-                home.pipes.add(pump)
+                shared.pipes.add(pump)
             self.session = Session(
-                self.pid, self._driver, home.census, self._watcher.lock, self._members_changed
+                self.pid, self._driver, shared.census, self._listener.lock, self._members_changed
             )
             self._driver.add(self)
             undo.callback(self._driver.discard, self)
@@ -282,7 +282,7 @@ class Run:
             pump.drop()
         self._unread.clear()
         self._open = 0
-        self._home.warden.release(self.pid)
+        self._resources.warden.release(self.pid)
         # Whatever is told of it from now on, it has no process any more.
         self.status = -SIGKILL if status is None else status
         return status
@@ -325,17 +325,18 @@ class Run:
 
     def _pump(self, fd: int, stream: str, *, beside: bool) -> Pump:
         sink: Sink = self._output
-        on_read: Callable[[], None] = self._watcher.wrote
+        on_read: Callable[[], None] = self._listener.run_wrote
         if beside and self._side is not None:
             sink, on_read = self._side, self._side.arrived
         name: StreamName = "stderr" if stream == "stderr" else "stdout"
-        return Pump(fd, name, sink, self._driver, self._home.pipes, on_read, self._ended)
+        return Pump(fd, name, sink, self._driver, self._resources.pipes, on_read, self._ended)
 
     def _ended(self) -> None:
-        with self._watcher.lock:
+        with self._listener.lock:
             self._open -= 1
             self._look_no_more()
-            self._watcher.piped_out(self)
+            if not self._open:
+                self._listener.run_piped_out(self)
 
     def _exited(self, status: int) -> None:
         if self._driver.is_spent():
@@ -345,7 +346,7 @@ class Run:
             self._driver.call(lambda: self._note_exit(status))
 
     def _note_exit(self, status: int) -> None:
-        with self._watcher.lock:
+        with self._listener.lock:
             if not self._begun:
                 # Another thread is starting it, and nobody knows of it yet.
                 self._early_status = status
@@ -357,11 +358,11 @@ class Run:
             self._feed.close()
             self.session.leader_exited()
             self._let_go()
-            self._watcher.exited(self)
+            self._listener.run_exited(self)
 
     def _members_changed(self) -> None:
         self._let_go()
-        self._watcher.members_changed(self)
+        self._listener.run_members_changed(self)
 
     def _look_no_more(self) -> None:
         if self.status is not None and not self._open:
@@ -371,7 +372,7 @@ class Run:
         # What a job left behind is ended with the kernel; but once it has gone, its number may be given
         # to a stranger.
         if self.session.is_empty:
-            self._home.warden.release(self.pid)
+            self._resources.warden.release(self.pid)
 
 
 def _owning(fd: int, make: Callable[[], Made]) -> Made:

@@ -32,6 +32,8 @@ class WorkerUsage:
         """
         now = time.monotonic()
         wanted = set(pids)
+        if not wanted:
+            return {}
         if now - self._at < _PAUSE and wanted <= self._last.keys():
             return self._last
         import psutil  # not needed before somebody looks

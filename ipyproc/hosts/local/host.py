@@ -1,0 +1,155 @@
+"""The host that runs jobs as children of this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from weakref import WeakSet
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.errors import JobSpecError, NoLoopError
+from ipyproc.hosts.base import Host, HostedJob
+from ipyproc.hosts.local.group import LocalGroup
+from ipyproc.hosts.local.job import LocalJob
+from ipyproc.hosts.local.resources import Resources
+from ipyproc.hosts.local.standin import Publisher, StandIn
+from ipyproc.hosts.local.warden import end_sessions
+from ipyproc.model.group import GroupSpec
+from ipyproc.model.spec import JobSpec
+from ipyproc.model.text import native
+from ipyproc.process.interrupts import interrupts_after
+from ipyproc.spool.files import directory_path
+
+__all__ = ["LocalHost"]
+
+_END_GRACE = 0.7
+_REAP_SECONDS = 0.2
+
+
+class LocalHost(Host):
+    """Runs jobs as children of this process, on its event loop.
+
+    The loop drives them as long as it comes round, and a thread that stands in for it otherwise. A warden
+    ends their processes if this process dies without a word.
+    """
+
+    def __init__(self) -> None:
+        self.resources = Resources()
+        self._pid = os.getpid()
+        _hosts.add(self)
+
+    def start(self, spec: JobSpec) -> HostedJob:
+        """Start a job; see `Host.start`."""
+        self._need_owner()
+        _need_directory(spec.cwd)
+        shared = self.resources
+        driver = shared.loops.find_driver()
+        shared.pipes.open()
+        shared.warden.clear(directory_path())
+        job = (
+            LocalGroup(spec, shared, driver)
+            if isinstance(spec, GroupSpec)
+            else LocalJob(spec, shared, driver)
+        )
+        # Nobody could end a job that is half started.
+        with interrupts_after():
+            job.start()
+        # Last: with hardly any fds left, the job comes first.
+        shared.reserve.open()
+        return job
+
+    def settle(self, io_loop: IOLoop) -> None:
+        """Have all jobs live on ``io_loop``, whatever thread and loop starts them."""
+        self.resources.loops.settle(io_loop)
+
+    @property
+    def io_loop(self) -> IOLoop:
+        """Return the loop on which the jobs live.
+
+        Raises:
+            NoLoopError: there is none yet.
+        """
+        current = self.resources.loops.current
+        if current is None:
+            raise NoLoopError("No job has been started yet, so there is no loop for jobs; start one first.")
+        return current
+
+    def stand_in(self, io_loop: IOLoop, publisher: Publisher) -> StandIn:
+        """Return what drives the jobs of a loop while a cell holds it; to be started and closed.
+
+        Args:
+            io_loop: the loop.
+            publisher: shows what was read.
+        """
+        return StandIn(self.resources.loops.driver_of(io_loop), self.resources.pipes, publisher)
+
+    def block_until(self, io_loop: IOLoop, condition: Callable[[], bool], timeout: float | None) -> bool:
+        """Block this thread until ``condition`` holds, and drive the jobs of a loop meanwhile."""
+        return self.resources.loops.driver_of(io_loop).block_until(condition, timeout)
+
+    def close(self) -> None:
+        """End every job with its whole session, now, and wait for it; for the kernel's end.
+
+        SIGTERM, then SIGKILL after a short grace. Blocks for a second or so at most.
+        """
+        if os.getpid() != self._pid:
+            return
+        shared = self.resources
+        jobs = list(shared.living)
+        living = [job for job in jobs if job.ending is None]
+        # A job that waits to be restarted has none, and its last pid may be a stranger's by now.
+        sessions = {sid for job in jobs for sid in job.sessions()}
+        for job in jobs:
+            # The warden is not to end the session of a stranger either.
+            if job.ending is not None and job.pid not in sessions:
+                shared.warden.release(job.pid)
+        end_sessions(sessions, _END_GRACE)
+        for job in living:
+            # With the loop at its end nobody else takes the exit status.
+            job.reap(_REAP_SECONDS)
+        shared.warden.close()
+
+    def lose(self) -> None:
+        """Let go of what is the process's of which this one is a fork."""
+        self.resources.loops.lose()
+        for job in list(self.resources.living):
+            job.lose()
+
+    def _need_owner(self) -> None:
+        if self._pid == os.getpid():
+            return
+        if self.resources.loops.current is not None:
+            raise NoLoopError(
+                "This process is a fork of the one that has the jobs, and cannot start any; "
+                "start them there, or start this process by multiprocessing's 'spawn'."
+            )
+        self._pid = os.getpid()
+
+
+_hosts: WeakSet[LocalHost] = WeakSet()
+
+
+def _forked() -> None:
+    """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
+    for host in list(_hosts):
+        host.lose()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _need_directory(given: str | None) -> None:
+    """See to it that a working directory can be entered.
+
+    Raises:
+        JobSpecError: it cannot.
+    """
+    if given is None:
+        return
+    cwd = native(given)
+    if not os.path.isdir(cwd):
+        why = "is not a directory" if os.path.exists(cwd) else "does not exist"
+        raise JobSpecError(f"The working directory {given!r} {why}; create it, or give another.")
+    if not os.access(cwd, os.X_OK):
+        raise JobSpecError(f"The working directory {given!r} may not be entered; give another.")

@@ -1,0 +1,66 @@
+"""Telling that an event loop has been closed, or forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.process.watch import asyncio_loop, on_loop
+
+__all__ = ["LoopEnd"]
+
+_NEVER = 1e9
+
+
+class LoopEnd:
+    """Tells when the loop is closed, or forgotten, on which something lives.
+
+    Args:
+        on_end: called then, in whichever thread closes the loop.
+    """
+
+    class _Sentinel:
+        """What the loop alone holds: its end is the loop's."""
+
+        def __init__(self, on_end: Callable[[], None]) -> None:
+            self.on_end: Callable[[], None] | None = on_end
+            self._owner = os.getpid()
+
+        def __call__(self) -> None:
+            """Do nothing: for the loop it is a timer that is never due."""
+
+        def __del__(self) -> None:
+            # A fork that ends its copy of the loop has no say in what lives on the loop itself.
+            if self.on_end is not None and os.getpid() == self._owner:
+                self.on_end()
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._sentinel: weakref.ref[LoopEnd._Sentinel] | None = None
+        self._timer: weakref.ref[asyncio.TimerHandle] | None = None
+
+    def watch(self, io_loop: IOLoop) -> None:
+        """Begin to watch a loop; from any thread."""
+        sentinel = self._Sentinel(self._on_end)
+        self._sentinel = weakref.ref(sentinel)
+        on_loop(io_loop, partial(self._hang, io_loop, sentinel))
+
+    def forget(self) -> None:
+        """Tell nothing any more; where the loop is driven, or when it is closed."""
+        if self._sentinel is not None and (sentinel := self._sentinel()) is not None:
+            sentinel.on_end = None
+        if self._timer is not None and (timer := self._timer()) is not None:
+            loop = timer._loop  # type: ignore[attr-defined]
+            if asyncio._get_running_loop() is loop or loop.is_closed():
+                timer.cancel()
+            else:
+                loop.call_soon_threadsafe(timer.cancel)
+
+    def _hang(self, io_loop: IOLoop, sentinel: _Sentinel) -> None:
+        if sentinel.on_end is not None:
+            self._timer = weakref.ref(asyncio_loop(io_loop).call_later(_NEVER, sentinel))

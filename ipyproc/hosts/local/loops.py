@@ -1,0 +1,89 @@
+"""The event loops on which the jobs of the local host live, and who drives each."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from tornado.ioloop import IOLoop
+
+from ipyproc.errors import NoLoopError
+from ipyproc.hosts.local.driver import Driver
+from ipyproc.process.watch import asyncio_loop
+
+__all__ = ["Loops"]
+
+
+class Loops:
+    """Finds the loop on which a job lives that is started now. Its methods may be called from any thread.
+
+    Args:
+        on_change: called with the loop when it is another one than before.
+    """
+
+    def __init__(self, on_change: Callable[[IOLoop], None]) -> None:
+        self._on_change = on_change
+        self._drivers: WeakKeyDictionary[object, Driver] = WeakKeyDictionary()
+        self._lock = threading.RLock()
+        self._current: IOLoop | None = None
+        self._settled = False
+
+    @property
+    def current(self) -> IOLoop | None:
+        """Return the loop of the last job; None before the first."""
+        return self._current
+
+    def settle(self, io_loop: IOLoop) -> None:
+        """Have all jobs live on ``io_loop``, whatever thread and loop starts them."""
+        self._current = io_loop
+        self._settled = True
+        self._on_change(io_loop)
+
+    def find(self) -> IOLoop:
+        """Return the loop that was settled, or else the one that runs here.
+
+        Raises:
+            NoLoopError: there is none.
+        """
+        current = self._current
+        if current is not None and asyncio_loop(current).is_closed():
+            current, self._settled = None, False
+        if current is None or not self._settled:
+            try:
+                asyncio.get_running_loop()
+                current = IOLoop.current()
+            except RuntimeError:
+                pass
+        if current is None:
+            raise NoLoopError(
+                "A job was to be started where no event loop runs; do it in a coroutine, or in a notebook."
+            )
+        if current is not self._current:
+            self._current = current
+            self._on_change(current)
+        return current
+
+    def find_driver(self) -> Driver:
+        """Return the driver of the loop that `find` returns.
+
+        Raises:
+            NoLoopError: there is none.
+        """
+        return self.driver_of(self.find())
+
+    def driver_of(self, io_loop: IOLoop) -> Driver:
+        """Return the one driver of a loop."""
+        loop = asyncio_loop(io_loop)
+        with self._lock:
+            driver = self._drivers.get(loop)
+            if driver is None:
+                driver = self._drivers[loop] = Driver(io_loop)
+            return driver
+
+    def lose(self) -> None:
+        """Drive nothing in a fork of the process."""
+        self._lock = threading.RLock()
+        for driver in list(self._drivers.values()):
+            driver.lose()

@@ -1,0 +1,37 @@
+"""What the jobs of the local host have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipyproc.hosts.local.census import Census
+from ipyproc.hosts.local.loops import Loops
+from ipyproc.hosts.local.pump import Pipes
+from ipyproc.hosts.local.warden import Warden
+from ipyproc.spool.files import Reserve
+
+if TYPE_CHECKING:
+    from ipyproc.hosts.local.job import LocalJob
+
+__all__ = ["Resources"]
+
+
+class Resources:
+    """What the jobs of one local host share.
+
+    Attributes:
+        pipes: all pipes that are being read.
+        warden: ends the jobs' processes if this process dies.
+        census: looks at the processes of sessions.
+        loops: finds the loop of a new job.
+        reserve: an fd for when no other is left.
+        living: the jobs that run, or have left something.
+    """
+
+    def __init__(self) -> None:
+        self.pipes = Pipes()
+        self.warden = Warden()
+        self.census = Census()
+        self.loops = Loops(self.warden.watch)
+        self.reserve = Reserve()
+        self.living: set[LocalJob] = set()

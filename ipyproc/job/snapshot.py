@@ -1,0 +1,44 @@
+"""Pictures of jobs, for views: what a host knows, and what there is of the output."""
+
+from __future__ import annotations
+
+from ipyproc.hosts.base import HostedGroup, HostedJob
+from ipyproc.model.group import GroupSnapshot
+from ipyproc.model.state import Snapshot
+
+__all__ = ["group_snapshot_of", "snapshot_of"]
+
+
+def snapshot_of(hosted: HostedJob) -> Snapshot:
+    """Return an immutable picture of a job at this moment."""
+    spec, output, status = hosted.spec, hosted.output, hosted.status()
+    notes = status.notes
+    if output.dropped:
+        notes += (f"the oldest {output.dropped:,} bytes of output were dropped (max_output)",)
+    if output.lost:
+        notes += (f"{output.lost:,} bytes of output could not be kept ({output.lost_because})",)
+    return Snapshot(
+        name=spec.name,
+        command=spec.shown_command,
+        state=status.state,
+        pid=status.pid,
+        elapsed=status.elapsed,
+        uptime=status.uptime,
+        returncode=status.returncode,
+        exits=status.exits,
+        restarts=status.restarts,
+        max_restarts=status.max_restarts,
+        ready=status.ready if spec.ready is not None else None,
+        size=output.end + output.lost,
+        dropped=output.dropped,
+        lost=output.lost,
+        last_line=output.last_line(),
+        notes=notes,
+        ended_by=status.ending.ended_by if status.ending else None,
+        left_running=status.left,
+    )
+
+
+def group_snapshot_of(hosted: HostedGroup) -> GroupSnapshot:
+    """Return an immutable picture of a worker group at this moment."""
+    return GroupSnapshot(**vars(snapshot_of(hosted)), workers=hosted.status().workers)
