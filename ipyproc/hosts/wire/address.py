@@ -78,8 +78,8 @@ def need_own_peer(connection: socket.socket) -> None:
     if uid is not None and uid != os.geteuid():
         raise PermissionError(
             errno.EPERM,
-            f"The other end of a host's socket belongs to the user {uid}, and this process to {os.geteuid()}; "
-            "use a host of your own.",
+            f"The other end of a host's socket belongs to the user {uid}, and this process to "
+            f"{os.geteuid()}; use a host of your own.",
         )
 
 
@@ -99,8 +99,8 @@ def _need_short(path: str) -> None:
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise OSError(
             errno.ENAMETOOLONG,
-            f"The path {path!r} of a host's socket has more than {_LONGEST_PATH} bytes, which the system refuses; "
-            "give a shorter one.",
+            f"The path {path!r} of a host's socket has more than {_LONGEST_PATH} bytes, which the system "
+            "refuses; give a shorter one.",
         )
 
 

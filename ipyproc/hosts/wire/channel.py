@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ipyproc.hosts.wire.frames import BODY_LIMIT, Decoder, Frame, encode
 
@@ -44,9 +44,13 @@ class Channel:
         Raises:
             WireError: it is too long; nothing of it is sent.
         """
+        self.put(encode(kind, fields, body))
+
+    def put(self, parts: Iterable[bytes]) -> None:
+        """Queue a frame that has been encoded; `flush` sends it."""
         if self._socket is None:
             return
-        for part in encode(kind, fields, body):
+        for part in parts:
             self._outgoing.append(memoryview(part))
             self.unsent += len(part)
 
@@ -58,7 +62,9 @@ class Channel:
         """
         while self._outgoing and self._socket is not None:
             try:
-                sent = self._socket.sendmsg([self._outgoing[n] for n in range(min(len(self._outgoing), _BUFFERS))])
+                sent = self._socket.sendmsg(
+                    [self._outgoing[n] for n in range(min(len(self._outgoing), _BUFFERS))]
+                )
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

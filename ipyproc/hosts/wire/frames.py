@@ -1,8 +1,9 @@
 """What goes over the socket: frames of fields and bytes.
 
-A frame is a head (a mark, the length of the fields, the length of the bytes), the fields as a JSON object with
-their ``kind``, and the bytes as they are. There is no pickle. The first frame from each end is a greeting, with
-the versions that it speaks. Fields that an end does not know are ignored: a newer one may send them.
+A frame is a head (a mark, the length of the fields, the length of the bytes), the fields as a JSON object
+with their ``kind``, and the bytes as they are. There is no pickle. The first frame from each end is a
+greeting, with the versions that it speaks. Fields that an end does not know are ignored: a newer one may send
+them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ VERSION = 1
 """The version that this package speaks."""
 
 OLDEST = 1
-"""The oldest version that it can still speak: a server lives on when the package of its clients is upgraded."""
+"""The oldest version that it still speaks: a server lives on when its clients are upgraded."""
 
 BODY_LIMIT = 1 << 20
 """Bytes that a frame carries at most; one that starts a job, with its input, may have `START_LIMIT`."""
@@ -81,7 +82,11 @@ class Fields:
     def number(self, name: str, default: int | None = None) -> int:
         """Return a whole number."""
         value = self._value(name, default)
-        return value if isinstance(value, int) and not isinstance(value, bool) else self._refuse(name, "a number")
+        return (
+            value
+            if isinstance(value, int) and not isinstance(value, bool)
+            else self._refuse(name, "a number")
+        )
 
     def seconds(self, name: str, default: float | None = None) -> float:
         """Return a number of seconds."""

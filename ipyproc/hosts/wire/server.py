@@ -2,9 +2,9 @@
 
 A client greets with an id of its own, which it keeps over its connections. What it asks for has a number, and
 the answer is kept until the client has said that it has it: what is asked again after a lost connection is
-answered again, and not done twice. What happened to a job goes to a client by the number of the last event that
-it has, and output by the offset at which it stands, each when its connection has room: a client that reads
-slowly costs no memory here.
+answered again, and not done twice. What happened to a job goes to a client by the number of the last event
+that it has, and output by the offset at which it stands, each when its connection has room: a client that
+reads slowly costs no memory here.
 
 What the client is told of a job (``news``) says how much output was there at that moment, so that it can show
 both in the order in which they were.
@@ -68,7 +68,7 @@ def serve(host: Host, listening: socket.socket, io_loop: IOLoop, *, stays: bool 
 
     Args:
         host: runs the jobs; it stays the caller's, who closes it after the server.
-        listening: a socket that listens, see `ipyproc.hosts.wire.address.listen`; it is the server's from now on.
+        listening: a socket that listens, see `ipyproc.hosts.wire.address.listen`; the server closes it.
         io_loop: the loop on which both live.
         stays: whether jobs outlive the client that started them.
     """
@@ -111,7 +111,7 @@ class Server:
             self._sessions.add(Session(self, connection))
 
     def close(self) -> None:
-        """Let go of all clients, and of the socket; the jobs are the host's to end. Harmless when called again."""
+        """Let go of all clients, and of the socket; the jobs are the host's to end."""
         listening, self._listening = self._listening, None
         if listening is not None:
             self.io_loop.remove_handler(listening)
@@ -368,9 +368,7 @@ class Session:
             version = agree(frame)
             self._greeted()
             self.client = self._server.greeted(self, frame.fields.text("client")[:64])
-            self.send(
-                "hello", {"versions": [OLDEST, VERSION], "version": version, "server": self._server.id}
-            )
+            self.send("hello", {"versions": [OLDEST, VERSION], "version": version, "server": self._server.id})
             return
         fields = frame.fields
         if frame.kind == "watch":

@@ -304,9 +304,7 @@ def error_from(given: Fields) -> Exception:
     """
     name, text = given.text("class"), given.text("text", "")
     if given.has("errno"):
-        return OSError(
-            given.number("errno"), text, given.text("filename") if given.has("filename") else None
-        )
+        return OSError(given.number("errno"), text, given.text("filename") if given.has("filename") else None)
     ours = getattr(errors, name, None) if name in errors.__all__ else None
     if isinstance(ours, type) and issubclass(ours, IpyprocError) and ours is not errors.JobFailed:
         return ours(text)
