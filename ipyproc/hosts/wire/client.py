@@ -76,9 +76,9 @@ class WireHost(Host):
         try:
             answer = self.link.ask("start", {"ticket": ticket, "spec": values}, body, timeout=seconds)
         except (TimeoutError, KeyboardInterrupt):
-            self.drop(ticket)
+            self.link.post("drop", {"ticket": ticket})
             raise
-        return self._enter(WireJob(self, ticket, spec, answer))
+        return self._enter(WireJob(self.link, ticket, spec, answer, self._forget))
 
     def attach(self, ticket: str) -> WireJob:
         """Return a job of the server by its ticket, whoever started it, with all of its output that is kept.
@@ -91,7 +91,9 @@ class WireHost(Host):
             if (known := self._jobs.get(ticket)) is not None:
                 return known
         answer = self.link.ask("attach", {"ticket": ticket}, timeout=_ATTACH_SECONDS)
-        return self._enter(WireJob(self, ticket, spec_from(answer.inner("spec"), None), answer))
+        return self._enter(
+            WireJob(self.link, ticket, spec_from(answer.inner("spec"), None), answer, self._forget)
+        )
 
     def tickets(self) -> dict[str, str]:
         """Return the names of all jobs that the server has, by ticket.
@@ -117,27 +119,12 @@ class WireHost(Host):
         for job in jobs:
             job.lose("The connection to it was closed.")
 
-    # For its jobs
-
-    def forget(self, job: WireJob) -> None:
-        """Have nothing more to do with a job."""
-        with self._lock:
-            self._jobs.pop(job.ticket, None)
-
-    def drop(self, ticket: str) -> None:
-        """Have the server end a job, if it has it, and keep nothing of it."""
-        with self._lock:
-            self._jobs.pop(ticket, None)
-        self.link.post("drop", {"ticket": ticket})
-
     def disown(self) -> None:
         """Let go of the connection in a fork of the process: the jobs are not its."""
         self.link.disown()
         self._lock = threading.RLock()
         for job in self._jobs.values():
             job.renew()
-
-    # In the link's thread
 
     def _enter(self, job: WireJob) -> WireJob:
         with self._lock:
@@ -148,6 +135,12 @@ class WireHost(Host):
             if not self.link.is_up:
                 job.lose("The connection to it was closed.")
         return entered
+
+    def _forget(self, job: WireJob) -> None:
+        with self._lock:
+            self._jobs.pop(job.ticket, None)
+
+    # In the link's thread
 
     def _take(self, frame: Frame) -> None:
         if frame.kind not in ("news", "piece", "gone"):

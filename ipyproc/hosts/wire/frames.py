@@ -164,10 +164,15 @@ def encode(kind: str, fields: Mapping[str, object], body: bytes = b"") -> list[b
     """Return a frame as it goes over the socket, in parts: a large body is not copied.
 
     Raises:
-        WireError: it is too long.
+        WireError: it is too long, or has a value of another type than JSON's.
     """
     # ASCII, so that half a surrogate pair, as in a file's name that is no UTF-8, gets through.
-    text = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
+    try:
+        text = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise WireError(
+            f"A message {kind!r} has a value that cannot be sent to a host ({error}); give texts and numbers."
+        ) from None
     limit = START_LIMIT if kind == "start" else BODY_LIMIT
     if len(text) > _TEXT_LIMIT or len(body) > limit:
         raise WireError(

@@ -8,19 +8,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from signal import SIGKILL, Signals
-from typing import TYPE_CHECKING
 
 from ipyproc.errors import IpyprocError, JobStateError, WireError
 from ipyproc.hosts.base import HostedJob
 from ipyproc.hosts.wire.frames import Fields, Frame
+from ipyproc.hosts.wire.link import Link
 from ipyproc.hosts.wire.values import event_from, status_from
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
 from ipyproc.spool.output import Output, StreamName
-
-if TYPE_CHECKING:
-    from ipyproc.hosts.wire.client import WireHost
 
 __all__ = ["WireJob"]
 
@@ -51,15 +48,19 @@ class WireJob(HostedJob):
     thread, which calls the listeners too; all that it wrote before an event is there when the event comes.
 
     Args:
-        host: whose it is.
+        link: to its server.
         ticket: what the server finds it by.
         spec: what runs.
         picture: what the server says of it.
+        forget: has its host have nothing more to do with it.
     """
 
-    def __init__(self, host: WireHost, ticket: str, spec: JobSpec, picture: Fields) -> None:
+    def __init__(
+        self, link: Link, ticket: str, spec: JobSpec, picture: Fields, forget: Callable[[WireJob], None]
+    ) -> None:
         super().__init__(spec, Output(spec.max_output, spec.encoding))
-        self._host = host
+        self._link = link
+        self._forget = forget
         self._ticket = ticket
         self._lock = threading.RLock()
         self._position = 0
@@ -116,7 +117,7 @@ class WireJob(HostedJob):
         if self._gone:
             return False
         try:
-            answer = self._host.link.ask(
+            answer = self._link.ask(
                 "signal", {"ticket": self._ticket, "signum": int(signum)}, timeout=_ANSWER_SECONDS
             )
         except TimeoutError:
@@ -136,7 +137,7 @@ class WireJob(HostedJob):
             raise JobStateError(
                 f"The host of job {self.spec.name!r} has it no more; start its command again."
             )
-        answer = self._host.link.ask(
+        answer = self._link.ask(
             "restart",
             {"ticket": self._ticket, "grace": grace, "ladder": [int(signum) for signum in ladder]},
             timeout=_ANSWER_SECONDS,
@@ -175,16 +176,17 @@ class WireJob(HostedJob):
 
     def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Block this thread until ``condition`` holds, whoever holds the loop."""
-        return self._host.link.block_until(condition, timeout)
+        return self._link.block_until(condition, timeout)
 
     def abandon(self) -> None:
         """End it at once, and leave nothing of it."""
-        self._host.drop(self._ticket)
+        self._forget(self)
+        self._post("drop")
         self.output.close()
 
     def release(self) -> None:
         """Give back its output, here and at the server."""
-        self._host.forget(self)
+        self._forget(self)
         if not self._gone:
             self._post("release")
         self.output.close()
@@ -194,7 +196,7 @@ class WireJob(HostedJob):
     def watch(self) -> None:
         """Ask for what was missed, and for what follows."""
         if not self._gone:
-            self._host.link.tell("watch", {"ticket": self._ticket, "since": self._last_event})
+            self._link.tell("watch", {"ticket": self._ticket, "since": self._last_event})
             self._pull()
 
     def take_piece(self, frame: Frame) -> None:
@@ -298,11 +300,11 @@ class WireJob(HostedJob):
                 listener(event)
 
     def _pull(self) -> None:
-        self._host.link.tell("pull", {"ticket": self._ticket, "from": self._position})
+        self._link.tell("pull", {"ticket": self._ticket, "from": self._position})
 
     def _post(self, kind: str, **fields: object) -> None:
         if not self._gone:
-            self._host.link.post(kind, {"ticket": self._ticket, **fields})
+            self._link.post(kind, {"ticket": self._ticket, **fields})
 
     def _push(self) -> None:
         """Send the next piece of input, unless one is on its way."""
@@ -312,7 +314,7 @@ class WireJob(HostedJob):
         self._end_sent = self._input_ends and not self._unsent
         self._writing = True
         fields = {"ticket": self._ticket, "close": self._end_sent}
-        self._host.link.post("write", fields, piece, self._written)
+        self._link.post("write", fields, piece, self._written)
 
     def _written(self, answer: Fields | Exception) -> None:
         with self._lock:
