@@ -5,11 +5,11 @@ Each derives from `IpyprocError` and from the built-in exception that a caller w
 
 from __future__ import annotations
 
-import signal
 import subprocess
 
 from ipyproc.safe import SafeText, line
 from ipyproc.seen import seen
+from ipyproc.signal_names import signal_name
 
 __all__ = [
     "IpyprocError",
@@ -110,11 +110,3 @@ class JobFailed(IpyprocError, subprocess.CalledProcessError):
         if self.note:
             text += f" ({line(self.note)})"
         return SafeText(f"{text}:\n{seen(self.detail)}" if self.detail else f"{text}.")
-
-
-def signal_name(signum: int) -> str:
-    """The name of a signal, such as ``SIGTERM``; real-time signals have a number only."""
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import gc
 import os
@@ -104,6 +105,17 @@ def system_tells_taken_statuses() -> bool:
     return sys.platform == "linux" and version is not None and tuple(map(int, version.groups())) >= (6, 15)
 
 
+def open_all_that_may_be() -> list[int]:
+    """Opens files until no more may be; returns their fds."""
+    fds = []
+    try:
+        while True:
+            fds.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        assert error.errno == errno.EMFILE, error
+    return fds
+
+
 def open_fds_below(limit: int) -> list[int]:
     """The open file descriptors, found with none to spare: to read a directory takes one."""
     fds = []
@@ -125,6 +137,15 @@ def open_fds() -> dict[int, str]:
         except FileNotFoundError:
             pass  # The directory listing's own.
     return fds
+
+
+def lives(process: psutil.Process | int) -> bool:
+    """Whether a process, or that of a pid, runs; a zombie does not."""
+    try:
+        process = psutil.Process(process) if isinstance(process, int) else process
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def child_pids() -> set[int]:

@@ -13,9 +13,9 @@ from rich.style import Style
 from rich.text import Text
 
 from ipyproc.errors import JobFailed, UnknownJobError
-from ipyproc.notebook.render import bundle, tail_block
 from ipyproc.safe import StreamFilter, line, url_of
 from ipyproc.seen import last_line, seen
+from ipyproc.views.render import bundle, tail_block
 from tests.hostile import MARKUP, NAME, OUTPUT, unsafe_html, unsafe_text
 from tests.support import ROOT
 
@@ -311,4 +311,4 @@ def test_safe_text_is_made_in_the_modules_that_answer_for_it_and_nowhere_else() 
         if isinstance(call, ast.Call) and re.search(r"\b(SafeText|cast)$", ast.unparse(call.func))
         if "SafeText" in ast.unparse(call) and not isinstance(call.args[0], ast.Constant)
     }
-    assert {path for path, _ in made} == {"safe.py", "seen.py", "errors.py", "notebook/render.py"}
+    assert {path for path, _ in made} == {"safe.py", "seen.py", "errors.py", "views/render.py"}

@@ -21,7 +21,7 @@ from ipyproc.job.fork import fork
 from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.process import Subprocess
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.jobs import conftest as of_jobs
 from tests.notebook import conftest as of_notebook
 from tests.notebook.kernels import Kernel
@@ -106,7 +106,7 @@ def names_for_entries(table: JobTable, folder: Path, patch: pytest.MonkeyPatch) 
 
     def helper_that_says(*messages: bytes) -> WorkerGroup:
         says = f"import os, sys, time; os.write(int(sys.argv[2]), {b''.join(messages)!r}); time.sleep(60)"
-        patch.setattr("ipyproc.job.group._PROGRAM", says)
+        patch.setattr("ipyproc.job.fork._PROGRAM", says)
         return fork("pass", 1, table=table)
 
     def script(text: str) -> None:
@@ -260,7 +260,9 @@ _NOBODY_MEETS = {
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",
-    "{} cannot happen to a job that is {}; tell each event once, in order.": "a guard of the state machine",
+    "{} cannot happen now ({}, {}); tell each once, in order.": "a guard of the state machine",
+    "This host has no job {} that can be attached to; start it anew.": "of hosts that keep nothing",
+    "The host of job {} starts no job anew; start its command again.": "of hosts that cannot",
     "there is no message {} with the fields {}": "a slip in a call of ours",
     "{} is nothing that a kernel says.": "the kernel is of the helper's version, and says nothing else",
     "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",
@@ -268,9 +270,8 @@ _NOBODY_MEETS = {
 _HAVE_NO_WORDS = {
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
     "OSError(error.errno, sentence)": "it is made above",
-    "UsageError(str(error))": "the error has them",
-    "UsageError(explain_start_error(error, self._command))": "explain_start_error has them",
-    "UsageError(explain_start_error(error, 'the helper'))": "explain_start_error has them",
+    "UsageError(f'{self._before}{error}')": "the error has them",
+    "UsageError(explain_start_error(error, self._program))": "explain_start_error has them",
     "no_python(error, first_line)": "no_python has them",
     "self._no_python(error)": "no_python has them",
     "Stopped(signum)": "control flow",

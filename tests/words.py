@@ -91,7 +91,7 @@ class Reader(ast.NodeVisitor):
     def visit_Call(self, call: ast.Call) -> None:
         name = ast.unparse(call.func).rpartition(".")[2]
         said = [keyword.value for keyword in call.keywords if keyword.arg == "note"]
-        if is_exception(name) or name in ("_error", "note", "print"):
+        if is_exception(name) or name in ("_error", "_note", "note", "print"):
             said += call.args[:1]
         for value in said:
             self._take(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -186,12 +186,9 @@ class ForkBench(WorkerGroup):
         elif event.kind is EventKind.DONE:
             self._course.spare()
 
-    def _make_result(self, ending: Ending) -> Result:
-        result = super()._make_result(ending)
-        if self._course.has_left and result.returncode == 0:
-            # All have left, and the helper sees no failure in that.
-            return replace(result, returncode=1)
-        return result
+    def _status_of(self, ending: Ending) -> int:
+        # Where all have left, the helper sees no failure in that.
+        return 1 if self._course.has_left and ending.status == 0 else ending.status
 
     def _result_with_findings(self, result: Result) -> BenchResult:
         given = {field.name: getattr(result, field.name) for field in fields(Result)}

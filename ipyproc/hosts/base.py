@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from signal import SIGKILL, Signals
 
@@ -77,15 +76,16 @@ class HostedJob(ABC):
     Attributes:
         spec: likewise.
         output: likewise; to be read, by its offsets.
+        lock: held while something is told of it.
     """
 
     def __init__(self, spec: JobSpec, output: Output) -> None:
         self.spec = spec
         self.output = output
-        self._events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self._events: tuple[Event, ...] = ()
         self._number = 0
         self._listeners: tuple[Listener, ...] = ()
-        self._listening = threading.RLock()
+        self.lock = threading.RLock()
 
     # What is known of it
 
@@ -127,7 +127,7 @@ class HostedJob(ABC):
 
     def events(self, since: int = 0) -> list[Event]:
         """Return what has happened after the event of that number, as far as it is kept."""
-        with self._listening:
+        with self.lock:
             return [event for event in self._events if event.number > since]
 
     def listen(self, listener: Listener, since: int = 0) -> None:
@@ -135,7 +135,7 @@ class HostedJob(ABC):
 
         Each event reaches it once, in order.
         """
-        with self._listening:
+        with self.lock:
             for event in self.events(since):
                 listener(event)
             self._listeners = (*self._listeners, listener)
@@ -148,12 +148,16 @@ class HostedJob(ABC):
             detail: for people; may be empty.
             worker: to which worker of a group; None for the job itself.
         """
-        with self._listening:
+        with self.lock:
             self._number += 1
             event = Event(kind, time.time(), detail, worker, self._number)
-            self._events.append(event)
+            self._events = (*self._events[1 - _KEPT_EVENTS :], event)
             for listener in self._listeners:
                 listener(event)
+
+    def forget_events(self) -> None:
+        """Keep nothing of what has happened so far; for the host, to which many jobs have ended since."""
+        self._events = ()
 
     def wrote(self) -> None:
         """Tell every listener that there is new output; for the host, in the thread that took it."""
@@ -254,8 +258,8 @@ class HostedGroup(HostedJob):
         """Return what one worker has written, without marks; None where it has written nothing."""
 
     @abstractmethod
-    def listen_to_workers(self, listener: Callable[[Message], None]) -> None:
-        """Have ``listener`` called with each message of the helper that is no output, as it comes."""
+    def listen_to_workers(self, listener: Callable[[Message], None]) -> Callable[[], None]:
+        """Have ``listener`` called with the helper's messages that are no output; return what ends that."""
 
     @abstractmethod
     def note(self, note: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from signal import SIGTERM
 from typing import NoReturn
 
 from ipyproc.errors import JobStateError, UnknownJobError, signal_name
 from ipyproc.hosts.base import HostedGroup
+from ipyproc.hosts.helper.wire import Message
 from ipyproc.hosts.local.marks import coloured
 from ipyproc.job.job import Announce, Claim, Job
 from ipyproc.job.snapshot import group_snapshot_of
@@ -117,6 +119,16 @@ class WorkerGroup(Job):
         """
         output = self.hosted.worker_output(self._task(task_id))
         return output.text(stream) if output is not None else ""
+
+    def listen(self, listener: Callable[[Message], None]) -> Callable[[], None]:
+        """Has ``listener`` called with every message of the helper, on the loop; returns what ends that.
+
+        Output is no message of this kind.
+
+        Args:
+            listener: takes a message. An exception of its own is logged.
+        """
+        return self.hosted.listen_to_workers(listener)
 
     def send(self, text: str | bytes) -> NoReturn:
         """Workers have no standard input.

@@ -62,13 +62,10 @@ class Job(JobOutput):
 
     def __init__(self, hosted: HostedJob, announce: Announce, claim: Claim) -> None:
         super().__init__(hosted)
-        self._spec = hosted.spec
         self._announce = announce
         self._claim = claim
         self._changes = Waiters()
         self._listeners: tuple[Callable[[Event], None], ...] = ()
-        self._result: Result | None = None
-        self._result_of: Ending | None = None
 
     def begin(self) -> None:
         """Take part in what happens to it from its start on; its table calls this once it stands there."""
@@ -79,12 +76,12 @@ class Job(JobOutput):
     @property
     def name(self) -> str:
         """Its name in the table."""
-        return self._spec.name
+        return self.hosted.spec.name
 
     @property
     def command(self) -> str | list[str]:
         """The command as it was given."""
-        command = self._spec.command
+        command = self.hosted.spec.command
         return command if isinstance(command, str) else list(command)
 
     @property
@@ -105,25 +102,24 @@ class Job(JobOutput):
     @property
     def returncode(self) -> int | None:
         """The exit status, negative for a signal; None until it has ended."""
-        result = self._find_result()
-        return result.returncode if result else None
+        ending = self.hosted.ending
+        return None if ending is None else self._status_of(ending)
 
     @property
     def quiet(self) -> bool:
         """Whether its cell shows nothing of it."""
-        return self._spec.quiet
+        return self.hosted.spec.quiet
 
     @property
     def encoding(self) -> str:
         """What its bytes are as text."""
-        return self._spec.encoding
+        return self.hosted.spec.encoding
 
     def __repr__(self) -> str:
-        kind, result = type(self).__name__, self._find_result()
-        if result is None:
+        kind, status = type(self).__name__, self.returncode
+        if status is None:
             elapsed = self.hosted.status().elapsed
             return f"<{kind} {self.name!r} {self.state.value}, pid {self.pid}, {elapsed:.0f} s>"
-        status = result.returncode
         ending = f"ended by {signal_name(-status)}" if status < 0 else f"exited {status}"
         if self.state is JobState.GAVE_UP:
             ending = f"gave up, {ending}"
@@ -180,7 +176,7 @@ class Job(JobOutput):
         __tracebackhide__ = True
         self._tell(EventKind.AWAITED)
         await self._until(lambda: self.done)
-        return self._checked(raise_error)
+        return self._checked(cast(Ending, self.hosted.ending), raise_error)
 
     async def ready(self, timeout: float | None = None) -> Job:
         """Waits until it is ready, as its ``ready=`` says; at once when it has none.
@@ -232,7 +228,7 @@ class Job(JobOutput):
         if not self.hosted.block_until(lambda: self.done, timeout):
             late = "" if timeout is None else f" within {timeout:g} s"
             raise JoinTimeout(f"Job {self.name!r} has not ended{late}; it goes on running.")
-        return self._checked(raise_error)
+        return self._checked(cast(Ending, self.hosted.ending), raise_error)
 
     async def stop(self, grace: float = 2.0) -> Result:
         """End it: its stop signal (SIGINT), after ``grace`` seconds SIGTERM, after as many again SIGKILL.
@@ -246,12 +242,19 @@ class Job(JobOutput):
         """
         need_seconds("grace", grace)
         hosted, lives = self.hosted, self.hosted.status().lives
+        endings = [hosted.ending]
+        # Somebody else may start it anew before this one comes round.
+        unsubscribe = self.subscribe(
+            lambda event: endings.append(hosted.ending) if event.kind is EventKind.DONE else None
+        )
         # Of a thousand that are stopped together each does in its own time what takes any.
         hosted.soon(lambda: self._tell(EventKind.AWAITED))
-        hosted.stop(grace, stop_ladder(self._spec.stop_signal))
-        # Somebody else may start it anew before this one comes round.
-        await self._until(lambda: (self.done and not hosted.left) or hosted.status().lives > lives)
-        return cast(Result, self._find_result() or self._result)
+        hosted.stop(grace, stop_ladder(self.hosted.spec.stop_signal))
+        try:
+            await self._until(lambda: (self.done and not hosted.left) or hosted.status().lives > lives)
+        finally:
+            unsubscribe()
+        return self._make_result(cast(Ending, endings[-1]))
 
     async def restart(self, grace: float = 2.0) -> Job:
         """Stop it, as `stop` does, and start it anew; when it has ended, just that.
@@ -270,10 +273,10 @@ class Job(JobOutput):
         need_seconds("grace", grace)
         lives = self.hosted.status().lives
         if self.done:
-            for given in self._spec.inputs:
+            for given in self.hosted.spec.inputs:
                 given.need(self.name)
             self._claim(self)
-        self.hosted.restart(grace, stop_ladder(self._spec.stop_signal))
+        self.hosted.restart(grace, stop_ladder(self.hosted.spec.stop_signal))
 
         def settled() -> bool:
             status = self.hosted.status()
@@ -358,15 +361,12 @@ class Job(JobOutput):
             raise JobStateError(
                 f"Job {self.name!r} has left {self.left} running; stop it before it is released."
             )
-        self._find_result()
         self._tell(EventKind.RELEASED)
         self.hosted.release()
 
     # What happens to it
 
     def _happened(self, event: Event) -> None:
-        if event.kind is EventKind.DONE:
-            self._find_result()
         self._hand_on(event)
         if self._reads:
             self._reads.wake()
@@ -398,18 +398,12 @@ class Job(JobOutput):
 
     # Its result
 
-    def _find_result(self) -> Result | None:
-        """The result of the life that has ended; None while one goes on."""
-        ending = self.hosted.ending
-        if ending is None:
-            return None
-        if self._result is None or ending is not self._result_of:
-            self._result, self._result_of = self._make_result(ending), ending
-        return self._result
+    def _status_of(self, ending: Ending) -> int:
+        return ending.status
 
     def _make_result(self, ending: Ending) -> Result:
         return Result(
-            returncode=ending.status,
+            returncode=self._status_of(ending),
             elapsed=ending.elapsed,
             ended_by=ending.ended_by,
             timed_out=ending.timed_out,
@@ -417,12 +411,12 @@ class Job(JobOutput):
             _output=self.hosted.output,
         )
 
-    def _checked(self, raise_error: bool) -> Result:
+    def _checked(self, ending: Ending, raise_error: bool) -> Result:
         __tracebackhide__ = True
-        result = cast(Result, self._find_result() or self._result)
+        result = self._make_result(ending)
         if raise_error and result.returncode != 0:
             notes = "; ".join(result.notes)
-            shown = self._spec.shown_command
+            shown = self.hosted.spec.shown_command
             raise JobFailed(result.returncode, self.command, self._detail(), notes, shown)
         return result
 

@@ -33,10 +33,11 @@ from ipyproc.model.spec import (
     parse_ready,
 )
 from ipyproc.model.text import input_bytes, need_encodable, need_encoding
+from ipyproc.model.usage import Usage
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.safe import line
 
-__all__ = ["JobTable", "Outlook", "jobs", "say_on_stderr", "spawn"]
+__all__ = ["JobTable", "JobWatcher", "jobs", "say_on_stderr", "spawn"]
 
 log = logging.getLogger("ipyproc")
 
@@ -54,13 +55,13 @@ _USUAL_SHELL = ShellChoice()
 _NO_LIMITS = Limits()
 
 
-class Outlook(Protocol):
-    """Somebody who looks at all jobs, such as the notebook."""
+class JobWatcher(Protocol):
+    """Somebody who is told of all jobs, such as whoever shows them."""
 
-    def spawned(self, job: Job) -> None:
+    def on_started(self, job: Job) -> None:
         """Called in the thread that spawns, when the job has been started."""
 
-    def happened(self, job: Job, event: Event) -> None:
+    def on_event(self, job: Job, event: Event) -> None:
         """Called where the job's loop is driven; for ``WROTE``, in any thread that reads."""
 
 
@@ -104,7 +105,7 @@ class JobTable:
         self._ended: OrderedDict[Job, None] = OrderedDict()
         self._last_numbers: dict[str, int] = {}
         self._lock = threading.RLock()
-        self._outlooks: list[Outlook] = []
+        self._watchers: list[JobWatcher] = []
         self._pid = os.getpid()
         self._at_exit = False
         self._said_what_ends = False
@@ -320,13 +321,13 @@ class JobTable:
                     self._remove(before)
                 self._jobs[spec.name] = job
                 self._pid = os.getpid()
+                job.begin()
             self._forget_oldest()
-        for outlook in tuple(self._outlooks):
+        for watcher in tuple(self._watchers):
             try:
-                outlook.spawned(job)
+                watcher.on_started(job)
             except Exception:
-                log.exception("%r failed at the start of job %r.", outlook, job.name)
-        job.begin()
+                log.exception("%r failed at the start of job %r.", watcher, job.name)
         return job
 
     # Being somebody's
@@ -347,13 +348,17 @@ class JobTable:
                     "start its command anew under another name."
                 )
 
-    def add_outlook(self, outlook: Outlook) -> None:
-        """Has ``outlook`` told of every job that is started from now on, and of what happens to all."""
-        self._outlooks.append(outlook)
+    def add_watcher(self, watcher: JobWatcher) -> None:
+        """Tell ``watcher`` of every job that is started from now on, and of what happens to all."""
+        self._watchers.append(watcher)
 
-    def remove_outlook(self, outlook: Outlook) -> None:
-        """Has ``outlook`` told of nothing any more."""
-        self._outlooks.remove(outlook)
+    def remove_watcher(self, watcher: JobWatcher) -> None:
+        """Tell ``watcher`` of nothing any more."""
+        self._watchers.remove(watcher)
+
+    def sample(self) -> dict[int, Usage]:
+        """Return what each job uses that runs, or has left processes running, by its pid; in any thread."""
+        return self.local.sample([job.pid for job in self if not job.done or job.left])
 
     def tell(self, job: Job, event: Event) -> None:
         """Hands on what happened to a job; called by the job.
@@ -362,12 +367,12 @@ class JobTable:
             job: the one to which it happened.
             event: what happened.
         """
-        for outlook in tuple(self._outlooks):
+        for watcher in tuple(self._watchers):
             try:
-                outlook.happened(job, event)
+                watcher.on_event(job, event)
             except Exception:
                 # It is told in the midst of a job's life, which goes on.
-                log.exception("%r failed at %s of job %r.", outlook, event.kind.name, job.name)
+                log.exception("%r failed at %s of job %r.", watcher, event.kind.name, job.name)
         if event.kind is EventKind.STARTED:
             self._ended.pop(job, None)
         elif event.kind is EventKind.DONE:

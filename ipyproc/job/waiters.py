@@ -6,6 +6,8 @@ import asyncio
 import os
 import threading
 
+from ipyproc.process.loops import running_loop
+
 __all__ = ["Waiters"]
 
 
@@ -48,7 +50,7 @@ class Waiters:
         """Resolves all futures; callable from any thread."""
         with _lock:
             futures, self._futures = self._futures, None
-        running = asyncio._get_running_loop()
+        running = running_loop()
         for future in futures or ():
             loop = future.get_loop()
             if loop is running:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from signal import Signals
 
 from ipyproc.model.event import EventKind
+from ipyproc.model.value import value
 
 __all__ = [
     "Action",
@@ -21,12 +21,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartProcess:
     """Start a process, and tell `Started` or `NotStarted`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendSignal:
     """Send a signal to every process of the session.
 
@@ -37,7 +37,7 @@ class SendSignal:
     signum: Signals
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hurry:
     """Look at the session often, since somebody waits for its end; or no longer.
 
@@ -48,22 +48,22 @@ class Hurry:
     on: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Look:
     """Look at the session, and tell `MembersSeen` where there is something new."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Drain:
     """Take what the pipes have, and tell `Drained`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Disown:
     """Look at the session no more: what lives of it is somebody else's."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Publish:
     """Tell whoever listens.
 
@@ -76,7 +76,7 @@ class Publish:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Warn:
     """Write a line to the log: escalation is to be audible.
 
@@ -87,7 +87,7 @@ class Warn:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finish:
     """The job is over: no process is started for it after this."""
 

@@ -21,7 +21,7 @@ class WorkerState(str, enum.Enum):
     EXITED = "exited"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GroupSpec(JobSpec):
     """What a worker group runs, and how; its command is that of the helper.
 
@@ -40,7 +40,7 @@ class GroupSpec(JobSpec):
     @property
     def inputs(self) -> tuple[Input, ...]:
         """What its processes are given to read."""
-        return (*super().inputs, self.start)
+        return (self.start,)
 
     @property
     def shown_command(self) -> str:

@@ -2,34 +2,48 @@
 
 Every state carries its own data, and a process that has exited is another type than one that runs, so that
 there is no combination of flags that cannot be. `ipyproc.model.decide` says how one follows from another.
+Times are seconds on the clock of whoever runs the job; `NEVER` stands for no time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import field
+from enum import Enum
+from functools import lru_cache
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
-from ipyproc.model.policy import RestartPolicy, Streak
+from ipyproc.model.policy import NO_STREAK, RestartMode, RestartPolicy, Streak
+from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import JobState
+from ipyproc.model.stimulus import StopAsked
+from ipyproc.model.value import value
 
 __all__ = [
     "LADDER",
+    "NEVER",
     "Alive",
     "Backoff",
     "Clearing",
+    "Climb",
     "Ended",
     "Gone",
+    "Hold",
     "Life",
+    "Rest",
     "Rules",
     "Running",
     "Starting",
     "State",
     "Stopping",
+    "rules_of",
     "stop_ladder",
 ]
 
 LADDER = (SIGINT, SIGTERM, SIGKILL)
 """The signals of a stop, each sent when the grace of the one before is over."""
+
+NEVER = math.inf
 
 
 def stop_ladder(first: int) -> tuple[Signals, ...]:
@@ -37,7 +51,7 @@ def stop_ladder(first: int) -> tuple[Signals, ...]:
     return (Signals(first), *(signum for signum in LADDER[1:] if signum != first))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rules:
     """What a spec says about a job's life.
 
@@ -52,20 +66,79 @@ class Rules:
     ladder: tuple[Signals, ...] = LADDER
 
 
-@dataclass(frozen=True, slots=True)
+def rules_of(spec: JobSpec) -> Rules:
+    """Return the rules that a spec asks for; equal rules of many jobs are one object.
+
+    Raises:
+        JobSpecError: a part of them cannot be.
+    """
+    policy = spec.restart, spec.max_restarts, spec.backoff, spec.factor, spec.cap, spec.healthy
+    try:
+        return _rules(*policy, timeout=spec.timeout, first=spec.stop_signal)
+    except TypeError:
+        # What is no number need not have a hash either: the policy says which it is.
+        return _rules.__wrapped__(*policy, timeout=spec.timeout, first=spec.stop_signal)
+
+
+# True is no number of seconds, and equals 1.
+@lru_cache(maxsize=32, typed=True)
+def _rules(
+    mode: str,
+    max_restarts: int,
+    backoff: float,
+    factor: float,
+    cap: float,
+    healthy: float,
+    timeout: float | None,
+    first: int,
+) -> Rules:
+    policy = RestartPolicy(RestartMode(mode), max_restarts, backoff, factor, cap, healthy)
+    return Rules(policy, timeout, stop_ladder(first))
+
+
+# The process
+
+
+@value
 class Alive:
     """The process runs.
 
     Attributes:
         pid: its id.
         since: when it was started.
+        unwell: whether it is being ended because it is not well.
+        kill_at: when it gets SIGKILL because of that.
     """
 
     pid: int
     since: float
+    unwell: bool = False
+    kill_at: float = NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class Hold:
+    """Those whom the process has left are given time to end: its last words may be on their way.
+
+    Attributes:
+        until: when they are waited for no longer.
+        piping: whether a pipe was open when the wait began.
+    """
+
+    until: float
+    piping: bool
+
+
+class Rest(Enum):
+    """What has become of the output that the pipes of an exited process still have, where nothing is held."""
+
+    UNREAD = "unread"
+    DRAINING = "draining"
+    """A `Drain` is being carried out."""
+    DRAINED = "drained"
+
+
+@value
 class Gone:
     """The process has exited; others of its session may live, and its pipes may be open.
 
@@ -75,10 +148,8 @@ class Gone:
         status: its exit status, negative for a signal.
         piping: whether a pipe of it is not at its end.
         left: how many processes its session still has; None before the first look.
-        hold_until: when what it has left is waited for no longer; None when nothing is waited for.
-        held_piping: whether a pipe was open when that wait began.
-        draining: whether a `Drain` is being carried out.
-        drained: whether what its pipes had has been taken.
+        unwell: whether it was ended because it was not well, so that its exit counts as a failure.
+        rest: what has become of the rest of its output.
     """
 
     pid: int
@@ -86,63 +157,77 @@ class Gone:
     status: int
     piping: bool
     left: int | None
-    hold_until: float | None = None
-    held_piping: bool = False
-    draining: bool = False
-    drained: bool = False
+    unwell: bool = False
+    rest: Hold | Rest = Rest.UNREAD
+
+    def changed(self, piping: bool, left: int | None, rest: Hold | Rest) -> Gone:
+        """Return it with what may still change."""
+        return Gone(self.pid, self.since, self.status, piping, left, self.unwell, rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Starting:
-    """A process is being started."""
+# The state
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A process runs, or has exited and something of it is waited for.
+@value
+class Climb:
+    """Signals that are sent one after another.
 
     Attributes:
-        unwell: whether it was ended because it was not well, so that its exit counts as a failure.
-        kill_at: when it gets SIGKILL because of that; None for never.
+        rungs: those that are still to come.
+        grace: seconds between them; None where the first alone is sent.
+        next_at: when the next is due; `NEVER` once nothing follows.
     """
 
-    unwell: bool = False
-    kill_at: float | None = None
+    rungs: tuple[Signals, ...]
+    grace: float | None
+    next_at: float = NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class Starting:
+    """A process is being started.
+
+    Attributes:
+        asked: the stops that were asked for meanwhile; they begin once it is started.
+    """
+
+    asked: tuple[StopAsked, ...] = ()
+
+
+@value
+class Running:
+    """A process runs, or has exited and something of it is waited for."""
+
+
+@value
 class Stopping:
     """The job was asked to end.
 
     Attributes:
-        rungs: the signals that are still to come.
-        grace: seconds between them; None where the first alone is sent.
-        next_at: when the next is due; None for never.
+        climb: the signals of the stop.
         whole: whether its whole session is to end, rather than the program alone.
-        killed_at: when SIGKILL was first sent; None before that.
+        over_at: when what outlives SIGKILL is waited for no longer; `NEVER` until one was sent.
     """
 
-    rungs: tuple[Signals, ...] = ()
-    grace: float | None = None
-    next_at: float | None = None
-    whole: bool = False
-    killed_at: float | None = None
+    climb: Climb
+    whole: bool
+    over_at: float = NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Clearing:
     """What a process has left is being ended, so that the next one finds its place free.
 
     Attributes:
-        kill_at: when it gets SIGKILL; None when it has had it.
+        kill_at: when it gets SIGKILL; `NEVER` when it has had it.
         over_at: when it is waited for no longer.
     """
 
-    kill_at: float | None
+    kill_at: float
     over_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Backoff:
     """The process has exited, and will be started again.
 
@@ -155,7 +240,7 @@ class Backoff:
     clearing: Clearing | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """The job is over.
 
@@ -163,23 +248,21 @@ class Ended:
         at: when it ended.
         status: the exit status of its last process, negative for a signal.
         gave_up: whether it would have been restarted, but for the budget.
-        rungs: the signals that are still to come for what it has left.
-        grace: seconds between them; None where the first alone is sent.
-        next_at: when the next is due; None for never.
+        climb: the signals of a stop of what it has left; None where there is none.
     """
 
     at: float
     status: int
     gave_up: bool = False
-    rungs: tuple[Signals, ...] = ()
-    grace: float | None = None
-    next_at: float | None = None
+    climb: Climb | None = None
 
 
 State = Starting | Running | Stopping | Clearing | Backoff | Ended
 
+_STARTING = Starting()
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Life:
     """What is known of a job.
 
@@ -190,30 +273,30 @@ class Life:
         process: its current or last process; None before the first has been started.
         streak: its exits in a row, for the restart policy.
         ready: whether its current process is ready.
-        sent: the signals that its processes have had from a stop.
+        sent: the signals that its process has had from a stop.
         ended_by: the signal of a stop that ended the last process; None when it ended by itself.
         timed_out: whether the timeout has stopped it.
-        timeout_at: when the timeout is; None for never.
+        timeout_at: when the timeout is.
         gave_up: whether those whom it started have given up, as the helper of a worker group does.
         notes: what else there is to say, a sentence each.
     """
 
     rules: Rules
     born: float
-    state: State = Starting()
+    state: State = _STARTING
     process: Alive | Gone | None = None
-    streak: Streak = field(default_factory=Streak)
+    streak: Streak = NO_STREAK
     ready: bool = False
     sent: tuple[Signals, ...] = ()
     ended_by: str | None = None
     timed_out: bool = False
-    timeout_at: float | None = None
+    timeout_at: float = NEVER
     gave_up: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
-        """How many processes it has left running at its end."""
+        """Return how many processes it has left running at its end."""
         process = self.process
         if isinstance(self.state, Ended) and isinstance(process, Gone):
             return process.left or 0
@@ -221,7 +304,7 @@ class Life:
 
     @property
     def lingers(self) -> bool:
-        """Whether it has ended, and there may be more to tell: processes that it left, or their output."""
+        """Return whether it has ended, and there may be more to tell, such as of processes that it left."""
         process = self.process
         return (
             isinstance(self.state, Ended)
@@ -230,11 +313,18 @@ class Life:
         )
 
     @property
+    def restarts(self) -> int:
+        """Return how often it was restarted."""
+        return self.streak.total_restarts
+
+    @property
     def job_state(self) -> JobState:
         """Return what people call the state."""
         state = self.state
         if isinstance(state, Ended):
             return JobState.GAVE_UP if state.gave_up else JobState.EXITED
+        if isinstance(state, Starting) and state.asked:
+            return JobState.STOPPING
         return _CALLED[type(state)]
 
 

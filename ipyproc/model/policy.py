@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 from math import isfinite
 
 from ipyproc.errors import JobSpecError, signal_name
-from ipyproc.model.spec import JobSpec, is_number
+from ipyproc.model.spec import is_number
+from ipyproc.model.value import value
 
-__all__ = ["RestartMode", "RestartPolicy", "Streak", "describe_crash_loop", "policy_of"]
+__all__ = ["NO_STREAK", "RestartMode", "RestartPolicy", "Streak", "describe_crash_loop"]
 
 _EXITS_KEPT = 10
 
@@ -29,7 +30,7 @@ class RestartMode(Enum):
         raise JobSpecError(f"The restart policy {value!r} is unknown; give 'no', 'on-failure' or 'always'.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """When a job is restarted, how often, and after what delay.
 
@@ -68,9 +69,9 @@ class RestartPolicy:
         return min(self.cap, streak.delay * self.factor if streak.delay else self.backoff)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Streak:
-    """The exits of a job since its last healthy while, and the restarts that they cost.
+    """The exits since the last healthy while that a restart was to follow, and what they cost.
 
     Attributes:
         restarts: restarts since then; what `RestartPolicy.max_restarts` limits.
@@ -88,26 +89,24 @@ class Streak:
         """Return it with one more exit, which after a healthy while is the first of a new streak."""
         if healthy:
             return Streak(total_restarts=self.total_restarts, exits=(status,))
-        return replace(self, exits=(*self.exits, status)[-_EXITS_KEPT:])
+        exits = (*self.exits, status)[-_EXITS_KEPT:]
+        return Streak(self.restarts, self.total_restarts, self.delay, exits)
+
+    def delayed(self, delay: float) -> Streak:
+        """Return it with another delay."""
+        return Streak(self.restarts, self.total_restarts, delay, self.exits)
 
     def restarted(self) -> Streak:
         """Return it with one more restart."""
-        return replace(self, restarts=self.restarts + 1, total_restarts=self.total_restarts + 1)
+        return Streak(self.restarts + 1, self.total_restarts + 1, self.delay, self.exits)
 
 
-def policy_of(spec: JobSpec) -> RestartPolicy:
-    """Return the restart policy that a spec asks for.
-
-    Raises:
-        JobSpecError: a part of it cannot be.
-    """
-    return RestartPolicy(
-        RestartMode(spec.restart), spec.max_restarts, spec.backoff, spec.factor, spec.cap, spec.healthy
-    )
+NO_STREAK = Streak()
+"""That of every job which has not failed yet."""
 
 
 def describe_crash_loop(exits: Sequence[int]) -> str:
-    """A short text on exits in a row: ``exited 3, 3, SIGSEGV, 3``, or ``exited 1 (10 times)``.
+    """Return a short text on exits in a row: ``exited 3, 3, SIGSEGV, 3``, or ``exited 1 (10 times)``.
 
     Args:
         exits: exit statuses in their order, negative for signals.

@@ -43,7 +43,7 @@ class Endpoint:
     port: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """What a job runs, and how.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from signal import Signals
+
+from ipyproc.model.value import value
 
 __all__ = [
     "Abandoned",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """A process has been started.
 
@@ -34,7 +35,7 @@ class Started:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotStarted:
     """A process could not be started.
 
@@ -47,7 +48,7 @@ class NotStarted:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exited:
     """The process has exited.
 
@@ -64,12 +65,12 @@ class Exited:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PipesEnded:
     """The last pipe of the process that has exited is at its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MembersSeen:
     """A look at the session of the process that has exited has found another number than before.
 
@@ -80,7 +81,7 @@ class MembersSeen:
     left: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Drained:
     """A `Drain` has been carried out.
 
@@ -91,7 +92,7 @@ class Drained:
     piping: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopAsked:
     """Somebody wants the job to end.
 
@@ -106,7 +107,7 @@ class StopAsked:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unwell:
     """The process is not well, and is to be ended as one that failed.
 
@@ -117,12 +118,12 @@ class Unwell:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BecameReady:
     """The sign that the process is ready has been seen."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GaveUp:
     """Those whom the process has started give up; it will end by itself.
 
@@ -133,7 +134,7 @@ class GaveUp:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Noted:
     """There is something to say of the job.
 
@@ -144,12 +145,12 @@ class Noted:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TimePassed:
     """What is due is due."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Abandoned:
     """Nobody can look after the job any more, such as when its loop was closed; it has been ended.
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from ipyproc.notebook.cells import page_data
+from ipyproc.views.cell import Medium
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipyproc.notebook.cells import Bundle, Cell
     from ipyproc.safe import SafeText
     from ipyproc.spool.output import StreamName
+    from ipyproc.views.cell import Bundle, Cell
 
 __all__ = ["CapturedCell", "captured"]
 
@@ -31,6 +32,8 @@ class CapturedCell:
     """
 
     lasting = True
+    # No page bears it, and all of it was asked for.
+    medium = Medium.FILE
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipyproc import safe
+from ipyproc.notebook.foreground import Kind
+from ipyproc.notebook.magics.base import SIGNS, JobNames, Verb, by_call
 from ipyproc.notebook.options import pick
 
 if TYPE_CHECKING:
@@ -18,19 +20,21 @@ if TYPE_CHECKING:
 
 __all__ = ["completions", "matcher"]
 
-_CALL = re.compile(r"(?:^|[=\s])%{1,2}(\w+)\s+(.*)$")
+_CALL = re.compile(r"(?:^|[=\s])(%{1,2})(\w+)\s+(.*)$")
+_KINDS: Mapping[str, Kind] = {sign: kind for kind, sign in SIGNS.items()}
 _QUOTES = ('"', "'")
-_VALUES = {"--restart": ("no", "on-failure", "always")}
-_TAKING_JOBS = frozenset({"wait", "stop", "restart", "logs"})
+Verbs = Mapping[tuple[Kind, str], type[Verb]]
+"""Magics by how they are called."""
 
 
 def matcher(
-    magics: Mapping[str, Mapping[str, Any]], jobs: JobTable
+    registered: Mapping[str, Mapping[str, Any]], verbs: Iterable[Verb], jobs: JobTable
 ) -> Callable[[CompletionContext], SimpleMatcherResult]:
-    """A matcher for IPython's completer, which takes such matchers from IPython 8.6 on.
+    """Return a matcher for IPython's completer, which takes such matchers from IPython 8.6 on.
 
     Args:
-        magics: those of the shell, by kind and name.
+        registered: the functions of the shell's magics, by kind and name.
+        verbs: ours; what somebody has registered in the place of one is not completed.
         jobs: the table whose names are completed.
 
     Raises:
@@ -46,7 +50,12 @@ def matcher(
         quote = word[0] if word.startswith(_QUOTES) else ""
         # What cannot be seen cannot be typed either, nor sent to every front end.
         names = [job.name for job in jobs if safe.line(job.name) == job.name]
-        found = completions(line, magics, [_as_word(name, quote) for name in names])
+        ours = {
+            (kind, name): type(verb)
+            for (kind, name), verb in by_call(verbs).items()
+            if registered[kind].get(name) == getattr(verb, name)
+        }
+        found = completions(line, ours, [_as_word(name, quote) for name in names])
         if quote and after.startswith(quote):
             # The editor has closed it already.
             found = [text.removesuffix(quote) for text in found]
@@ -58,31 +67,30 @@ def matcher(
     return complete  # type: ignore[no-any-return, unused-ignore]
 
 
-def completions(line: str, magics: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[str]:
-    """What the last word of a line can become; nothing where that is not ours to know.
+def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
+    """Return what the last word of a line can become; nothing where that is not ours to know.
 
     Args:
         line: up to the cursor.
-        magics: those of the shell, by kind and name.
+        verbs: the magics after which something is completed.
         names: those of the jobs, as one writes them; what would be several words is left out.
     """
     call = _CALL.search(line)
     if not call:
         return []
-    magic, word = call[1], _last_word(call[2])
-    before = _words(call[2].removesuffix(word))
-    if magic in _TAKING_JOBS or (magic == "send" and not before):
+    verb = verbs.get((_KINDS[call[1]], call[2]))
+    if verb is None:
+        return []
+    word = _last_word(call[3])
+    before = _words(call[3].removesuffix(word))
+    if verb.job_names is JobNames.ALL or (verb.job_names is JobNames.FIRST and not before):
         possible = ((name, *pick(name)) for name in names if name.startswith(word))
         return [written for written, name, more in possible if not more and name not in before]
-    function = magics["cell" if f"%%{magic}" in line else "line"].get(magic)
-    parser = getattr(function, "parser", None)
-    if parser is None or not getattr(function, "__module__", "").startswith("ipyproc."):
-        return []
-    return _options(parser, before, word)
+    return _options(verb, before, word)
 
 
 def _last_word(line: str) -> str:
-    """The word at the end of a line, with its quote where that is still open."""
+    """Return the word at the end of a line, with its quote where that is still open."""
     for quote in _QUOTES:
         if line.count(quote) % 2:
             return line[line.rindex(quote) :]
@@ -98,17 +106,17 @@ def _words(line: str) -> list[str]:
 
 
 def _as_word(name: str, quote: str) -> str:
-    """A job's name as one writes it: in the quotes that were opened, or in such as it needs."""
+    """Return a job's name as one writes it: in the quotes that were opened, or in such as it needs."""
     for written in (f"{quote}{name}{quote}", f'"{name}"', f"'{name}'"):
         if pick(written) == (name, ""):
             return written
     return name
 
 
-def _options(parser: Any, before: list[str], word: str) -> list[str]:
-    """The options of a magic, as long as its command has not begun."""
+def _options(verb: type[Verb], before: list[str], word: str) -> list[str]:
+    """Return the options of a magic, as long as its command has not begun."""
     takes_value = False
-    actions = {name: action for action in parser._actions for name in action.option_strings}
+    actions = verb.options()
     for given in before:
         if takes_value:
             takes_value = False
@@ -117,8 +125,8 @@ def _options(parser: Any, before: list[str], word: str) -> list[str]:
         elif not given.startswith("-") or given == "--":
             return []
     if takes_value:
-        return [value for value in _VALUES.get(before[-1], ()) if value.startswith(word)]
+        return [value for value in verb.values.get(before[-1], ()) if value.startswith(word)]
     option, sign, begun = word.partition("=")
     if sign:
-        return [option + sign + value for value in _VALUES.get(option, ()) if value.startswith(begun)]
+        return [option + sign + value for value in verb.values.get(option, ()) if value.startswith(begun)]
     return [name for name in actions if name.startswith(word)] if word.startswith("-") else []

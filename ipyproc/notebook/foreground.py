@@ -9,21 +9,25 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ipyproc.errors import IpyprocError
 from ipyproc.job.job import Job
+from ipyproc.notebook.private.ipython import say_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from ipyproc.hosts.local.driver import Driver
+    from ipyproc.job.table import JobTable
 
-__all__ = ["Foreground", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
+__all__ = ["Foreground", "Kind", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
 
 _MARK = "\0await "
 """What a line begins with whose magic is awaited by its cell: no line that a person writes begins so."""
+
+Kind = Literal["line", "cell"]
+"""Of a magic: ``%`` and ``%%``."""
 
 Work = Callable[[], Coroutine[Any, Any, object]]
 
@@ -47,7 +51,7 @@ def taken_mark(line: str) -> tuple[bool, str]:
     return line.startswith(_MARK), line.removeprefix(_MARK)
 
 
-def finish(work: Work, awaited: bool, driver: Driver, jobs: Sequence[Job] = ()) -> object:
+def finish(work: Work, awaited: bool, table: JobTable, jobs: Sequence[Job] = ()) -> object:
     """Return what a magic that waits is to return.
 
     Where its cell awaits it, that is a `Foreground`. Elsewhere, in a function, under ``%%time`` or in a cell
@@ -57,10 +61,10 @@ def finish(work: Work, awaited: bool, driver: Driver, jobs: Sequence[Job] = ()) 
     Args:
         work: what is to be done.
         awaited: whether the cell awaits it.
-        driver: of the jobs' loop.
+        table: of the jobs; drives them.
         jobs: for which interrupts are meant, as in `wait_for`.
     """
-    return Foreground(work) if awaited else _finish_here(work, driver, jobs)
+    return Foreground(work) if awaited else _finish_here(work, table, jobs)
 
 
 async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = False) -> None:
@@ -93,13 +97,11 @@ async def plainly(work: Coroutine[object, object, object]) -> object:
     try:
         return await work
     except IpyprocError as error:
-        text = f"{type(error).__name__}: {error}"
-        # IPython asks an exception for its own rendering; this one needs no frames of ours.
-        error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
+        say_plainly(error, f"{type(error).__name__}: {error}")
         raise
 
 
-def _finish_here(work: Work, driver: Driver, jobs: Sequence[Job]) -> object:
+def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
     """Do the work on a loop of its own in another thread, and drive the jobs in this one meanwhile."""
     outcome: list[object] = []
     failure: list[BaseException] = []
@@ -126,7 +128,7 @@ def _finish_here(work: Work, driver: Driver, jobs: Sequence[Job]) -> object:
     # A handler that acted would do so in the midst of whatever this thread does to a job.
     with _interrupts(lambda: came.append(None)) if jobs else nullcontext():
         thread.start()
-        driver.block_until(is_over, None)
+        table.local.block_until(is_over)
     thread.join()
     if failure:
         raise failure[0]
@@ -164,12 +166,12 @@ def _interrupts(interrupted: Callable[[], object]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def with_awaits(lines: list[str], waits: Callable[[str, list[str]], bool]) -> list[str]:
+def with_awaits(lines: list[str], waits: Callable[[Kind, str, list[str]], bool]) -> list[str]:
     """Return a cell in which calls of magics that wait are awaited, and marked as such (`taken_mark`).
 
     Args:
         lines: the cell, after IPython has turned its magics into calls.
-        waits: whether a magic with these arguments waits.
+        waits: whether a magic of this kind and name waits with these arguments.
 
     Calls in functions and classes stay as they are: they may not be coroutines.
     """
@@ -220,8 +222,8 @@ def _top_level_calls(tree: ast.AST) -> Iterator[ast.Call]:
         yield from _top_level_calls(node)
 
 
-def _magic_of(call: ast.Call) -> tuple[str, list[str]] | tuple[()]:
-    """The name and the arguments of a call that IPython made of a magic."""
+def _magic_of(call: ast.Call) -> tuple[Kind, str, list[str]] | tuple[()]:
+    """Return the kind, the name and the arguments of a call that IPython made of a magic."""
     function = call.func
     if not (
         isinstance(function, ast.Attribute)
@@ -236,5 +238,4 @@ def _magic_of(call: ast.Call) -> tuple[str, list[str]] | tuple[()]:
     ]
     if len(arguments) != len(call.args) or len(arguments) < 2:
         return ()
-    sign = "%%" if function.attr == "run_cell_magic" else "%"
-    return sign + arguments[0], arguments[1:]
+    return "cell" if function.attr == "run_cell_magic" else "line", arguments[0], arguments[1:]

@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from signal import Signals
@@ -14,11 +14,21 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ipyproc.hosts.local.environment import environment_of
 from ipyproc.model.text import encoded
+from ipyproc.notebook.private.argparse import options_of
 from ipyproc.safe import line as one_line
 
-__all__ = ["asked_for", "cpus", "environment", "mask", "parse", "parser_of", "pick", "signal_of"]
+__all__ = [
+    "asked_for",
+    "cpus",
+    "environment",
+    "mask",
+    "parse",
+    "parser_of",
+    "pick",
+    "pushed",
+    "signal_of",
+]
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
 
@@ -50,7 +60,7 @@ def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argpar
 @lru_cache(maxsize=8)
 def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argparse.Namespace, str]:
     name = sign + parser.prog
-    taking = {option: action.nargs != 0 for action in parser._actions for option in action.option_strings}
+    taking = {option: action.nargs != 0 for option, action in options_of(parser).items()}
     position = 0
     while match := _WORD.match(line, position):
         word = match[1]
@@ -91,7 +101,7 @@ def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str
 
     Their values are not looked at: they may be a variable's. An option that is unknown ends the options.
     """
-    actions = {option: action for action in parser_of(magic)._actions for option in action.option_strings}
+    actions = options_of(parser_of(magic))
     found: set[str] = set()
     position = 0
     while (match := _RAW_WORD.match(line, position)) and len(word := match[1]) > 1 and word[0] == "-":
@@ -143,16 +153,23 @@ def signal_of(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no signal; give one such as TERM or INT") from None
 
 
-def environment(pairs: list[str], unset: list[str], kernel_path: bool) -> dict[str, str | None]:
+def environment(
+    pairs: list[str], unset: list[str], before: Callable[[], Mapping[bytes, bytes]]
+) -> dict[str, str | None]:
     """What ``--env NAME=value`` and ``--unset NAME`` mean.
 
     In a value ``$NAME`` and ``${NAME}`` are what a job's environment has, as in ``PATH=/x:$PATH``.
+
+    Args:
+        pairs: what stands after each ``--env``.
+        unset: what stands after each ``--unset``.
+        before: gives the environment that is changed, where a value has a ``$`` in it.
 
     Raises:
         UsageError: one is of another form.
     """
     changes: dict[str, str | None] = dict.fromkeys(unset)
-    before = environment_of({}, kernel_path=kernel_path) if any("$" in pair for pair in pairs) else {}
+    known = before() if any("$" in pair for pair in pairs) else {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
@@ -160,9 +177,30 @@ def environment(pairs: list[str], unset: list[str], kernel_path: bool) -> dict[s
                 f"The option --env {pair!r} is not of the form NAME=value; write --env MODE=fast."
             )
         changes[key] = _VARIABLE.sub(
-            lambda found: os.fsdecode(before.get(encoded(found[1] or found[2]), encoded(found[0]))), value
+            lambda found: os.fsdecode(known.get(encoded(found[1] or found[2]), encoded(found[0]))), value
         )
     return changes
+
+
+def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:
+    """Return the variables of the notebook that ``--push a,b`` asks for.
+
+    Args:
+        given: what stands after each ``--push``.
+        names: the variables of the notebook.
+        magic: with its sign.
+
+    Raises:
+        UsageError: there is no such variable.
+    """
+    wanted = [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise UsageError(
+            f"{magic}: there is no variable {missing[0]!r} to push; assign it in a cell first, "
+            "or check its spelling."
+        )
+    return {name: names[name] for name in wanted}
 
 
 def pick(line: str) -> tuple[str, str]:
@@ -177,4 +215,5 @@ def pick(line: str) -> tuple[str, str]:
 
 
 def _names(parser: argparse.ArgumentParser) -> list[str]:
-    return [action.option_strings[-1] for action in parser._actions if action.option_strings]
+    # In the order of their declarations, each by its long name.
+    return list(dict.fromkeys(action.option_strings[-1] for action in options_of(parser).values()))

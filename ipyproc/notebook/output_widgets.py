@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ipyproc.notebook.cells import page_data
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.notebook.private.ipywidgets import active_output
+from ipyproc.process.loops import asyncio_loop, on_loop
+from ipyproc.views.cell import Medium
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.notebook.cells import Bundle
     from ipyproc.safe import SafeText
     from ipyproc.spool.output import StreamName
+    from ipyproc.views.cell import Bundle
 
 __all__ = ["OutputWidgetCell", "output_widget_cell"]
 
@@ -42,6 +43,7 @@ class OutputWidgetCell:
     """
 
     lasting = True
+    medium = Medium.PAGE
 
     def __init__(self, widget: Any, io_loop: IOLoop) -> None:
         self.key = f"widget-{widget.model_id}"
@@ -142,34 +144,13 @@ _cells: WeakValueDictionary[str, OutputWidgetCell] = WeakValueDictionary()
 
 def output_widget_cell(msg_id: str, io_loop: IOLoop) -> OutputWidgetCell | None:
     """Return the cell for the Output widget that takes what is sent for a message now, if one does."""
-    widget = _active_widget(msg_id)
+    widget = active_output(msg_id)
     if widget is None:
         return None
     cell = _cells.get(widget.model_id)
     if cell is None:
         cell = _cells[widget.model_id] = OutputWidgetCell(widget, io_loop)
     return cell
-
-
-def _active_widget(msg_id: str) -> Any:
-    # Not imported: what nobody has imported, nobody is inside of.
-    package = sys.modules.get("ipywidgets")
-    if package is None or not msg_id:
-        return None
-    base = sys.modules.get("ipywidgets.widgets.widget")
-    # Of ipywidgets 8.0.3 and later, and of 7; in another there is none, and the cell takes the output.
-    instances = getattr(base, "_instances", None)
-    if instances is None:
-        instances = vars(package.Widget).get("widgets")
-    if not isinstance(instances, dict):
-        return None
-    active = [
-        widget
-        for widget in list(instances.values())
-        if isinstance(widget, package.Output) and widget.msg_id == msg_id
-    ]
-    # Of several around one another the last one made, which is the inner one as a rule.
-    return active[-1] if active else None
 
 
 def merged(current: list[Entry], before: list[Entry], now: list[Entry]) -> list[Entry]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import IPython
 from IPython.core.error import UsageError
 
+from ipyproc.notebook.private.ipykernel import NEEDED, kernel_of
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["check"]
 
-_OF_THE_KERNEL = ("io_loop", "session", "iopub_socket", "get_parent")
+
 _OF_THE_SHELL = ("events", "input_transformers_cleanup", "input_transformers_post", "display_formatter")
 
 
@@ -27,8 +29,8 @@ def check(shell: InteractiveShell) -> None:
         raise UsageError(
             f"This IPython is {IPython.__version__}, and ipyproc needs 7.34 or later; install a newer one."
         )
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None and (lacks := _missing(kernel, _OF_THE_KERNEL)):
+    kernel = kernel_of(shell)
+    if kernel is not None and (lacks := _missing(kernel, NEEDED)):
         raise UsageError(
             f"This kernel ({_origin(kernel)}) has no {lacks[0]}, and ipyproc needs one of ipykernel 6.17 or "
             "later; choose another kernel, or install a newer ipykernel."

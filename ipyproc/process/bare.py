@@ -1,7 +1,7 @@
 """The C halves of standard modules, whose Python halves a helper of workers would wait 5 ms for.
 
 `signal` makes enums, and imports `enum`, `functools` and `collections` for that. Here signals are plain
-numbers; their names are looked up where somebody reads them.
+numbers; `ipyproc.signal_names` has their names.
 """
 
 from __future__ import annotations
@@ -18,14 +18,4 @@ else:
     from _collections import deque
     from _functools import partial
 
-__all__ = ["deque", "partial", "signal", "signal_name"]
-
-
-def signal_name(signum: int) -> str:
-    """The name of a signal, such as ``SIGTERM``."""
-    from signal import Signals
-
-    try:
-        return Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"
+__all__ = ["deque", "partial", "signal"]

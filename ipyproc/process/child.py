@@ -12,25 +12,23 @@ import threading
 import warnings
 from asyncio import Future
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING, ClassVar, cast
+from contextlib import ExitStack
+from typing import IO, ClassVar, cast
 from weakref import WeakSet
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import PipeIOStream
 from tornado.log import app_log
 
-from ipyproc.process import watch
-from ipyproc.process.ignored import exits_kept, is_ignored
 from ipyproc.process.interrupts import interrupts_after
+from ipyproc.process.loops import asyncio_loop, current_as
+from ipyproc.process.platform import exits
+from ipyproc.process.platform.ignored import exits_kept, is_ignored
 
 try:
     import fcntl
 except ImportError:  # Windows
     pass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["CalledProcessError", "Subprocess"]
 
@@ -115,7 +113,7 @@ class Subprocess:
         self._callbacks: list[Callable[[int], object]] = []
         self._watched = False
         self._arming = False
-        self._pidfd: watch.Pidfd | None = None
+        self._pidfd: exits.Pidfd | None = None
         with ExitStack() as undo:
             with interrupts_after():
                 self._launch(args, kwargs, undo)
@@ -133,7 +131,7 @@ class Subprocess:
             if is_ignored():
                 with exits_kept() as statuses:
                     self.proc = _started(args, kwargs)
-                    self._pidfd = watch.early_pidfd(self.proc.pid)
+                    self._pidfd = exits.early_pidfd(self.proc.pid)
                 if self.proc.pid in statuses:
                     self.proc.returncode = os.waitstatus_to_exitcode(statuses[self.proc.pid])
             else:
@@ -208,7 +206,7 @@ class Subprocess:
         if self.returncode is None and not self._watched:
             self._watched = self._arming = True
             try:
-                watch.watch(self, self._pidfd)
+                exits.watch(self, self._pidfd)
                 self._pidfd = None
             except BaseException:
                 self._watched = False
@@ -245,7 +243,7 @@ class Subprocess:
 
         Since Tornado 4.2.
         """
-        future: Future[int] = Future(loop=watch.asyncio_loop(self.io_loop))
+        future: Future[int] = Future(loop=asyncio_loop(self.io_loop))
 
         def resolve(returncode: int) -> None:
             if future.done():
@@ -270,7 +268,7 @@ class Subprocess:
             self._run_callbacks()
         elif self._watched:
             try:
-                status = watch.reap(self.proc)
+                status = exits.reap(self.proc)
             except ChildProcessError:
                 return  # Somebody else took the status: the loop settles that.
             if status is not None:
@@ -300,7 +298,7 @@ class Subprocess:
                 DeprecationWarning,
                 stacklevel=2,
             )
-        watch.sigchld.install(io_loop or IOLoop.current())
+        exits.sigchld.install(io_loop or IOLoop.current())
 
     @classmethod
     def uninitialize(cls) -> None:
@@ -308,7 +306,7 @@ class Subprocess:
 
         What it was still watching goes on being watched, by pidfds.
         """
-        watch.sigchld.uninstall()
+        exits.sigchld.uninstall()
 
     @property
     def _command(self) -> list[str]:
@@ -365,8 +363,11 @@ def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
     """Makes a stream of ``io_loop``, whichever loop is current here; closes ``fd`` where that fails."""
     stream = PipeIOStream.__new__(PipeIOStream)
     try:
-        with _running(io_loop):
+        # An IOStream takes IOLoop.current(), which off the loop's own thread makes a second loop that
+        # nobody runs.
+        with current_as(io_loop):
             PipeIOStream.__init__(stream, fd)
+        stream.io_loop = io_loop
     except BaseException:
         try:
             stream.close_fd()
@@ -374,21 +375,6 @@ def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
             os.close(fd)
         raise
     return stream
-
-
-@contextmanager
-def _running(io_loop: IOLoop) -> Iterator[None]:
-    # An IOStream takes IOLoop.current(), which off the loop's own thread makes a second loop that
-    # nobody runs.
-    loop, before = watch.asyncio_loop(io_loop), asyncio._get_running_loop()
-    if before is loop:
-        yield
-        return
-    asyncio._set_running_loop(loop)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(before)
 
 
 def _need_unix(what: str) -> None:

@@ -10,6 +10,7 @@ import sys
 
 from tornado.log import gen_log
 
+from ipyproc.process.loops import has_open_io_loop, running_loop
 from ipyproc.process.supervisor import Supervisor, task_id
 
 __all__ = ["cpu_count", "fork_processes", "task_id"]
@@ -87,11 +88,9 @@ def fork_processes(
 
 
 def _refuse_event_loop() -> None:
-    # Looked up, not imported: a loop needs its module, and a program without loops need not pay for it.
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
+    if running_loop() is not None:
         found = "an event loop is running in this thread"
-    elif _open_io_loops():
+    elif has_open_io_loop():
         found = "an IOLoop exists in this process"
     else:
         return
@@ -100,11 +99,3 @@ def _refuse_event_loop() -> None:
         "its wake-up pipe; call it before the first loop is made, or in a notebook, whose kernel lives "
         "on a loop, use %%fork or %forkbench."
     )
-
-
-def _open_io_loops() -> bool:
-    ioloop = sys.modules.get("tornado.ioloop")
-    if ioloop is None:
-        return False
-    # asyncio.run() closes its loop and leaves the IOLoop around it in the table.
-    return not all(loop.is_closed() for loop in list(ioloop.IOLoop._ioloop_for_asyncio))

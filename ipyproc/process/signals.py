@@ -8,7 +8,7 @@ import sys
 # Also since the wrappers in the module `signal` turn results into enums, and that writes to a hundred
 # pages, each of which a worker that starts has to copy first.
 from ipyproc.process.bare import signal
-from ipyproc.process.pidfd import open_pidfd
+from ipyproc.process.platform.pidfd import open_pidfd
 
 # Known to type checkers by its name: `typing` is slow to import.
 TYPE_CHECKING = False

@@ -15,11 +15,12 @@ import sys
 import time
 
 from ipyproc.process import log
-from ipyproc.process.bare import deque, partial, signal, signal_name
+from ipyproc.process.bare import deque, partial, signal
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
-from ipyproc.process.lifeline import Lifeline
+from ipyproc.process.platform.lifeline import Lifeline
 from ipyproc.process.signals import BlockedSignals, SignalQueue, in_foreground
 from ipyproc.process.worker import Worker
+from ipyproc.signal_names import signal_name
 
 # Known to type checkers by its name: `typing` is slow to import.
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ __all__ = [
     "Restarting",
     "Started",
     "Supervisor",
+    "flush_standard_streams",
     "task_id",
 ]
 
@@ -268,7 +270,7 @@ class Supervisor:
         """Forks one worker; True in the worker."""
         if self._before_fork is not None:
             self._before_fork(number)
-        _flush_standard_streams()
+        flush_standard_streams()
         # A signal after fork() and before the entry in the table would find a worker that nobody knows,
         # and in the worker the parent's handler.
         with self._blocked_signals:
@@ -393,8 +395,8 @@ class Supervisor:
             self._news.popleft()()
 
 
-def _flush_standard_streams() -> None:
-    """Writes out what is buffered, lest each worker write its copy of it."""
+def flush_standard_streams() -> None:
+    """Write out what is buffered: a fork would write its copy of it, and a process that dies nothing."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -26,7 +26,9 @@ import time
 
 from ipyproc.process.bare import signal
 from ipyproc.process.leftovers import remove_directory
-from ipyproc.process.sessions import end_sessions, need_other_session, start_time
+from ipyproc.process.platform.pidfd import open_pidfd
+from ipyproc.process.platform.processes import has_process, start_time
+from ipyproc.process.platform.sessions import end_sessions, need_other_session
 
 __all__ = ["main"]
 
@@ -131,12 +133,12 @@ def _guarded_in_the_end(kernel: int) -> Guarded:
     guarded = Guarded()
     unread = b""
     os.set_blocking(0, False)
-    parent, pidfd = os.getppid(), _open_pidfd(kernel)
+    parent, pidfd = os.getppid(), open_pidfd(kernel)
     poll = select.poll()
     poll.register(0, select.POLLIN)
-    if pidfd >= 0:
+    if pidfd is not None:
         poll.register(pidfd, select.POLLIN)
-    gone = not _exists(kernel)
+    gone = not has_process(kernel)
     while True:
         try:
             while data := os.read(0, 65536):
@@ -151,8 +153,8 @@ def _guarded_in_the_end(kernel: int) -> Guarded:
         # pipe alone would not do: a fork of the kernel may hold it open.
         if gone:
             return guarded
-        ready = dict(poll.poll(None if pidfd >= 0 else _LOOK_SECONDS * 1000))
-        gone = pidfd in ready if pidfd >= 0 else os.getppid() != parent
+        ready = dict(poll.poll(_LOOK_SECONDS * 1000 if pidfd is None else None))
+        gone = os.getppid() != parent if pidfd is None else pidfd in ready
 
 
 def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> set[int]:
@@ -188,32 +190,14 @@ def _session_of(pid: int) -> int:
         return 0
 
 
-def _open_pidfd(pid: int) -> int:
-    """A pidfd, or -1 where the system has none, refuses them, or has no such process."""
-    try:
-        return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
-    except OSError:
-        return -1
-
-
 def _is_gone(kernel: int, parent: int) -> bool:
     """Whether the kernel has exited, or does so within a moment: it may only have closed the pipe."""
     deadline = time.monotonic() + _GONE_SECONDS
     # A zombie exists, but is nobody's parent.
-    while os.getppid() == parent if parent == kernel else _exists(kernel):
+    while os.getppid() == parent if parent == kernel else has_process(kernel):
         if time.monotonic() > deadline:
             return False
         time.sleep(_EXPECT_PAUSE)
-    return True
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
     return True
 
 

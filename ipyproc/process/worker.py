@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from ipyproc.process import log
-from ipyproc.process.bare import signal, signal_name
-from ipyproc.process.pidfd import LOST_STATUS, exit_status, open_pidfd
+from ipyproc.process.bare import signal
+from ipyproc.process.platform.pidfd import LOST_STATUS, exit_status, open_pidfd
+from ipyproc.signal_names import signal_name
 
 __all__ = ["LOST_STATUS", "Worker"]
 

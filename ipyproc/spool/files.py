@@ -14,18 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
 
+from ipyproc.process.fds import is_want_of_fds
 from ipyproc.process.leftovers import PREFIX, remove_directory
 
-__all__ = ["Reserve", "SpoolFile", "directory_path", "is_want_of_fds"]
+__all__ = ["Reserve", "SpoolFile", "directory_path"]
 
 _AT_EXIT_SECONDS = 5.0
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-def is_want_of_fds(error: OSError) -> bool:
-    """Whether an error says that no more files may be opened, by this process or on this machine."""
-    return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def directory_path() -> str:

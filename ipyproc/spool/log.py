@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Final
 
-from ipyproc.spool.files import SpoolFile, is_want_of_fds
+from ipyproc.process.fds import is_want_of_fds
+from ipyproc.spool.files import SpoolFile
 
 __all__ = ["ByteLog"]
 

@@ -16,7 +16,7 @@ from typing import Literal
 from ipyproc.seen import last_line
 from ipyproc.spool.log import ByteLog
 
-__all__ = ["LineReader", "Output", "Piece", "StreamName", "decoders_of"]
+__all__ = ["LineReader", "Output", "Piece", "StreamName", "decoder_of", "decoders_of"]
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -373,8 +373,12 @@ class LineReader:
 
 def decoders_of(encoding: str) -> dict[StreamName, codecs.IncrementalDecoder]:
     """A decoder for each stream, which keeps half a character until the rest comes."""
-    make = codecs.getincrementaldecoder(encoding)
-    return {"stdout": make("replace"), "stderr": make("replace")}
+    return {"stdout": decoder_of(encoding), "stderr": decoder_of(encoding)}
+
+
+def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
+    """Return a decoder that keeps half a character until the rest comes, and replaces what is none."""
+    return codecs.getincrementaldecoder(encoding)("replace")
 
 
 def _cut(run: tuple[StreamName, int, int]) -> Iterator[tuple[StreamName, int, int]]:

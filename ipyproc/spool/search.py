@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import re
+
+from ipyproc.spool.output import decoder_of
 
 __all__ = ["LineSearch"]
 
@@ -25,7 +26,7 @@ class LineSearch:
 
     def __init__(self, pattern: re.Pattern[str], encoding: str) -> None:
         self._pattern = pattern
-        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._decoder = decoder_of(encoding)
         self.reset()
 
     def reset(self) -> None:

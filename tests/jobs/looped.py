@@ -1,4 +1,4 @@
-"""Tests that are coroutines, and what they ask about processes."""
+"""Tests that are coroutines, and the Python that they run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import functools
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
-
-import psutil
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 """An interpreter that starts at once; the program follows."""
@@ -25,11 +23,3 @@ def looped(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         asyncio.run(bounded())
 
     return whole
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

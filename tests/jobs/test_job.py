@@ -393,18 +393,18 @@ async def test_a_listener_is_told_the_life_of_a_job_in_its_order(table: JobTable
 async def test_an_exception_in_a_listener_is_logged_and_breaks_no_job(
     table: JobTable, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Outlook:
-        def spawned(self, job: object) -> None:
+    class Watcher:
+        def on_started(self, job: object) -> None:
             raise ZeroDivisionError("at the start")
 
-        def happened(self, job: object, event: object) -> None:
-            raise ZeroDivisionError("in the outlook")
+        def on_event(self, job: object, event: object) -> None:
+            raise ZeroDivisionError("in the watcher")
 
     def listener(event: object) -> None:
         raise ZeroDivisionError("in the listener")
 
-    outlook = Outlook()
-    table.add_outlook(outlook)
+    watcher = Watcher()
+    table.add_watcher(watcher)
     try:
         job = table.spawn("read x; echo $x; exit 1", restart="on-failure", max_restarts=1)
         told: list[EventKind] = []
@@ -415,14 +415,14 @@ async def test_an_exception_in_a_listener_is_logged_and_breaks_no_job(
         job.send("two\n")
         result = await job.wait(raise_error=False)
     finally:
-        table.remove_outlook(outlook)
+        table.remove_watcher(watcher)
     assert (result.output, job.state) == ("one\ntwo\n", JobState.GAVE_UP)
     assert {EventKind.WROTE, EventKind.EXITED, EventKind.RESTARTING, EventKind.GAVE_UP} < set(told)
     messages = [record.getMessage() for record in caplog.records]
     assert all("failed at" in message for message in messages)
     assert {str(record.exc_info[1]) for record in caplog.records} == {
         "at the start",
-        "in the outlook",
+        "in the watcher",
         "in the listener",
     }
 

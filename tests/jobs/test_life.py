@@ -20,8 +20,8 @@ from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError
 from ipyproc.job.table import JobTable
 from ipyproc.model.spec import Endpoint
 from ipyproc.model.state import JobState
-from tests.jobs.looped import PYTHON, lives, looped
-from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_until
+from tests.jobs.looped import PYTHON, looped
+from tests.support import lives, loop_in_a_thread, open_fds, run_program, until, wait_until
 
 IGNORES_INT = "trap '' INT; echo set; while :; do sleep 0.05; done"
 IGNORES_BOTH = "trap '' INT TERM; echo set; while :; do sleep 0.05; done"
@@ -581,7 +581,7 @@ def test_a_job_started_for_a_loop_that_is_closed_before_it_comes_round_is_ended(
     fds = open_fds()
     io_loop = IOLoop(make_current=False)
     fresh = JobTable()
-    fresh.settle(io_loop)
+    fresh.local.settle(io_loop)
     try:
         job = fresh.spawn("sleep 60")
         assert job.state is JobState.RUNNING

@@ -88,7 +88,7 @@ async def test_what_a_forgotten_job_wrote_is_read_as_long_as_somebody_has_it_or_
     assert job not in small
     assert result.output.endswith("\n100000\n")
     assert job.tail(1) == "100000\n"
-    assert (await job) is result
+    assert (await job) == result
     await job.restart()
     assert job in small
     await job

@@ -21,7 +21,7 @@ from ipyproc.errors import JobNameError, ReadyTimeout
 from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
-from ipyproc.process.sessions import find_members, is_surely_empty
+from ipyproc.process.platform.sessions import find_members, is_surely_empty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
 from tests.support import PROGRAMS, ROOT, until, wait_until

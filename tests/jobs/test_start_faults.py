@@ -19,9 +19,10 @@ from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import Feed
 from ipyproc.hosts.local.job import LocalJob
 from ipyproc.hosts.local.loop_end import LoopEnd
-from ipyproc.hosts.local.pump import Pipes, Pump
+from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.run import Run
 from ipyproc.hosts.local.session import Session
+from ipyproc.hosts.local.stream import SpoolStream
 from ipyproc.hosts.local.warden import Warden
 from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
@@ -45,8 +46,8 @@ STEPS: dict[str, tuple[object, str, int]] = {
     "the pipe for the errors": (os, "pipe", 3),
     "the writer of the input": (Feed, "__init__", 1),
     "the input made non-blocking": (os, "set_blocking", 1),
-    "the reader of the output": (Pump, "__init__", 1),
-    "the reader of the errors": (Pump, "__init__", 2),
+    "the reader of the output": (SpoolStream, "__init__", 1),
+    "the reader of the errors": (SpoolStream, "__init__", 2),
     "the output made non-blocking": (os, "set_blocking", 2),
     "the numbers of the pipes": (os, "fstat", 1),
     "the word to the warden": (Warden, "expect", 1),
@@ -66,8 +67,8 @@ STEPS: dict[str, tuple[object, str, int]] = {
     "the timer of the timeout": (Driver, "at", 1),
     "the look after it": (LocalJob, "_begin", 1),
     "the beginning of its reading": (Run, "begin", 1),
-    "the output entered in the loop's poll": (Pump, "start", 1),
-    "the errors entered in the loop's poll": (Pump, "start", 2),
+    "the output entered in the loop's poll": (SpoolStream, "start", 1),
+    "the errors entered in the loop's poll": (SpoolStream, "start", 2),
     "the writing of the input": (Feed, "write", 1),
     "the handle": (Job, "__init__", 1),
 }
@@ -140,7 +141,8 @@ def test_a_start_that_fails_at_a_step_is_undone(table: JobTable, step: str, erro
 _DONE = [
     step
     for step, (place, name, _) in STEPS.items()
-    if place not in (os, start_module, subprocess) and (place not in (Feed, Pump) or name != "__init__")
+    if place not in (os, start_module, subprocess)
+    and (place not in (Feed, SpoolStream) or name != "__init__")
 ]
 
 
@@ -169,7 +171,7 @@ def test_a_job_of_another_thread_that_cannot_be_read_ends_and_says_why(
     @looped
     async def main() -> None:
         await table.spawn("true")
-        failing_once(monkeypatch, Pump, "start", NO_ROOM)
+        failing_once(monkeypatch, SpoolStream, "start", NO_ROOM)
         mark = uuid.uuid4().hex
         job = await asyncio.to_thread(table.spawn, "sleep 60", name="lost", env={MARK: mark})
         result = await asyncio.wait_for(job.wait(raise_error=False), 30)
@@ -182,7 +184,11 @@ def test_a_job_of_another_thread_that_cannot_be_read_ends_and_says_why(
 
 @pytest.mark.parametrize(
     ("place", "name", "error"),
-    [(Pump, "start", NO_ROOM), (start_module, "launch_of", MemoryError()), (Session, "__init__", NO_ROOM)],
+    [
+        (SpoolStream, "start", NO_ROOM),
+        (start_module, "launch_of", MemoryError()),
+        (Session, "__init__", NO_ROOM),
+    ],
     ids=["reading", "memory", "session"],
 )
 def test_a_restart_that_fails_half_way_is_tried_again(

@@ -4,15 +4,14 @@ import asyncio
 import signal
 import subprocess
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ipyproc.errors import IpyprocError, JobNameError, JobStateError, NoLoopError, UnknownJobError
 from ipyproc.job.table import JobTable
-from tests.jobs.looped import lives, looped
-from tests.support import loop_in_a_thread, run_python, until, wait_until
+from tests.jobs.looped import looped
+from tests.support import lives, loop_in_a_thread, run_python, until, wait_until
 
 
 @looped
@@ -35,7 +34,7 @@ async def test_a_pid_is_that_of_the_job_that_runs_not_of_one_long_gone(table: Jo
     old, young = table.spawn("true", name="old"), table.spawn(["sleep", "60"], name="young")
     await old
     # What the system does when its numbers have come round.
-    old.hosted._life = replace(old.hosted._life, process=replace(old.hosted._life.process, pid=young.pid))
+    old.hosted._last_pid = young.pid
     assert old.pid == young.pid
     assert table[young.pid] is young
     await young.stop()
@@ -106,7 +105,7 @@ def test_without_a_loop_a_job_is_refused_in_one_sentence_and_nothing_starts() ->
     with pytest.raises(NoLoopError, match="where no event loop runs; do it in a coroutine, or in a notebook"):
         fresh.spawn("true")
     with pytest.raises(NoLoopError, match="No job has been started yet"):
-        fresh.io_loop
+        fresh.local.io_loop
     assert len(fresh) == 0
     fresh.end_all()
 
@@ -117,7 +116,7 @@ def test_a_job_lives_on_the_loop_that_was_settled_whoever_starts_it() -> None:
     with loop_in_a_thread() as home:
         home.add_callback(lambda: told.append(threading.get_ident()))
         wait_until(lambda: told)
-        fresh.settle(home)
+        fresh.local.settle(home)
 
         async def from_another_loop() -> None:
             job = fresh.spawn("echo hello; read x; echo $x")
@@ -134,7 +133,7 @@ def test_a_job_lives_on_the_loop_that_was_settled_whoever_starts_it() -> None:
         wait_until(lambda: from_no_loop.done)
         assert (from_no_loop.returncode, from_no_loop.output) == (3, "hello\n")
         home.add_callback(fresh.end_all)
-        wait_until(lambda: fresh.warden.pid is None)
+        wait_until(lambda: fresh.local.resources.warden.pid is None)
 
 
 @looped
@@ -158,19 +157,19 @@ def test_a_table_goes_on_with_the_next_loop_when_one_is_closed(table: JobTable) 
 
 
 @looped
-async def test_the_outlooks_are_told_of_every_job(table: JobTable) -> None:
-    class Outlook:
-        def spawned(self, job: object) -> None:
+async def test_the_watchers_are_told_of_every_job(table: JobTable) -> None:
+    class Watcher:
+        def on_started(self, job: object) -> None:
             told.append((job.name, "SPAWNED"))
 
-        def happened(self, job: object, event: object) -> None:
+        def on_event(self, job: object, event: object) -> None:
             told.append((job.name, event.kind.name))
 
     told: list[tuple[str, str]] = []
-    outlook = Outlook()
-    table.add_outlook(outlook)
+    watcher = Watcher()
+    table.add_watcher(watcher)
     await table.spawn("echo hello", name="one")
-    table.remove_outlook(outlook)
+    table.remove_watcher(watcher)
     await table.spawn("echo hello", name="two")
     kinds = [kind for name, kind in told if kind != "WROTE"]
     assert kinds == ["STARTED", "SPAWNED", "AWAITED", "EXITED", "DONE"]
@@ -191,7 +190,7 @@ def test_end_all_ends_jobs_and_their_children_and_all_that_the_table_holds() -> 
     fresh = JobTable()
     for pid in asyncio.run(main()):
         assert not lives(pid)
-    assert fresh.warden.pid is None
+    assert fresh.local.resources.warden.pid is None
 
 
 def test_an_interpreter_that_exits_ends_its_jobs_and_says_nothing() -> None:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import psutil
 
-from ipyproc.hosts.local.usage import CpuMeter, Usage, sample
+from ipyproc.hosts.local.usage import sample
+from ipyproc.model.usage import CpuMeter, Usage
 from tests.support import wait_until
 
 

@@ -19,21 +19,14 @@ import pytest
 from tornado.ioloop import IOLoop
 
 import ipyproc.hosts.local.warden as warden_module
-import ipyproc.process.sessions as sessions_module
 from ipyproc.hosts.local.warden import Warden, end_sessions
-from ipyproc.process.sessions import session_members
-from tests.support import PROGRAMS, ROOT, open_fds, run_program, until, wait_until
+from ipyproc.process.platform import processes as processes_module
+from ipyproc.process.platform.sessions import session_members
+from tests.support import PROGRAMS, ROOT, lives, open_fds, run_program, until, wait_until
 
 pytestmark = pytest.mark.timeout(30)
 
 NOBODY = 10**8  # Above the highest process id that Linux gives.
-
-
-def lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def kill(process: psutil.Process) -> None:
@@ -550,7 +543,7 @@ def test_end_sessions_of_none_and_of_ended_ones_returns() -> None:
 def test_where_the_system_lists_no_processes_the_first_group_stands_for_the_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sessions_module, "_all_pids", lambda: None)
+    monkeypatch.setattr(processes_module, "_listing", None)
     with job("family") as (leader, processes):
         assert session_members(leader.pid) == [leader.pid]
         # A zombie's group cannot be told from a living one there.

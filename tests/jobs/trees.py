@@ -11,7 +11,7 @@ import random
 import shlex
 from collections.abc import Callable
 
-from ipyproc.process.sessions import find_members
+from ipyproc.process.platform.sessions import find_members
 
 __all__ = ["MARK", "WITNESS", "marked", "script", "sessions_alive"]
 

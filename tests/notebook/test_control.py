@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from ipyproc.hosts.local.usage import Usage
 from ipyproc.model.state import Exit, JobState, Snapshot
+from ipyproc.model.usage import Usage
 from ipyproc.notebook.completion import completions
-from ipyproc.notebook.magics import JobMagics
-from ipyproc.notebook.render import bundle, jobs_table
+from ipyproc.notebook.magics import VERBS
+from ipyproc.notebook.magics.base import by_call
+from ipyproc.views.render import bundle, jobs_table
 from tests.notebook.kernels import Kernel
 
 COLUMNS = ["name", "pid", "state", "exit", "restarts", "uptime", "CPU", "memory", "output", "last line"]
@@ -254,7 +255,7 @@ def test_options_are_completed_before_the_command_and_not_in_it(named: Kernel) -
 
 
 def test_the_commands_own_words_are_not_completed_by_us() -> None:
-    magics = {"line": {"spawn": JobMagics.spawn}, "cell": {"spawn": JobMagics.spawn}}
+    magics = by_call(VERBS)
     assert completions("%%spawn --na", magics, []) == ["--name"]
     assert completions("%%spawn --name --na", magics, []) == []
     assert completions("%%spawn ls --na", magics, []) == []
@@ -276,7 +277,7 @@ def test_the_commands_own_words_are_not_completed_by_us() -> None:
     ],
 )
 def test_only_our_magics_are_completed(line: str, expected: list[str]) -> None:
-    assert completions(line, {"line": {}, "cell": {}}, ["a", "b", "with space"]) == expected
+    assert completions(line, by_call(VERBS), ["a", "b", "with space"]) == expected
 
 
 def test_an_old_job_whose_name_another_has_by_now_is_not_started_again(kernel: Kernel) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.notebook.kernels import Kernel, is_warden
-from tests.support import wait_until
+from tests.support import lives, wait_until
 
 # Two seconds are the contract; a loaded machine gets more.
 BOUND = 5.0
@@ -38,13 +38,6 @@ def start_ten(kernel: Kernel) -> list[psutil.Process]:
     kernel.ask_until("all('up' in job.output for job in jobs)", timeout=30)
     kernel.until(lambda: len(kernel.children()) >= 17)
     return kernel.children()
-
-
-def lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def wait_until_gone(processes: list[psutil.Process]) -> None:

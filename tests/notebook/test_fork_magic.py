@@ -9,7 +9,7 @@ import signal
 import psutil
 import pytest
 
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.notebook.kernels import Cell, Kernel
 from tests.support import wait_until
 

@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.notebook.kernels import Cell, Kernel
 from tests.support import ROOT, wait_until
 

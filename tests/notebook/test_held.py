@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.notebook.kernels import Cell, Kernel, running_kernel
 from tests.support import wait_until
 

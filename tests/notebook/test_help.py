@@ -24,11 +24,9 @@ from ipyproc.bench.bench import ForkBench
 from ipyproc.bench.model import BenchResult, BenchSnapshot
 from ipyproc.model.group import GroupSnapshot
 from ipyproc.model.state import Snapshot
-from ipyproc.notebook.bench_magics import BenchMagics
 from ipyproc.notebook.config import IPyProc
-from ipyproc.notebook.fork_magics import ForkMagics
-from ipyproc.notebook.magics import JobMagics
-from ipyproc.notebook.options import parser_of
+from ipyproc.notebook.magics import VERBS
+from ipyproc.notebook.magics.base import SIGNS, by_call
 from tests.notebook.kernels import Cell, Kernel
 from tests.support import wait_until
 
@@ -36,19 +34,9 @@ STARTING = ["%spawn", "%%fork", "%forkbench"]
 CONTROLLING = ["%jobs", "%logs", "%restart", "%send", "%stop", "%wait"]
 
 OPTIONS = {
-    magic: sorted(
-        option
-        for action in parser_of(function)._actions
-        for option in action.option_strings
-        if option.startswith("--")
-    )
-    for magic, function in (
-        ("%spawn", JobMagics.spawn),
-        ("%%spawn", JobMagics.spawn),
-        ("%%fork", ForkMagics.fork),
-        ("%forkbench", BenchMagics.forkbench),
-        ("%%forkbench", BenchMagics.forkbench),
-    )
+    SIGNS[kind] + name: sorted(option for option in verb.options() if option.startswith("--"))
+    for (kind, name), verb in by_call(VERBS).items()
+    if verb.options()
 }
 
 
@@ -119,12 +107,7 @@ def folder(kernel: Kernel) -> Path:
 
 
 def test_every_magic_is_among_those_that_are_tried_here() -> None:
-    ours = {
-        ("%%" if name not in kinds["line"] else "%") + name
-        for kinds in (JobMagics.magics, ForkMagics.magics, BenchMagics.magics)
-        for names in kinds.values()
-        for name in names
-    }
+    ours = {("%" if verb.magics["line"] else "%%") + verb.name for verb in VERBS}
     assert ours == {*STARTING, *CONTROLLING}
 
 

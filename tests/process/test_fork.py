@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from ipyproc.process import fork
-from tests.support import PROGRAMS, ROOT, run_program, system_tells_taken_statuses, wait_until
+from tests.support import PROGRAMS, ROOT, lives, run_program, system_tells_taken_statuses, wait_until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
@@ -85,7 +85,7 @@ def workers_of(*args: str, count: int = 2) -> Iterator[tuple[subprocess.Popen[by
 
 
 def gone(workers: list[psutil.Process]) -> bool:
-    return not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    return not any(map(lives, workers))
 
 
 # What it returns

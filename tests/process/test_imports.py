@@ -1,4 +1,4 @@
-"""Imports point one way, and the first rooms are light."""
+"""Imports point one way, and the lower rooms are light."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import ipyproc.process
 from tests.support import ROOT, run_python
 
 NOT_FOR_PROCESS = {"IPython", "ipykernel", "rich", "psutil", "cloudpickle", "traitlets", "zmq"}
-NOT_FOR_THE_FIRST_ROOMS = {"IPython", "ipykernel", "rich", "traitlets", "zmq"}
+NOT_BELOW_THE_NOTEBOOK = {"IPython", "ipykernel", "rich", "traitlets", "zmq"}
 
 
 def packages_after_importing(module: str) -> set[str]:
@@ -30,9 +30,11 @@ def test_process_imports_the_standard_library_and_tornado_only() -> None:
     assert added - set(sys.stdlib_module_names) - {"ipyproc", "tornado"} == set()
 
 
-@pytest.mark.parametrize("room", ["process", "jobs", "workers"])
-def test_the_first_three_rooms_know_no_notebook(room: str) -> None:
-    assert packages_after_importing(f"ipyproc.{room}") & NOT_FOR_THE_FIRST_ROOMS == set()
+@pytest.mark.parametrize(
+    "room", ["process", "model.spec", "spool.output", "hosts.local.life", "job.table", "bench.bench"]
+)
+def test_the_rooms_below_the_notebook_know_none(room: str) -> None:
+    assert packages_after_importing(f"ipyproc.{room}") & NOT_BELOW_THE_NOTEBOOK == set()
 
 
 def test_importing_process_makes_no_loop_and_sets_no_signal_handler() -> None:

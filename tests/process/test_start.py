@@ -150,7 +150,7 @@ def fails_before_the_fork(patch: pytest.MonkeyPatch, nth: int, fail: Callable[[]
 
 def fails_after_the_fork(patch: pytest.MonkeyPatch, nth: int, fail: Callable[[], Any]) -> None:
     # Of what is done then, the first.
-    patch.setattr(ipyproc.process.child.watch, "early_pidfd", lambda pid: fail())
+    patch.setattr(ipyproc.process.child.exits, "early_pidfd", lambda pid: fail())
 
 
 def at_the(

@@ -21,8 +21,8 @@ import threading
 import time
 import warnings
 
-from ipyproc.process import lifeline
 from ipyproc.process.fork import cpu_count, fork_processes, task_id
+from ipyproc.process.platform import lifeline
 from ipyproc.process.supervisor import Exited, GaveUp, Restarting, Started, Supervisor
 
 

@@ -12,7 +12,7 @@ import sys
 
 from ipyproc.job.command import explain_start_error
 from ipyproc.job.table import JobTable
-from tests.support import open_fds_below
+from tests.support import open_all_that_may_be, open_fds_below
 
 LIMIT = 128
 MOST = 24
@@ -25,16 +25,6 @@ def children() -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def open_all_that_may_be() -> list[int]:
-    fds = []
-    try:
-        while True:
-            fds.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        assert error.errno == errno.EMFILE, error
-    return fds
 
 
 async def start(table: JobTable, free: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.jobs.trees import WITNESS
 from tests.support import wait_until
 

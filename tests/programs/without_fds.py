@@ -11,21 +11,11 @@ import resource
 import sys
 
 from ipyproc.process import Subprocess
-from tests.support import open_fds_below
+from tests.support import open_all_that_may_be, open_fds_below
 
 LIMIT = 64
 MOST = 14
 """More than a start with three streams needs."""
-
-
-def open_all_that_may_be() -> list[int]:
-    fds = []
-    try:
-        while True:
-            fds.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        assert error.errno == errno.EMFILE, error
-    return fds
 
 
 async def start(free: int) -> dict[str, object]:

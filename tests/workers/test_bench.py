@@ -21,7 +21,7 @@ from ipyproc.bench.latency import bucket_of, quantile
 from ipyproc.bench.model import BenchResult, Throughput, WorkerShare, limit
 from ipyproc.errors import JobFailed, JobSpecError, MissingPackageError, WorkerCodeError
 from ipyproc.job.table import JobTable
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.support import run_python, until
 
 _SUM = "sum(range(1000))"

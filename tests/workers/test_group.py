@@ -23,7 +23,7 @@ from ipyproc.job.table import JobTable
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.group import WorkerState
 from ipyproc.model.state import JobState
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.support import until
 
 _FOR_EVER = "print('up', flush=True)\nimport time\nwhile True: time.sleep(1)"
@@ -240,7 +240,7 @@ def test_a_helper_that_talks_nonsense_is_a_named_error(
     table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import os, sys, time; os.write(int(sys.argv[2]), b'nonsense' * 9); time.sleep(60)"
-    monkeypatch.setattr("ipyproc.job.group._PROGRAM", program)
+    monkeypatch.setattr("ipyproc.job.fork._PROGRAM", program)
 
     async def run() -> None:
         group = fork(_FOR_EVER, 1, table=table)

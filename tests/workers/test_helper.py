@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from ipyproc.hosts.helper.wire import VERSION, Decoder, Message, encode
-from ipyproc.process.sessions import session_members
+from ipyproc.process.platform.sessions import session_members
 from tests.support import ROOT, run_python, wait_until
 
 _FOR_EVER = "import time\nwhile True: time.sleep(1)"

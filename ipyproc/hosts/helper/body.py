@@ -6,6 +6,7 @@ import os
 import sys
 
 from ipyproc.process.bare import signal
+from ipyproc.process.supervisor import flush_standard_streams
 
 # Known to type checkers by its name: `typing` is slow to import.
 TYPE_CHECKING = False
@@ -112,10 +113,6 @@ class Body:
 
 def die_by(signum: int) -> None:
     """Ends this process by a signal, so that whoever waits for it sees that."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass
+    flush_standard_streams()
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)

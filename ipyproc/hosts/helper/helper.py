@@ -19,7 +19,7 @@ from ipyproc.hosts.helper.wire import START_LIMIT, VERSION, Decoder, Message, Va
 from ipyproc.process import log
 from ipyproc.process.bare import partial, signal
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
-from ipyproc.process.pidfd import open_pidfd
+from ipyproc.process.platform.pidfd import open_pidfd
 from ipyproc.process.supervisor import Supervisor, task_id
 
 __all__ = ["Helper"]

@@ -89,11 +89,11 @@ def _detach(*fds: int) -> Detached:
 def _lead(report: int) -> None:
     helper = int.from_bytes(_read(report), "big")
 
+    # The helper's start does not wait for the import.
+    from ipyproc.process.platform.processes import signal_process
+
     def pass_on(signum: int, _frame: object) -> None:
-        try:
-            os.kill(helper, signum)
-        except ProcessLookupError:
-            pass
+        signal_process(helper, signum)
 
     if helper:
         for signum in (signal.SIGINT, signal.SIGTERM):

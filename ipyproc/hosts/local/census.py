@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ipyproc.process.sessions import Member, find_members
+from ipyproc.process.platform.sessions import Member, find_members
 
 __all__ = ["Census"]
 

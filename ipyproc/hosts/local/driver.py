@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
 
+from ipyproc.process.loops import asyncio_loop, running_loop
 from ipyproc.process.turns import turn_of
-from ipyproc.process.watch import asyncio_loop
 
 if TYPE_CHECKING:
     from ipyproc.hosts.local.run import Run
@@ -93,7 +93,7 @@ class Driver:
     @property
     def drives_here(self) -> bool:
         """Whether this thread drives: it is the loop's own, or stands in for it."""
-        if asyncio._get_running_loop() is asyncio_loop(self.io_loop):
+        if running_loop() is asyncio_loop(self.io_loop):
             return True
         return threading.get_ident() in self._threads
 
@@ -151,7 +151,7 @@ class Driver:
         if threading.get_ident() in self._threads:
             return False
         loop = asyncio_loop(self.io_loop)
-        return asyncio._get_running_loop() is loop and self._turn.is_spent(loop)
+        return running_loop() is loop and self._turn.is_spent(loop)
 
     def _turn_of_loop(self) -> None:
         while self._work:
@@ -307,7 +307,7 @@ class Driver:
         loop = asyncio_loop(self.io_loop)
         self.poke()
         try:
-            if asyncio._get_running_loop() is loop:
+            if running_loop() is loop:
                 callback() if callback == self._arm else loop.call_soon(callback)
             else:
                 loop.call_soon_threadsafe(callback)

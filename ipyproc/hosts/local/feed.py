@@ -9,7 +9,7 @@ import threading
 from collections import deque
 
 from ipyproc.hosts.local.driver import Driver
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, on_loop
 
 __all__ = ["Feed", "put_nothing_at"]
 

@@ -62,9 +62,16 @@ class LocalGroup(LocalJob, HostedGroup):
         """Return what one worker has written; see `HostedGroup.worker_output`."""
         return self._own.get(task_id)
 
-    def listen_to_workers(self, listener: Callable[[Message], None]) -> None:
+    def listen_to_workers(self, listener: Callable[[Message], None]) -> Callable[[], None]:
         """Have ``listener`` called with each message of the helper, where the loop is driven."""
         self._message_listeners = (*self._message_listeners, listener)
+
+        def unlisten() -> None:
+            self._message_listeners = tuple(
+                other for other in self._message_listeners if other is not listener
+            )
+
+        return unlisten
 
     # What can be done to it
 

@@ -20,7 +20,7 @@ from ipyproc.spool.output import Output
 
 if TYPE_CHECKING:
     from ipyproc.hosts.local.resources import Resources
-    from ipyproc.process.sessions import Member
+    from ipyproc.process.platform.sessions import Member
 
 __all__ = ["Health"]
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from weakref import WeakSet
 
 from tornado.ioloop import IOLoop
 
 from ipyproc.errors import JobSpecError, NoLoopError
 from ipyproc.hosts.base import Host, HostedJob
+from ipyproc.hosts.local.environment import environment_of
 from ipyproc.hosts.local.group import LocalGroup
 from ipyproc.hosts.local.job import LocalJob
 from ipyproc.hosts.local.resources import Resources
 from ipyproc.hosts.local.standin import Publisher, StandIn
+from ipyproc.hosts.local.usage import sample
 from ipyproc.hosts.local.warden import end_sessions
 from ipyproc.model.group import GroupSpec
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.text import native
+from ipyproc.model.usage import Usage
 from ipyproc.process.interrupts import interrupts_after
 from ipyproc.spool.files import directory_path
 
@@ -84,9 +87,29 @@ class LocalHost(Host):
         """
         return StandIn(self.resources.loops.driver_of(io_loop), self.resources.pipes, publisher)
 
-    def block_until(self, io_loop: IOLoop, condition: Callable[[], bool], timeout: float | None) -> bool:
-        """Block this thread until ``condition`` holds, and drive the jobs of a loop meanwhile."""
-        return self.resources.loops.driver_of(io_loop).block_until(condition, timeout)
+    def block_until(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Block this thread until ``condition`` holds, and drive the jobs of its loop meanwhile.
+
+        Args:
+            condition: asked again and again; it takes no time.
+            timeout: seconds to wait at most; None for as long as it takes.
+
+        Raises:
+            NoLoopError: there is no loop.
+        """
+        return self.resources.loops.find_driver().block_until(condition, timeout)
+
+    def sample(self, pids: Collection[int]) -> dict[int, Usage]:
+        """Return what the sessions of some jobs use, by the pids that lead them; in any thread."""
+        return sample(pids)
+
+    def environment(self, kernel_path: bool) -> dict[bytes, bytes]:
+        """Return the environment of a job that is started now, and changes nothing of it.
+
+        Args:
+            kernel_path: whether this interpreter comes first in its PATH.
+        """
+        return environment_of({}, kernel_path=kernel_path)
 
     def close(self) -> None:
         """End every job with its whole session, now, and wait for it; for the kernel's end.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from signal import SIGKILL, Signals
@@ -17,6 +17,7 @@ from ipyproc.hosts.local.health import Health
 from ipyproc.hosts.local.loop_end import LoopEnd
 from ipyproc.hosts.local.ready import AT_ONCE, AtOnce, Readiness
 from ipyproc.hosts.local.resources import Resources
+from ipyproc.hosts.local.rested import Rested
 from ipyproc.hosts.local.run import Run
 from ipyproc.hosts.local.start import note_of_exit
 from ipyproc.model.action import (
@@ -32,8 +33,7 @@ from ipyproc.model.action import (
     Warn,
 )
 from ipyproc.model.decide import decide, due
-from ipyproc.model.life import Alive, Ended, Gone, Life, Rules, stop_ladder
-from ipyproc.model.policy import policy_of
+from ipyproc.model.life import Alive, Ended, Gone, Life, rules_of
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, Exit, JobState, Status
 from ipyproc.model.stimulus import (
@@ -57,9 +57,12 @@ __all__ = ["LocalJob"]
 log = logging.getLogger("ipyproc")
 
 _KEPT_EXITS = 10
-_KEPT_EVENTS = 8
 _CANNOT_RUN = 127
 _NOT_EXECUTABLE = 126
+
+
+def _new_life(spec: JobSpec) -> Life:
+    return Life(rules_of(spec), time.monotonic())
 
 
 class LocalJob(HostedJob):
@@ -84,11 +87,9 @@ class LocalJob(HostedJob):
         driver: Driver,
     ) -> None:
         super().__init__(spec, Output(spec.max_output, spec.encoding))
-        self.lock = threading.RLock()
-        self._listening = self.lock
         self._resources = resources
         self._driver = driver
-        self._rules = Rules(policy_of(spec), spec.timeout, stop_ladder(spec.stop_signal))
+        self._life: Life | Rested = _new_life(spec)
         self._readiness: Readiness | AtOnce = AT_ONCE
         if spec.ready is not None:
             self._readiness = Readiness(spec.ready, self.output, resources.census, self._became_ready)
@@ -96,14 +97,11 @@ class LocalJob(HostedJob):
         self._run: Run | None = None
         self._loop_end: LoopEnd | None = None
         self._timer: Timer | None = None
-        self._untold: deque[Stimulus] = deque()
-        self._telling = False
+        self._untold: list[Stimulus] | None = None
         self._starting = False
-        self._look_queued = False
         self._again = False
         self._lives = 0
         self._last_pid = 0
-        self._life = Life(self._rules, time.monotonic())
         self._exits: tuple[Exit, ...] = ()
         self._ending: Ending | None = None
         self._error: Exception | None = None
@@ -118,9 +116,10 @@ class LocalJob(HostedJob):
     @property
     def pid(self) -> int:
         """Return the id of its current or last process; also that of its process group and session."""
+        life = self._life
         if self._run is not None:
             return self._run.pid
-        process = self._life.process
+        process = life.process if isinstance(life, Life) else None
         return process.pid if process is not None else self._last_pid
 
     @property
@@ -140,18 +139,22 @@ class LocalJob(HostedJob):
 
     def status(self) -> Status:
         """Return what is known of it at this moment."""
-        life, process, ending = self._life, self._life.process, self._ending
-        now = time.monotonic()
-        alive = isinstance(process, Alive)
-        status = process.status if isinstance(process, Gone) else None
+        life, ending, now = self._life, self._ending, time.monotonic()
+        elapsed, uptime, returncode = 0.0, None, None
+        if isinstance(life, Life):
+            elapsed = now - life.born
+            if isinstance(life.process, Alive):
+                uptime = now - life.process.since
+            elif isinstance(life.process, Gone):
+                returncode = life.process.status
         return Status(
             state=life.job_state,
             pid=self.pid,
-            elapsed=ending.elapsed if ending else now - life.born,
-            uptime=now - process.since if process is not None and alive else None,
-            returncode=self._exits[-1].status if ending else status,
+            elapsed=ending.elapsed if ending else elapsed,
+            uptime=uptime,
+            returncode=ending.status if ending else returncode,
             exits=self._exits,
-            restarts=life.streak.total_restarts,
+            restarts=life.restarts,
             max_restarts=None if self.spec.restart == "no" else self.spec.max_restarts,
             ready=life.ready or self.spec.ready is None,
             notes=life.notes,
@@ -277,7 +280,7 @@ class LocalJob(HostedJob):
 
     def lose(self) -> None:
         """Let go of its pipes in a fork of the process, whose they are not."""
-        self.lock = self._listening = threading.RLock()
+        self.lock = threading.RLock()
         if self._run is not None:
             self._run.lose()
 
@@ -305,9 +308,9 @@ class LocalJob(HostedJob):
     def run_wrote(self) -> None:
         """Its process wrote something."""
         self.wrote()
-        if self._readiness.wants_output and not self._look_queued:
+        if self._readiness.wants_output and not self._readiness.look_queued:
             # Of many reads while the loop is held, one look is enough.
-            self._look_queued = True
+            self._readiness.look_queued = True
             self._driver.call(self._look)
 
     def run_exited(self, run: Run) -> None:
@@ -340,40 +343,47 @@ class LocalJob(HostedJob):
             self._tell(StopAsked(grace, ladder, note))
 
     def _tell(self, stimulus: Stimulus) -> None:
-        """Have it decided what follows, and do it; what comes in the midst of that comes after it."""
-        self._untold.append(stimulus)
-        if self._telling:
+        """Have it decided what follows, and do it; what comes in the midst of that comes after it.
+
+        Nothing happens to a job at rest.
+        """
+        if self._untold is not None:
+            self._untold.append(stimulus)
             return
-        self._telling = True
+        untold = self._untold = [stimulus]
         try:
-            while self._untold:
-                self._decide(self._untold.popleft())
+            while untold:
+                self._decide(untold.pop(0))
         finally:
-            self._telling = False
+            self._untold = None
         self._arm()
-        if isinstance(self._life.state, Ended):
+        if isinstance(self._life, Life) and isinstance(self._life.state, Ended):
             self._go_on()
 
     def _decide(self, stimulus: Stimulus) -> None:
-        self._life, actions = decide(self._life, stimulus, time.monotonic())
-        for action in actions:
-            _DOERS[type(action)](self, action)
+        if isinstance(self._life, Life):
+            self._life, actions = decide(self._life, stimulus, time.monotonic())
+            for action in actions:
+                _DOERS[type(action)](self, action)
 
     def _arm(self) -> None:
         """See to it that `TimePassed` is told when something is due."""
-        time_due = due(self._life)
+        time_due = self._due()
         timer = self._timer
         if timer is not None:
             if timer.pending and timer.due == time_due:
                 return
             timer.cancel()
             self._timer = None
-        if time_due < float("inf"):
+        if time_due < math.inf:
             self._timer = self._driver.at(time_due, self._time_passed)
+
+    def _due(self) -> float:
+        return due(self._life) if isinstance(self._life, Life) else math.inf
 
     def _time_passed(self) -> None:
         with self.lock:
-            if self._timer is not None and due(self._life) <= time.monotonic():
+            if self._timer is not None and self._due() <= time.monotonic():
                 self._timer = None
                 self._tell(TimePassed())
             else:
@@ -390,8 +400,7 @@ class LocalJob(HostedJob):
             self._begin(run)
         except Exception as error:
             self._take_back(run)
-            failed = self._not_started(error)
-            self._tell(Exited(failed.status, piping=False, left=0, note=failed.note))
+            self._tell_failed(error)
 
     def _send(self, action: SendSignal) -> None:
         if self._run is not None:
@@ -425,11 +434,11 @@ class LocalJob(HostedJob):
         # What it has written last may be the sign that it is ready.
         self._readiness.finish()
         self._is_over()
-        life, state = self._life, self._life.state
-        assert isinstance(state, Ended)
+        life = self._life
+        assert isinstance(life, Life) and isinstance(life.state, Ended)
         notes = (*life.notes, f"left {life.left} running") if life.left else life.notes
         self._ending = Ending(
-            self._exits[-1].status, state.at - life.born, life.ended_by, life.timed_out, notes
+            self._exits[-1].status, life.state.at - life.born, life.ended_by, life.timed_out, notes
         )
 
     # Its processes
@@ -453,8 +462,7 @@ class LocalJob(HostedJob):
                     raise
                 # Another thread has started it, and is gone.
                 self._take_back(run)
-                failed = self._not_started(error)
-                self._tell(Exited(failed.status, piping=False, left=0, note=failed.note))
+                self._tell_failed(error)
 
     def _begin(self, run: Run) -> None:
         """Have a process that was started looked after."""
@@ -485,16 +493,24 @@ class LocalJob(HostedJob):
         self._record(Exit(0, status, now, now))
         return NotStarted(status, f"it could not be started again: {str(error) or type(error).__name__}")
 
+    def _tell_failed(self, error: Exception) -> None:
+        """Tell that a process that was started has been taken back."""
+        failed = self._not_started(error)
+        if isinstance(self._life, Life) and isinstance(self._life.process, Alive):
+            self._tell(Exited(failed.status, piping=False, left=0, note=failed.note))
+        else:
+            self._tell(failed)
+
     def _record(self, last: Exit) -> None:
         self._exits = (*self._exits[1 - _KEPT_EXITS :], last)
 
     def _look(self) -> None:
         with self.lock:
-            self._look_queued = False
+            self._readiness.look_queued = False
             self._readiness.look()
 
     def _became_ready(self) -> None:
-        if isinstance(self._life.state, Ended):
+        if isinstance(self._life, Life) and isinstance(self._life.state, Ended):
             # At its very end: it is told before the end is.
             self._decide(BecameReady())
         else:
@@ -525,7 +541,7 @@ class LocalJob(HostedJob):
         self._forget_loop()
         self._last_pid = self.pid
         self._lives += 1
-        self._life = Life(self._rules, time.monotonic())
+        self._life = _new_life(self.spec)
         self._exits, self._ending, self._error = (), None, None
         try:
             self.start()
@@ -537,12 +553,12 @@ class LocalJob(HostedJob):
         self._forget_loop()
         self._cancel_timer()
         self.output.settle()
-        self._run = None
-        while len(self._events) > _KEPT_EVENTS:
-            self._events.popleft()
+        self._last_pid, self._run = self.pid, None
+        if isinstance(self._life, Life):
+            self._life = Rested.of(self._life)
+        self._resources.at_rest(self)
         for given in self.spec.inputs:
             given.let_go()
-        self._resources.living.discard(self)
 
     def _abandoned(self) -> None:
         """End it where it is: its loop was closed, and nobody can look after it any more."""

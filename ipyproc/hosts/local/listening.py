@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from ipyproc.model.spec import Endpoint
-from ipyproc.process.sessions import Member
+from ipyproc.process.platform.sessions import Member
 
 __all__ = ["listens"]
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from tornado.ioloop import IOLoop
 
-from ipyproc.process.watch import asyncio_loop, on_loop
+from ipyproc.process.loops import asyncio_loop, loop_of_timer, on_loop, running_loop
 
 __all__ = ["LoopEnd"]
 
@@ -55,8 +55,8 @@ class LoopEnd:
         if self._sentinel is not None and (sentinel := self._sentinel()) is not None:
             sentinel.on_end = None
         if self._timer is not None and (timer := self._timer()) is not None:
-            loop = timer._loop  # type: ignore[attr-defined]
-            if asyncio._get_running_loop() is loop or loop.is_closed():
+            loop = loop_of_timer(timer)
+            if loop is None or running_loop() is loop or loop.is_closed():
                 timer.cancel()
             else:
                 loop.call_soon_threadsafe(timer.cancel)

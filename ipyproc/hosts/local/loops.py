@@ -11,7 +11,7 @@ from tornado.ioloop import IOLoop
 
 from ipyproc.errors import NoLoopError
 from ipyproc.hosts.local.driver import Driver
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.loops import asyncio_loop
 
 __all__ = ["Loops"]
 

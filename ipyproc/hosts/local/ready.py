@@ -9,7 +9,7 @@ from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.listening import listens
 from ipyproc.model.spec import Endpoint
-from ipyproc.process.sessions import Member
+from ipyproc.process.platform.sessions import Member
 from ipyproc.spool.output import Output, StreamName
 from ipyproc.spool.search import LineSearch
 
@@ -26,6 +26,7 @@ class AtOnce:
     __slots__ = ()
     ready = True
     wants_output = False
+    look_queued = False
 
     def begin(self, driver: Driver, sid: int, offset: int) -> None:
         """Do nothing, as the other methods: it is ready."""
@@ -63,6 +64,7 @@ class Readiness:
         "_searches",
         "_sign",
         "_turn",
+        "look_queued",
         "ready",
     )
 
@@ -74,6 +76,7 @@ class Readiness:
         on_ready: Callable[[], None],
     ) -> None:
         self.ready = False
+        self.look_queued = False
         self._sign = sign
         self._on_ready = on_ready
         self._output = output

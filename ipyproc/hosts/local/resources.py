@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.loops import Loops
-from ipyproc.hosts.local.pump import Pipes
+from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.warden import Warden
 from ipyproc.spool.files import Reserve
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from ipyproc.hosts.local.job import LocalJob
 
 __all__ = ["Resources"]
+
+_RESTED = 64
 
 
 class Resources:
@@ -35,3 +39,11 @@ class Resources:
         self.loops = Loops(self.warden.watch)
         self.reserve = Reserve()
         self.living: set[LocalJob] = set()
+        self._rested: deque[ref[LocalJob]] = deque()
+
+    def at_rest(self, job: LocalJob) -> None:
+        """Take note that a job has ended and left nothing; after some more its events are let go of."""
+        self.living.discard(job)
+        self._rested.append(ref(job))
+        if len(self._rested) > _RESTED and (oldest := self._rested.popleft()()) is not None:
+            oldest.forget_events()

@@ -12,13 +12,12 @@ from contextlib import ExitStack
 from functools import partial
 from signal import SIGCONT, SIGKILL
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from weakref import WeakSet
 
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import Feed
-from ipyproc.hosts.local.pump import Pump, Sink
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.start import start_process
+from ipyproc.hosts.local.stream import Sink, SpoolStream
 from ipyproc.hosts.local.targets import program_targets
 from ipyproc.hosts.local.warden import end_sessions
 from ipyproc.model.spec import JobSpec
@@ -98,9 +97,7 @@ class Run:
         self._output = output
         self._listener = listener
         self._spec = spec
-        # From `begin` on the loop alone holds the pumps, and lets go of them when it is closed.
-        self._pumps: WeakSet[Pump] = WeakSet()
-        self._unread: list[Pump] = []
+        self._streams: list[SpoolStream] = []
         self._side = side
         self._open = len(_STREAMS) + (side is not None)
         self._begun = False
@@ -154,12 +151,11 @@ class Run:
                 read_end, write_end = os.pipe()
                 theirs.callback(os.close, write_end)
                 beside = len(write_ends) == len(_STREAMS)
-                pump = _owning(read_end, partial(self._pump, read_end, name, beside=beside))
-                undo.callback(pump.drop)
-                os.set_blocking(read_end, False)
+                stream = _owning(read_end, partial(self._stream, read_end, name, beside=beside))
+                undo.callback(stream.drop)
                 write_ends.append(write_end)
-                self._unread.append(pump)
-            undo.callback(self._unread.clear)
+                self._streams.append(stream)
+            undo.callback(self._streams.clear)
             inodes = [os.fstat(fd).st_ino for fd in write_ends]
             # Before the process runs: a kernel that is killed at this very moment leaves nothing.
             undo.callback(shared.warden.cancel, inodes[0])
@@ -168,9 +164,9 @@ class Run:
             undo.callback(self._undo_launch)
             undo.callback(shared.warden.release, self.pid)
             shared.warden.guard(self.pid, inodes[0])
-            for pump in self._unread:
+            for stream in self._streams:
                 # Before `begin`, since a loop that is held does not come to that.
-                shared.pipes.add(pump)
+                shared.pipes.add(stream)
             self.session = Session(
                 self.pid, self._driver, shared.census, self._listener.lock, self._members_changed
             )
@@ -178,14 +174,12 @@ class Run:
             undo.callback(self._driver.discard, self)
             self._process.set_exit_callback(self._exited)
             undo.pop_all()
-        self._pumps.update(self._unread)
 
     def begin(self) -> None:
         """Have its pipes read and its input written; on the loop, or where it is driven."""
         self._begun = True
-        unread, self._unread = self._unread, []
-        for pump in unread:
-            pump.start()
+        for stream in self._streams:
+            stream.start()
         if self._spec.stdin is not None:
             self.write(self._spec.stdin.data, close=True)
         if self._early_status is not None:
@@ -247,25 +241,23 @@ class Run:
     def read(self) -> bool:
         """Read what its pipes have; return whether there was anything. In any thread."""
         found = False
-        for pump in [*self._unread, *self._pumps]:
-            found |= pump.read()
+        for stream in self._streams:
+            found |= stream.read()
         return found
 
     def fds(self) -> list[int]:
         """The fds that can be read when there is output of it."""
-        return [
-            fd for pump in [*self._unread, *self._pumps] if not pump.at_end and (fd := pump.fd) is not None
-        ]
+        return [stream.fileno() for stream in self._streams if not stream.at_end]
 
     def cut(self) -> None:
         """Close its pipes, though another process may still hold them; where the loop is driven."""
-        for pump in list(self._pumps):
-            pump.cut()
+        for stream in self._streams:
+            stream.cut()
 
     def drain(self) -> None:
         """Take what its pipes have, though not for ever where a writer lives on."""
-        for pump in list(self._pumps):
-            pump.drain()
+        for stream in self._streams:
+            stream.drain()
 
     def abandon(self) -> int | None:
         """End it with SIGKILL, and take what it wrote: its loop has been closed, or cannot look after it.
@@ -282,10 +274,10 @@ class Run:
         status = self.reap(1.0) if self.status is None else self.status
         self._takes_input = False
         self._feed.close()
-        for pump in [*self._pumps, *self._unread]:
-            pump.drain()
-            pump.drop()
-        self._unread.clear()
+        for stream in self._streams:
+            stream.drain()
+            stream.drop()
+        self._streams = []
         self._open = 0
         self._resources.warden.release(self.pid)
         # Whatever is told of it from now on, it has no process any more.
@@ -302,8 +294,8 @@ class Run:
     def lose(self) -> None:
         """Let go of its pipes in a fork of the process, whose they are not."""
         self._feed.lose()
-        for pump in [*self._unread, *self._pumps]:
-            pump.lose()
+        for stream in self._streams:
+            stream.lose()
         # Or Popen would warn that it still runs; in a fork it is nobody's child.
         if self._process.proc.returncode is None:
             self._process.proc.returncode = 0
@@ -328,17 +320,19 @@ class Run:
         self.kill_now()
         self._process.proc.wait()
 
-    def _pump(self, fd: int, stream: str, *, beside: bool) -> Pump:
+    def _stream(self, fd: int, stream: str, *, beside: bool) -> SpoolStream:
         sink: Sink = self._output
         on_read: Callable[[], None] = self._listener.run_wrote
         if beside and self._side is not None:
             sink, on_read = self._side, self._side.arrived
         name: StreamName = "stderr" if stream == "stderr" else "stdout"
-        return Pump(fd, name, sink, self._driver, self._resources.pipes, on_read, self._ended)
+        return SpoolStream(fd, name, sink, self._driver, self._resources.pipes, on_read, self._ended)
 
     def _ended(self) -> None:
         with self._listener.lock:
             self._open -= 1
+            # Not changed in place: another thread may be going through it.
+            self._streams = [stream for stream in self._streams if not stream.at_end]
             self._look_no_more()
             if not self._open:
                 self._listener.run_piped_out(self)

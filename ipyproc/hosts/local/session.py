@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,7 +9,8 @@ from contextlib import AbstractContextManager
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.process.bare import signal
-from ipyproc.process.sessions import Member, find_members, is_surely_empty, ours, signal_members
+from ipyproc.process.platform.processes import signal_group
+from ipyproc.process.platform.sessions import Member, find_members, is_surely_empty, ours, signal_members
 
 __all__ = ["Session"]
 
@@ -70,10 +70,7 @@ class Session:
         self._signum, self._reached = signum, set()
         if not self._leaderless:
             self._reached.add(self.sid)
-            try:
-                os.killpg(self.sid, signum)
-            except (ProcessLookupError, PermissionError):
-                pass
+            signal_group(self.sid, signum)
         elif self.members:
             signal_members(self.sid, self.members, signum)
             self._reached.update(member.pgid for member in self.members)

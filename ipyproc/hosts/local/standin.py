@@ -7,11 +7,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from ipyproc.process.watch import asyncio_loop
+from ipyproc.process.loops import asyncio_loop
 
 if TYPE_CHECKING:
     from ipyproc.hosts.local.driver import Driver
-    from ipyproc.hosts.local.pump import Pipes, Pump
+    from ipyproc.hosts.local.pipes import Pipes, ReadingEnd
     from ipyproc.model.event import Event
 
 __all__ = ["Publisher", "StandIn"]
@@ -70,18 +70,18 @@ class StandIn:
             self._asleep = False
             self._pipes.wake()
 
-    def spawned(self, job: object) -> None:
+    def on_started(self, job: object) -> None:
         """Show at once what a new job has written by the time that its status stands in its cell."""
         self._begin(self._pipes.take_new())
 
-    def happened(self, job: object, event: Event) -> None:
+    def on_event(self, job: object, event: Event) -> None:
         """Do nothing: what is written is told by the pipes."""
 
     def cell_ends(self, _result: object = None) -> None:
         """Show the first output of jobs that the cell started, without waiting for the loop."""
-        pumps = self._pipes.ready()
-        self._begin(pumps)
-        self._rearm(pumps)
+        ends = self._pipes.ready()
+        self._begin(ends)
+        self._rearm(ends)
 
     def close(self) -> None:
         """End the thread."""
@@ -94,19 +94,19 @@ class StandIn:
 
     def _watch(self) -> None:
         while not self._closing.is_set():
-            pumps = self._sleep()
+            ends = self._sleep()
             began = time.monotonic()
             try:
                 if not self._closing.is_set():
-                    self._look_after(pumps)
+                    self._look_after(ends)
             except Exception:
                 # The next output is another try; without this a held loop would stall every job.
                 log.exception("The stand-in failed.")
             # A pipe that floods is looked at ten times a second, not at every byte.
             self._closing.wait(max(0.0, _HELD_SECONDS - (time.monotonic() - began)))
-            self._rearm(pumps)
+            self._rearm(ends)
 
-    def _sleep(self) -> list[Pump]:
+    def _sleep(self) -> list[ReadingEnd]:
         self._asleep = True
         due = self._driver.next_due()
         alive = [run for run in self._driver.runs() if run.status is None]
@@ -116,40 +116,40 @@ class StandIn:
             soon = any(run.feeding or not run.piping for run in alive)
             due = min(due, time.monotonic() + (_HELD_SECONDS if soon else _QUIET_SECONDS))
         timeout = None if due == float("inf") else max(0.0, due - time.monotonic())
-        pumps = self._pipes.wait(timeout)
+        ends = self._pipes.wait(timeout)
         self._asleep = False
-        return pumps
+        return ends
 
-    def _look_after(self, pumps: list[Pump]) -> None:
-        self._begin(pumps)
+    def _look_after(self, ends: list[ReadingEnd]) -> None:
+        self._begin(ends)
         back = threading.Event()
         self._driver.io_loop.add_callback(back.set)
         if not back.wait(_HELD_SECONDS):
             self._stand_in(back)
 
-    def _begin(self, pumps: list[Pump]) -> None:
+    def _begin(self, ends: list[ReadingEnd]) -> None:
         """Show a job's very first output, which often comes before the cell that started it is over."""
-        first = [pump for pump in pumps if pump.reads == 0 and pump.read()]
+        first = [end for end in ends if end.reads == 0 and end.read()]
         if first:
             self._publisher.flush_due()
 
     def _stand_in(self, back: threading.Event) -> None:
         """Do all that the loop would until the loop is back."""
         loop = asyncio_loop(self._driver.io_loop)
-        pumps = self._pipes.all()
+        ends = self._pipes.all()
         while not back.is_set() and not self._closing.is_set() and not loop.is_closed():
-            for pump in pumps:
-                pump.read()
+            for end in ends:
+                end.read()
             self._driver.stand_in()
             due = min(self._publisher.flush_due(), self._driver.next_due()) - time.monotonic()
-            self._rearm(pumps)
+            self._rearm(ends)
             longest = _INPUT_PAUSE if any(run.feeding for run in self._driver.runs()) else _LONGEST_PAUSE
             self._asleep = True
-            pumps = self._pipes.wait(min(max(due, 0.0), longest))
+            ends = self._pipes.wait(min(max(due, 0.0), longest))
             self._asleep = False
-        self._rearm(pumps)
+        self._rearm(ends)
         self._driver.io_loop.add_callback(self._publisher.tick)
 
-    def _rearm(self, pumps: list[Pump]) -> None:
-        for pump in pumps:
-            self._pipes.rearm(pump)
+    def _rearm(self, ends: list[ReadingEnd]) -> None:
+        for end in ends:
+            self._pipes.rearm(end)

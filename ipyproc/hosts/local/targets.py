@@ -22,7 +22,8 @@ from signal import (
     SIGXFSZ,
 )
 
-from ipyproc.process.sessions import Member, find_members, parent_of
+from ipyproc.process.platform.processes import parent_of
+from ipyproc.process.platform.sessions import Member, find_members
 
 __all__ = ["program_targets"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from tornado.ioloop import IOLoop
 
 from ipyproc.errors import signal_name
-from ipyproc.process import sessions
-from ipyproc.process import watch as exits
+from ipyproc.process.platform import exits, sessions
+from ipyproc.process.platform.processes import start_time
 
 __all__ = ["Warden", "end_sessions", "program"]
 
@@ -381,7 +381,7 @@ def _clear_message(directory: str) -> bytes:
 def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
     """End every process of some sessions that children of this process lead or led.
 
-    As `ipyproc.process.sessions.end_sessions`; blocks.
+    As `ipyproc.process.platform.sessions.end_sessions`; blocks.
     """
     started = {sid: _start_of_child(sid) for sid in sids}
     sessions.end_sessions(started, grace, started=started, tell=_log.warning)
@@ -391,10 +391,10 @@ def _start_of_child(pid: int) -> int | None:
     """When a child started; None when it has been reaped: whoever has its number by now is another."""
     sessions.need_other_session(pid)
     try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        exits.has_exited(pid)
     except ChildProcessError:
         return None
-    return sessions.start_time(pid)
+    return start_time(pid)
 
 
 def _disown_all() -> None:

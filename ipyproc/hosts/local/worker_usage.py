@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ipyproc.hosts.local.usage import CpuMeter, Usage
+from ipyproc.model.usage import CpuMeter, Usage
 
 if TYPE_CHECKING:
     import psutil

@@ -1,0 +1,157 @@
+"""Which pipes of jobs can be read, for a thread that stands in for a loop that is held."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from functools import cached_property
+from typing import Protocol
+from weakref import ReferenceType, ref
+
+from tornado.ioloop import IOLoop
+
+__all__ = ["Pipes", "ReadingEnd"]
+
+_MOST_NEW = 8
+_SLOWEST_LOOK = 0.1
+
+
+class ReadingEnd(Protocol):
+    """The reading end of a pipe.
+
+    Attributes:
+        io_loop: the loop that reads it as long as it comes round.
+        reads: how many times something was read.
+    """
+
+    io_loop: IOLoop
+    reads: int
+
+    def fileno(self) -> int:
+        """Return the fd, also when it was closed."""
+
+    def closed(self) -> bool:
+        """Return True when the fd was closed."""
+
+    def read(self) -> bool:
+        """Read what is there; return whether there was anything. In any thread."""
+
+
+class Pipes:
+    """The reading ends of all pipes that are being read. They are held weakly. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, ReferenceType[ReadingEnd]] = {}
+        self._new: deque[ReferenceType[ReadingEnd]] = deque(maxlen=_MOST_NEW)
+        self._owner = os.getpid()
+        self._lock = threading.RLock()
+
+    @cached_property
+    def _epoll(self) -> select.epoll | None:
+        if not hasattr(select, "epoll"):
+            return None
+        epoll = select.epoll()
+        epoll.register(self._alarm[0], select.EPOLLIN)
+        return epoll
+
+    @cached_property
+    def _alarm(self) -> tuple[int, int]:
+        alarm, bell = os.pipe()
+        os.set_blocking(alarm, False)
+        return alarm, bell
+
+    def open(self) -> None:
+        """Open the fds that it needs itself.
+
+        Raises:
+            OSError: no more may be opened.
+        """
+        _ = self._epoll, self._alarm
+
+    def __del__(self) -> None:
+        for fd in self.__dict__.pop("_alarm", ()):
+            os.close(fd)
+
+    def add(self, end: ReadingEnd) -> None:
+        """Enter one that can be read from now on."""
+        if end.closed():
+            return
+        fd = end.fileno()
+        with self._lock:
+            self._ends[fd] = ref(end)
+            self._new.append(self._ends[fd])
+            if self._epoll is not None:
+                self._epoll.register(fd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def discard(self, fd: int) -> None:
+        """Forget a pipe that is about to be closed."""
+        with self._lock:
+            # A fork shares the epoll with the kernel, whose pipe goes on being read.
+            if self._ends.pop(fd, None) is None or os.getpid() != self._owner:
+                return
+            if self._epoll is not None:
+                try:
+                    self._epoll.unregister(fd)
+                except OSError:
+                    pass  # Somebody has closed it past its stream: IOLoop.close(all_fds=True) does.
+
+    def wait(self, timeout: float | None) -> list[ReadingEnd]:
+        """Wait until pipes can be read; return their ends, each once until `rearm`.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes, or until `wake`.
+        """
+        fds = self._readable(timeout)
+        if self._alarm[0] in fds:
+            self._hush()
+        return self._ends_of(fds)
+
+    def ready(self) -> list[ReadingEnd]:
+        """Return those that can be read now, each once until `rearm`; wait for nothing."""
+        return self._ends_of(self._readable(0.0))
+
+    def rearm(self, end: ReadingEnd) -> None:
+        """Have `wait` return it again when it can be read."""
+        with self._lock:
+            fd = end.fileno()
+            reference = self._ends.get(fd)
+            # By now the number may be another pipe's.
+            if self._epoll is not None and reference is not None and reference() is end:
+                self._epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def all(self) -> list[ReadingEnd]:
+        """Return all that are being read."""
+        with self._lock:
+            found = [reference() for reference in self._ends.values()]
+        return [end for end in found if end is not None]
+
+    def take_new(self) -> list[ReadingEnd]:
+        """Return those that were entered since this was last called, the last few of them."""
+        with self._lock:
+            new = [*self._new]
+            self._new.clear()
+        return [end for reference in new if (end := reference()) is not None]
+
+    def wake(self) -> None:
+        """End a `wait` that goes on in another thread."""
+        os.write(self._alarm[1], b"\0")
+
+    def _readable(self, timeout: float | None) -> list[int]:
+        if self._epoll is not None:
+            return [fd for fd, _ in self._epoll.poll(timeout)]
+        with self._lock:
+            fds = [*self._ends, self._alarm[0]]
+        return select.select(fds, [], [], _SLOWEST_LOOK if timeout is None else timeout)[0]
+
+    def _ends_of(self, fds: list[int]) -> list[ReadingEnd]:
+        with self._lock:
+            found = [reference() for fd in fds if (reference := self._ends.get(fd)) is not None]
+        return [end for end in found if end is not None]
+
+    def _hush(self) -> None:
+        try:
+            os.read(self._alarm[0], 64)
+        except BlockingIOError:
+            pass

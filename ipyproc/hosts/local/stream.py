@@ -1,0 +1,315 @@
+"""From a pipe into a job's output: a Tornado stream on the job's loop, read by other threads as well."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from tornado.ioloop import IOLoop
+from tornado.iostream import BaseIOStream, PipeIOStream
+
+from ipyproc.hosts.local.driver import Driver
+from ipyproc.hosts.local.feed import put_nothing_at
+from ipyproc.hosts.local.pipes import Pipes
+from ipyproc.process.loops import asyncio_loop, current_as, on_loop
+from ipyproc.spool.output import StreamName
+
+__all__ = ["Sink", "SpoolStream"]
+
+log = logging.getLogger("ipyproc")
+
+_DEFAULT_PIPE = 64 << 10
+_LARGE_PIPE = 1 << 20
+_BUFFER = 256 << 10
+_MOST_BUFFERS = 4
+_CUT_READS = 32
+_NEVER = 1e9
+_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
+
+_ErrorInfo = (
+    bool
+    | BaseException
+    | tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+    | None
+)
+
+
+class Sink(Protocol):
+    """Where the bytes of a pipe go."""
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Hold this for each read, so that bytes stay in order whichever thread reads."""
+
+    def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
+        """Take bytes that came at the time ``at``; a view may be used until this returns, no longer."""
+
+
+_buffers: list[bytearray] = []
+"""What pipes are read into, lent for one read: no job has one of its own, and none is allocated anew."""
+
+
+class SpoolStream(PipeIOStream):
+    """The reading end of a job's pipe: a Tornado stream that hands its bytes to a sink.
+
+    It reads on its loop from `start` to the end of the pipe. Any thread may read it at the same time
+    (`read`): each read and what follows in the sink are one step under the sink's lock. The stream's own
+    buffer stays empty, so that the one read that is pending for all that time, `read_until_close`, gives
+    no bytes.
+
+    It may be made in any thread.
+
+    Args:
+        fd: a pipe's reading end; the stream closes it.
+        name: what the pipe is to the job.
+        sink: where the bytes go.
+        driver: the driver of the loop.
+        pipes: where whoever stands in for the loop finds the stream, once it is entered there.
+        on_read: called after each read, in the thread that read.
+        on_end: called once, where the loop is driven, when nothing more will be read; not after `drop`.
+
+    Attributes:
+        reads: how many times something was read.
+        at_end: whether nothing more will be read: the pipe is at its end, or the stream was closed.
+    """
+
+    _is_open = False
+
+    def __init__(
+        self,
+        fd: int,
+        name: StreamName,
+        sink: Sink,
+        driver: Driver,
+        pipes: Pipes,
+        on_read: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.reads = 0
+        self.at_end = False
+        self._name = name
+        self._sink = sink
+        self._driver = driver
+        self._pipes = pipes
+        self._on_read = on_read
+        self._on_end: Callable[[], None] | None = on_end
+        self._started = False
+        self._large = False
+        os.set_blocking(fd, False)
+        # Past PipeIOStream's own, whose file object would own the fd, and is not needed: we read and close.
+        # Tornado allocates a buffer of the chunk's size for each read, in which nothing is put.
+        with current_as(driver.io_loop):
+            BaseIOStream.__init__(self, read_chunk_size=1)
+        self.io_loop = driver.io_loop
+        self.fd = fd
+        # Last: a stream that was not made closes nothing.
+        self._is_open = True
+
+    def start(self) -> None:
+        """Begin to read on the loop; where the loop is driven.
+
+        Raises:
+            OSError: the loop's poll may watch no more.
+        """
+        if self.at_end:
+            return
+        _hold(self._driver, self._pipes)
+        with current_as(self.io_loop):
+            self.read_until_close()
+        self._started = True
+
+    def read(self) -> bool:
+        """Read what is there, 1 MiB at most, in any thread; return whether there was anything."""
+        found = self._pass_on()
+        if found and self.at_end:
+            self._driver.call(self._end)
+        return found
+
+    def drain(self) -> None:
+        """Read what is there, though not for ever where a writer lives on; in any thread."""
+        for _ in range(_CUT_READS):
+            if not self.read() or self.at_end:
+                break
+
+    def cut(self) -> None:
+        """Read what is there and close, though a writer may live on; where the loop is driven."""
+        self.drain()
+        self._end()
+
+    def drop(self) -> None:
+        """Close it and tell nobody, in any thread: its writer was not started, or is over."""
+        with self._sink.lock:
+            self.at_end, self._on_end = True, None
+        self._close_on_loop()
+
+    def lose(self) -> None:
+        """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
+        # Without the lock, which a thread may hold that the fork does not have.
+        self.at_end, self._on_end = True, None
+        if self._is_open:
+            put_nothing_at(self.fd)
+
+    # What Tornado calls
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Read what is there into the sink; return 0 at the end, else None, as if nothing had been there."""
+        # `start` reads nothing, since it may run amid other work. And of thousands of pipes that are
+        # written together some wait for the loop's next turn: it polls again then.
+        if self._started and not self._driver.is_spent():
+            try:
+                self._pass_on()
+            except Exception:
+                # Tornado would close the stream, and the writer would be ended by that.
+                log.exception("Output of a job could not be passed on.")
+        return 0 if self.at_end else None
+
+    def close(self, exc_info: _ErrorInfo = False) -> None:
+        """Close it, and say that it is at its end; on the loop. Tornado does it at the end of the pipe."""
+        super().close(exc_info)
+        self._tell()
+
+    def close_fd(self) -> None:
+        """Close the pipe, when no thread reads it; the loop has forgotten it by then."""
+        with self._sink.lock:
+            self.at_end = True
+            self._close_fd()
+
+    # Helpers
+
+    def _pass_on(self) -> bool:
+        """Read what is there into the sink; return whether that was anything, or the end."""
+        with self._sink.lock:
+            if self.at_end:
+                return False
+            size = self._read_into_sink()
+            if not size and not self.at_end:
+                return False
+            self.reads += 1
+            if size >= _DEFAULT_PIPE and not self._large:
+                self._enlarge()
+        if size:
+            self._on_read()
+        return True
+
+    def _read_into_sink(self) -> int:
+        """Read up to a few buffers full into the sink; return how many bytes that were."""
+        # Taken out of the list for the time: a collection may read other pipes in the midst of this.
+        buffer = _buffers.pop() if _buffers else bytearray(_BUFFER)
+        size = 0
+        try:
+            while size < _MOST_BUFFERS * _BUFFER:
+                count = self._read_into(buffer)
+                if not count:
+                    self.at_end = count is not None
+                    break
+                self._sink.append(self._name, memoryview(buffer)[:count], time.time())
+                size += count
+                if count < _BUFFER:
+                    break
+        finally:
+            _buffers.append(buffer)
+        return size
+
+    def _read_into(self, buffer: bytearray) -> int | None:
+        """Read once; return how many bytes that were, None when nothing is there, 0 at the end."""
+        try:
+            return os.readv(self.fd, [buffer])
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            # A terminal at whose other end nobody is any more says EIO.
+            if error.errno != errno.EIO:
+                self.error = error
+                if error.errno != errno.EBADF:
+                    log.warning("Reading a job's output failed: %s", error)
+            return 0
+
+    def _enlarge(self) -> None:
+        # One read a wake-up: a larger pipe is fewer of them. Past the user's share of pipe memory
+        # (/proc/sys/fs/pipe-user-pages-soft) the system refuses, and a small pipe serves as well.
+        self._large = True
+        try:
+            fcntl.fcntl(self.fd, _F_SETPIPE_SZ, _LARGE_PIPE)
+        except OSError:
+            pass
+
+    def _end(self) -> None:
+        self._close_on_loop()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._sink.lock:
+            on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
+
+    def _close_on_loop(self) -> None:
+        with self._sink.lock:
+            self.at_end = True
+        if self._started and not self._driver.closed:
+            # The loop's poll knows the fd: nobody else may get its number before the loop forgets it.
+            on_loop(self.io_loop, self.close)
+        else:
+            self.close()
+
+    def _close_fd(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._pipes.discard(self.fd)
+            try:
+                os.close(self.fd)
+            except OSError as error:
+                # IOLoop.close(all_fds=True) has closed it.
+                if error.errno != errno.EBADF:
+                    raise
+
+    def __del__(self) -> None:
+        # Without the lock: nobody reads it any more, and a collection may come where the lock is not to
+        # be taken.
+        if self._is_open:
+            self._close_fd()
+
+
+class _Hold:
+    """What holds the streams of one loop: the loop alone holds this, and lets go of it when it is closed.
+
+    The streams go then, if nobody else holds them. Tornado's list of handlers would keep them: it outlives
+    a loop that was closed through asyncio.
+    """
+
+    def __init__(self, io_loop: IOLoop, pipes: Pipes) -> None:
+        self._io_loop = io_loop
+        self._pipes = pipes
+
+    def __call__(self) -> None:
+        """Do nothing: for the loop this is a timer that is never due."""
+
+    def __del__(self) -> None:
+        for end in self._pipes.all():
+            if end.io_loop is self._io_loop:
+                self._io_loop.remove_handler(end.fileno())
+
+
+_holds: WeakKeyDictionary[Driver, ReferenceType[_Hold]] = WeakKeyDictionary()
+
+
+def _hold(driver: Driver, pipes: Pipes) -> None:
+    """See to it that the loop lets go of its streams when it is closed."""
+    reference = _holds.get(driver)
+    if reference is not None and reference() is not None:
+        return
+    hold, loop = _Hold(driver.io_loop, pipes), asyncio_loop(driver.io_loop)
+    _holds[driver] = ref(hold)
+
+    def hang() -> None:
+        loop.call_later(_NEVER, hold)
+
+    on_loop(driver.io_loop, hang)

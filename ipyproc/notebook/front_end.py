@@ -1,0 +1,68 @@
+"""The front end that has the cells of a shell, as views know it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ipyproc.notebook.captures import captured
+from ipyproc.notebook.cells import CallbackCell, KernelCell, current_cell, is_batch
+from ipyproc.notebook.output_widgets import output_widget_cell
+from ipyproc.notebook.private.ipykernel import kernel_of, request_in
+from ipyproc.views.cell import Medium
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from tornado.ioloop import IOLoop
+
+    from ipyproc.views.cell import Cell
+
+__all__ = ["ShellFrontEnd"]
+
+
+class ShellFrontEnd:
+    """The front end of a shell: a page or a batch run of its kernel, or its terminal.
+
+    Args:
+        shell: whose cells run.
+        io_loop: the kernel's.
+        whole_cells: what cells begin with that are one magic and nothing else, such as ``%%spawn``.
+    """
+
+    def __init__(self, shell: InteractiveShell, io_loop: IOLoop, whole_cells: Iterable[str]) -> None:
+        self._shell = shell
+        self._kernel = kernel_of(shell)
+        self._io_loop = io_loop
+        self._whole_cells = tuple(whole_cells)
+
+    @property
+    def medium(self) -> Medium:
+        """Where the cell that runs in this thread is seen."""
+        if self._kernel is None:
+            return Medium.TERMINAL
+        return Medium.FILE if is_batch(self._shell) else Medium.PAGE
+
+    def running_cell(self) -> Cell | None:
+        """Return the cell that runs in this thread; None in a widget's callback, which is no cell's."""
+        cell = current_cell(self._shell)
+        return None if isinstance(cell, CallbackCell) else cell
+
+    def target(self) -> Cell:
+        """Return what takes what a job shows that is started in this thread now, from now to its end.
+
+        It is where `print` and `display` would show something: the cell, or what takes its output.
+        """
+        cell = current_cell(self._shell)
+        # nbclient collects what comes for the cell, and takes no outputs that the kernel sets.
+        if isinstance(cell, KernelCell) and not is_batch(self._shell):
+            cell = output_widget_cell(cell.key, self._io_loop) or cell
+        return captured(self._shell, cell)
+
+    def flush_prints(self) -> None:
+        """Send what the running cell has printed; ipykernel gathers that for a while."""
+        code = "" if self._kernel is None else request_in(self._kernel).get("content", {}).get("code", "")
+        # A flush waits 0.2 ms for ipykernel's thread, and before a cell's only magic there was no print.
+        if not code.lstrip().startswith(self._whole_cells):
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()

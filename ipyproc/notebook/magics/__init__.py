@@ -1,0 +1,18 @@
+"""The magics, a file each; `VERBS` is the one list of them."""
+
+from __future__ import annotations
+
+from ipyproc.notebook.magics.base import Verb
+from ipyproc.notebook.magics.fork import Fork
+from ipyproc.notebook.magics.forkbench import ForkBench
+from ipyproc.notebook.magics.jobs import Jobs
+from ipyproc.notebook.magics.logs import Logs
+from ipyproc.notebook.magics.restart import Restart
+from ipyproc.notebook.magics.send import Send
+from ipyproc.notebook.magics.spawn import Spawn
+from ipyproc.notebook.magics.stop import Stop
+from ipyproc.notebook.magics.wait import Wait
+
+__all__ = ["VERBS"]
+
+VERBS: tuple[type[Verb], ...] = (Spawn, Wait, Stop, Restart, Send, Logs, Jobs, Fork, ForkBench)

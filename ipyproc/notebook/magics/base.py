@@ -1,0 +1,230 @@
+"""What all magics have in common. A magic is declared once: by its class, a file each."""
+
+from __future__ import annotations
+
+import argparse
+import enum
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics
+from IPython.core.magic_arguments import argument
+
+from ipyproc import safe
+from ipyproc.errors import IpyprocError
+from ipyproc.job.command import explain_start_error
+from ipyproc.notebook.cells import is_unattended
+from ipyproc.notebook.expansion import expand
+from ipyproc.notebook.foreground import Kind, finish, plainly, wait_for
+from ipyproc.notebook.lines import whole_line
+from ipyproc.notebook.options import asked_for, parser_of, pick
+from ipyproc.notebook.private.argparse import options_of
+
+if TYPE_CHECKING:
+    from ipyproc.job.job import Job
+    from ipyproc.job.table import JobTable
+    from ipyproc.notebook.config import IPyProc
+    from ipyproc.views.screen import Screen
+
+__all__ = [
+    "BG",
+    "FORGIVE",
+    "PUSH",
+    "QUIET",
+    "SIGNS",
+    "WAIT",
+    "Context",
+    "JobNames",
+    "Kind",
+    "LocalNames",
+    "Sentences",
+    "Verb",
+    "Waiting",
+    "by_call",
+]
+
+SIGNS: Mapping[Kind, str] = {"line": "%", "cell": "%%"}
+
+LocalNames = Mapping[str, object] | None
+"""The variables of the function around a magic's line."""
+
+# Options of several magics.
+WAIT = argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
+QUIET = argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
+BG = argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
+PUSH = argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
+FORGIVE = argument(
+    "--no-raise-error", action="store_true", help="When it is waited for, a failure is no error."
+)
+
+
+class Waiting(enum.Enum):
+    """When the cell of a magic waits for what the magic does."""
+
+    NEVER = enum.auto()
+    ALWAYS = enum.auto()
+    WHEN_ASKED = enum.auto()
+    """With ``--wait``; and where nobody attends, without ``--bg``, for the kinds in `Verb.unattended`."""
+
+
+class JobNames(enum.Enum):
+    """Which words after a magic are names of jobs."""
+
+    NONE = enum.auto()
+    FIRST = enum.auto()
+    ALL = enum.auto()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What magics work with.
+
+    Attributes:
+        shell: IPython's.
+        jobs: the table.
+        screen: shows jobs in cells.
+        settings: the user's.
+    """
+
+    shell: Any
+    jobs: JobTable
+    screen: Screen
+    settings: IPyProc
+
+
+class Verb(Magics):
+    """A magic. A class has one, in a method of its name, with IPython's decorators for its options.
+
+    Attributes:
+        name: what stands after ``%``.
+        waiting: when its cell waits.
+        unattended: the kinds that wait where nobody attends.
+        job_names: which of its words are names of jobs.
+        values: what can stand after an option, for completion.
+        may_stand_alone: whether its line may be a whole cell; see `stands_alone`.
+    """
+
+    name: ClassVar[str]
+    waiting: ClassVar[Waiting] = Waiting.NEVER
+    unattended: ClassVar[frozenset[Kind]] = frozenset()
+    job_names: ClassVar[JobNames] = JobNames.NONE
+    values: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    may_stand_alone: ClassVar[bool] = False
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.shell)
+        self._shell = context.shell
+        self._jobs = context.jobs
+        self._screen = context.screen
+        self._settings = context.settings
+
+    @classmethod
+    def function(cls) -> Callable[..., object]:
+        """Return the method that does it, as the decorators have left it."""
+        function: Callable[..., object] = getattr(cls, cls.name)
+        return function
+
+    @classmethod
+    def options(cls) -> dict[str, argparse.Action]:
+        """Return what its options do, by each of their names; `{}` for a magic that has none."""
+        function = cls.function()
+        return options_of(parser_of(function)) if hasattr(function, "parser") else {}
+
+    def waits(self, kind: Kind, arguments: list[str]) -> bool:
+        """Return True when a call is to be awaited by its cell; the arguments are as they are written."""
+        if self.waiting is not Waiting.WHEN_ASKED:
+            return self.waiting is Waiting.ALWAYS
+        given, _ = asked_for(self.function(), whole_line(arguments))
+        return self.is_to_wait(kind, wait="--wait" in given, bg="--bg" in given)
+
+    def is_to_wait(self, kind: Kind, *, wait: bool, bg: bool) -> bool:
+        """Return True when a call with these options waits.
+
+        Args:
+            kind: of the call.
+            wait: whether it has ``--wait``.
+            bg: whether it has ``--bg``.
+        """
+        return wait or (kind in self.unattended and not bg and is_unattended(self._shell))
+
+    def stands_alone(self, line: str) -> bool:
+        """Return True when a cell with this line, after the magic's name, and no body is as it is meant."""
+        return False
+
+    # For its method
+
+    def finish(
+        self, work: Callable[[], Coroutine[Any, Any, object]], awaited: bool, jobs: Sequence[Job] = ()
+    ) -> object:
+        """Return what a call that waits returns; see `ipyproc.notebook.foreground.finish`."""
+        return finish(lambda: plainly(work()), awaited, self._jobs, jobs)
+
+    def finish_job(
+        self, job: Job, awaited: bool, *, raise_error: bool = True, until_ready: bool = False
+    ) -> object:
+        """Wait for a job in the foreground, and return the job; its cell has all of it then."""
+
+        async def wait() -> Job:
+            try:
+                await wait_for(job, raise_error=raise_error, until_ready=until_ready)
+            finally:
+                self._screen.catch_up([job])
+            return job
+
+        return self.finish(wait, awaited, [job])
+
+    def named(self, line: str, local_ns: LocalNames) -> list[Job]:
+        """Return the jobs that a line names.
+
+        Raises:
+            UsageError: it names none, or one that there is not.
+        """
+        line = expand(line, self.names(local_ns))
+        names = []
+        while line.strip():
+            name, line = pick(line)
+            names.append(name)
+        if not names:
+            raise UsageError(f"%{self.name} needs the name of a job; {self.which()}.")
+        with Sentences():
+            return [self._jobs[name] for name in names]
+
+    def names(self, local_ns: LocalNames) -> Mapping[str, object]:
+        """Return the variables that a line knows: the notebook's, and those of the function around it."""
+        return {**self._shell.user_ns, **(local_ns or {})}
+
+    def which(self) -> str:
+        """Return which jobs there are, as a part of a sentence."""
+        return f"the jobs are: {', '.join(safe.line(job.name) for job in self._jobs) or 'none'}"
+
+
+AnyVerb = TypeVar("AnyVerb", Verb, type[Verb])
+
+
+def by_call(verbs: Iterable[AnyVerb]) -> dict[tuple[Kind, str], AnyVerb]:
+    """Return magics, or their classes, by how they are called."""
+    return {(kind, name): verb for verb in verbs for kind in SIGNS for name in verb.magics[kind]}
+
+
+class Sentences:
+    """Turns errors that a user can meet into one plain sentence.
+
+    Args:
+        program: what was to be started, for errors of the system.
+        before: what the sentence of an error of ours begins with.
+    """
+
+    def __init__(self, program: str = "", before: str = "") -> None:
+        self._program = program
+        self._before = before
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, IpyprocError):
+            raise UsageError(f"{self._before}{error}") from None
+        if isinstance(error, OSError):
+            raise UsageError(explain_start_error(error, self._program)) from None

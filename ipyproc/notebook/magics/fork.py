@@ -1,0 +1,112 @@
+"""``%%fork``: forked workers from a cell."""
+
+from __future__ import annotations
+
+import argparse
+
+from IPython.core.error import UsageError
+from IPython.core.magic import cell_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
+
+from ipyproc.notebook.expansion import expand
+from ipyproc.notebook.foreground import taken_mark
+from ipyproc.notebook.lines import continued, with_line_numbers
+from ipyproc.notebook.magics.base import BG, FORGIVE, PUSH, QUIET, WAIT, Sentences, Verb, Waiting
+from ipyproc.notebook.options import parse, pushed
+from ipyproc.notebook.private.ipython import cell_name
+
+__all__ = ["Fork"]
+
+_USAGE = """\
+%%fork [options]
+  code"""
+
+_BODY_LINE = 2
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no whole number; give one such as 4, or 0 for the number of cores"
+        ) from None
+
+
+@magics_class
+class Fork(Verb):
+    """``%%fork``."""
+
+    name = "fork"
+    waiting = Waiting.WHEN_ASKED
+    unattended = frozenset({"cell"})
+
+    @magic_arguments()
+    @kwds(usage=_USAGE)
+    @argument("-n", "--workers", metavar="N", type=_count, help="Workers; 0, as by default, for the cores.")
+    @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts, over all workers (100).")
+    @PUSH
+    @argument("--name", help="The group's name; by default workers.")
+    @WAIT
+    @QUIET
+    @FORGIVE
+    @BG
+    @cell_magic
+    @no_var_expand
+    def fork(self, line: str, cell: str) -> object:
+        """Run the cell in forked workers; a worker that fails is replaced.
+
+        The workers are forked by a fresh interpreter, never by the kernel: of the
+        notebook they have what --push sends. In the cell, task_id() is the worker's
+        number, from 0, and measure(n) tells how many operations it has done so far, for
+        the table. What stands above a line fork_processes() runs once, before the fork;
+        all workers inherit what it makes. Without that line, all of the cell runs in
+        each worker. Returns the WorkerGroup, a job like any other.
+
+        Examples::
+
+            %%fork -n 4
+            print("worker", task_id())
+
+            %%fork -n 2 --push model,paths --max-restarts 3 --name scoring
+            for path in paths[task_id()::2]:
+                print(path, model.score(path))
+
+            %%fork -n 4 --name web
+            import asyncio, tornado.httpserver, tornado.netutil, tornado.web
+            sockets = tornado.netutil.bind_sockets(8001, "127.0.0.1")
+            fork_processes()
+            class Hello(tornado.web.RequestHandler):
+                def get(self):
+                    self.write(f"worker {task_id()}")
+            application = tornado.web.Application([("/", Hello)])
+            tornado.httpserver.HTTPServer(application).add_sockets(sockets)
+            await asyncio.Event().wait()
+        """
+        mark, line = taken_mark(line)
+        whole = f"{line}\n{cell}"
+        line, cell = with_line_numbers(*continued(line, cell), whole)
+        options, rest = parse(self.function(), expand(line, self._shell.user_ns), "%%")
+        if rest:
+            raise UsageError(
+                f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
+            )
+        # At import, `%load_ext` would wait for it.
+        from ipyproc.job import fork as workers
+
+        variables = pushed(options.push, self._shell.user_ns, "%%fork")
+        with Sentences("the helper", "%%fork: "):
+            group = workers.fork(
+                cell,
+                options.workers,
+                options.max_restarts,
+                variables=variables,
+                name=options.name,
+                quiet=options.quiet,
+                filename=cell_name(self._shell),
+                first_line=_BODY_LINE,
+                shown="%%fork",
+            )
+        if self.is_to_wait("cell", wait=options.wait, bg=options.bg):
+            return self.finish_job(group, mark, raise_error=not options.no_raise_error)
+        return group

@@ -1,0 +1,45 @@
+"""``%restart``: stop jobs and start them anew."""
+
+from __future__ import annotations
+
+import asyncio
+
+from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_var_expand
+
+from ipyproc.notebook.foreground import taken_mark
+from ipyproc.notebook.magics.base import JobNames, LocalNames, Sentences, Verb, Waiting
+
+__all__ = ["Restart"]
+
+
+@magics_class
+class Restart(Verb):
+    """``%restart``."""
+
+    name = "restart"
+    waiting = Waiting.ALWAYS
+    job_names = JobNames.ALL
+
+    @line_magic
+    @no_var_expand
+    @needs_local_scope
+    def restart(self, line: str, local_ns: LocalNames = None) -> object:
+        """Stop jobs and start them anew: ``%restart NAME...``; those that have ended too.
+
+        Their output goes on in the cells that started them, after the old.
+
+        Examples::
+
+            %restart build
+        """
+        awaited, line = taken_mark(line)
+        jobs = self.named(line, local_ns)
+        grace = self._settings.grace
+
+        async def restart() -> None:
+            with Sentences():
+                await asyncio.gather(*(job.restart(grace) for job in jobs))
+            for job in jobs:
+                self._screen.show(job, output=False)
+
+        return self.finish(restart, awaited)

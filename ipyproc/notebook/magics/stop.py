@@ -1,0 +1,47 @@
+"""``%stop``: stop jobs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_var_expand
+
+from ipyproc.notebook.foreground import taken_mark
+from ipyproc.notebook.magics.base import JobNames, LocalNames, Verb, Waiting
+
+__all__ = ["Stop"]
+
+
+@magics_class
+class Stop(Verb):
+    """``%stop``."""
+
+    name = "stop"
+    waiting = Waiting.ALWAYS
+    job_names = JobNames.ALL
+
+    @line_magic
+    @no_var_expand
+    @needs_local_scope
+    def stop(self, line: str, local_ns: LocalNames = None) -> object:
+        """Stop jobs: ``%stop NAME...``; by SIGINT, then SIGTERM, then SIGKILL, as needed.
+
+        A job is named by its name or its pid; a name with a space stands in quotes.
+        Between the signals are 2 s (%config IPyProc.grace).
+
+        Examples::
+
+            %stop build
+
+            %stop build "my server"
+        """
+        awaited, line = taken_mark(line)
+        jobs = self.named(line, local_ns)
+        grace = self._settings.grace
+
+        async def stop() -> None:
+            await asyncio.gather(*(job.stop(grace) for job in jobs))
+            for job in jobs:
+                self._screen.show(job, output=False)
+
+        return self.finish(stop, awaited)

@@ -1,0 +1,23 @@
+"""What Tornado does not promise, as far as the notebook needs it; tried with 6.3 to 6.6."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import AsyncIOLoop
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["io_loop_around"]
+
+
+def io_loop_around(loop: asyncio.AbstractEventLoop) -> IOLoop:
+    """Return Tornado's loop around one of asyncio's that need not run now.
+
+    `IOLoop.current()` knows only a loop that runs. Without ``_ioloop_for_asyncio`` a new one is made, which
+    does no harm beside another.
+    """
+    known: IOLoop | None = getattr(IOLoop, "_ioloop_for_asyncio", {}).get(loop)
+    return known or AsyncIOLoop(asyncio_loop=loop, make_current=False)

@@ -1,0 +1,1 @@
+"""What shows a job: the views of it in cells, the table of jobs, and how each looks."""

@@ -1,0 +1,355 @@
+"""All views of a kernel: when each is flushed, and how much may go to the page."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from ipyproc.model.event import Event, EventKind
+from ipyproc.views.budget import Budget
+from ipyproc.views.cell import Cell, Medium
+from ipyproc.views.live_table import LiveTable
+from ipyproc.views.quiet import QuietFailures
+from ipyproc.views.schedule import Schedule
+from ipyproc.views.view import View
+
+if TYPE_CHECKING:
+    from tornado.ioloop import IOLoop
+
+    from ipyproc.job.job import Job
+    from ipyproc.job.table import JobTable
+    from ipyproc.views.budget import Limits
+    from ipyproc.views.cell import FrontEnd
+
+__all__ = ["Screen"]
+
+log = logging.getLogger("ipyproc")
+
+_FEW = 8
+_PAGE_WIDTH = 96
+
+
+class _Places:
+    """Where a job is shown.
+
+    Attributes:
+        cells: the keys of the cells that show it, or are not to.
+        home: the key of the first that does.
+        ended: the view there, once the job has ended.
+    """
+
+    __slots__ = ("cells", "ended", "home")
+
+    def __init__(self) -> None:
+        self.cells: tuple[str, ...] = ()
+        self.home = ""
+        self.ended: View | None = None
+
+
+class Screen:
+    """Shows jobs in the cells that started them; it watches the table of jobs.
+
+    Any thread may flush, one at a time: the loop by a timer, the stand-in while the loop is held.
+
+    Args:
+        front_end: has the cells.
+        jobs: the table.
+        io_loop: the kernel's, by whose timers the views are flushed.
+        limits: how much is shown, and how fast.
+    """
+
+    def __init__(self, front_end: FrontEnd, jobs: JobTable, io_loop: IOLoop, limits: Limits) -> None:
+        self._front_end = front_end
+        self._jobs = jobs
+        self._io_loop = io_loop
+        self._limits = limits
+        self._lock = threading.RLock()
+        self._views: dict[Job, list[View]] = {}
+        self._left: dict[Job, list[View]] = {}
+        self._places: WeakKeyDictionary[Job, _Places] = WeakKeyDictionary()
+        self._dirty: set[View] = set()
+        self._ticking: deque[View] = deque()
+        self._budget = Budget(limits)
+        self._schedule = Schedule(io_loop, self.flush_due, self._age_clocks)
+        self._running: Cell | None = None
+        self._batch = False
+        self._table: LiveTable | None = None
+        self._failures = QuietFailures(self._show_end, jobs, io_loop)
+        self._over = False
+
+    # A watcher of the jobs
+
+    def on_started(self, job: Job) -> None:
+        """Give a new job its view, in the cell that runs in this thread."""
+        if job.quiet:
+            # Not as the value of its cell, either.
+            cell = self._front_end.target()
+            self._places.setdefault(job, _Places()).cells = (cell.key,)
+            self._failures.expect(job, cell)
+        else:
+            self.show(job)
+
+    def on_event(self, job: Job, event: Event) -> None:
+        """Take note of an event, and show it when it is due."""
+        if self._over:
+            return
+        if event.kind is EventKind.STARTED and event.worker is None:
+            self._revive(job)
+        self._failures.on_event(job, event)
+        views = self._views.get(job)
+        if not views:
+            return
+        if event.kind is EventKind.RELEASED:
+            self.catch_up([job])
+            return
+        if event.kind is EventKind.AWAITED:
+            self._front_end.flush_prints()
+            self._bring(views)
+            return
+        with self._lock:
+            for view in views:
+                view.pace.status_changed |= event.kind is not EventKind.WROTE
+                self._dirty.add(view)
+            if event.kind is EventKind.DONE and self._batch:
+                self.flush_all()
+        self._schedule.soon()
+
+    # Views
+
+    def show(self, job: Job, *, output: bool = True, start: int = 0) -> None:
+        """Show a job in the running cell, from an offset in its output on.
+
+        A cell shows a job once: asked for a second time, nothing happens.
+        """
+        cell = self._front_end.target()
+        with self._lock:
+            if self._over:
+                return
+            places = self._places.setdefault(job, _Places())
+            if cell.key in places.cells:
+                return
+            places.cells = (*places.cells, cell.key)
+            # What was printed before the job stands before it.
+            self._front_end.flush_prints()
+            places.home = places.home or cell.key
+            if (running := self._front_end.running_cell()) is not None:
+                self._runs(running)
+            view = View(job, cell, self._limits, output=output, start=start)
+            self._views.setdefault(job, []).append(view)
+            view.open(time.monotonic())
+            self._ticking.append(view)
+            self._dirty.add(view)
+        self._schedule.soon()
+
+    def show_table(self) -> None:
+        """Show all jobs in a table in the running cell; the table before it stays as it is."""
+        cell, medium = self._front_end.target(), self._front_end.medium
+        width = shutil.get_terminal_size().columns if medium is Medium.TERMINAL else _PAGE_WIDTH
+        if self._table is not None:
+            self._table.close()
+        self._table = LiveTable(self._jobs, cell, self._io_loop, width)
+        self._table.open(live=medium is Medium.PAGE)
+
+    def catch_up(self, jobs: Iterable[Job]) -> None:
+        """Show what these jobs have written so far, due or not, as far as their cells have room."""
+        with self._lock:
+            for view in [view for job in jobs for view in self._views.get(job, ())]:
+                self._flush(view, time.monotonic(), self._carrier(), force=True)
+
+    def flush_due(self, now: float | None = None) -> float:
+        """Flush what is due; return when the next flush is."""
+        with self._lock:
+            now = time.monotonic() if now is None else now
+            carrier = self._carrier()
+            if self._batch and carrier is None:
+                # Between two cells of a batch run nobody listens; the next cell asks again.
+                dirty = {view for view in self._dirty if view.lasting}
+            else:
+                dirty = self._dirty
+            # The page's budget goes first to those that have had least of it: a line is not to wait for
+            # a flood.
+            for view in sorted(dirty, key=lambda view: view.pace.shown):
+                if view.due(now, now) <= now:
+                    self._flush(view, now, carrier)
+            # An overdrawn page budget holds back the paced views until it has something to give.
+            free_at = self._budget.free_at(now)
+            return min((view.due(now, free_at) for view in self._dirty & dirty), default=float("inf"))
+
+    def flush_all(self) -> None:
+        """Flush everything now, due or not; for a cell that stops listening."""
+        with self._lock:
+            for view in list(self._dirty):
+                self._flush(view, time.monotonic(), self._carrier(), force=True)
+
+    def tick(self) -> None:
+        """Flush what is due and see to the next time; on the loop."""
+        self._schedule.tick()
+
+    # The running cell, for batch runs
+
+    def cell_begins(self, _info: object = None) -> None:
+        """Take note that a cell begins to run."""
+        self._failures.cell_begins()
+        with self._lock:
+            self._runs(self._front_end.running_cell())
+            self._schedule.begin_anew()
+        if self._dirty:
+            self._schedule.soon()
+
+    def cell_ends(self, _result: object = None) -> None:
+        """Take note that a cell ends; in a batch run nobody listens to it after this."""
+        with self._lock:
+            if self._batch and self._running is not None:
+                for views in self._views.values():
+                    for view in views:
+                        self._dirty.add(view)
+                self.flush_all()
+                for views in self._views.values():
+                    for view in views:
+                        view.postpone()
+            self._running = None
+        self._failures.cell_ends()
+
+    def farewell(self) -> None:
+        """Say in every cell that its jobs end with the kernel; show nothing after it. In any thread."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            views = [view for views in self._views.values() for view in views]
+            self._views = {}
+            self._dirty.clear()
+            self._ticking.clear()
+            for view in views:
+                try:
+                    view.farewell(time.monotonic())
+                except Exception:
+                    log.exception("A view of job %r failed.", view.name)
+            if self._table is not None:
+                self._table.farewell()
+            self._failures.farewell()
+
+    def adopt(self, before: Screen) -> None:
+        """Go on with the views of a screen that was closed."""
+        with self._lock:
+            self._places, left = before.hand_over()
+            for places in self._places.values():
+                if places.ended is not None:
+                    places.ended.pace.limits = self._limits
+            for job, views in left.items():
+                self._views[job] = views
+                for view in views:
+                    view.pace.limits = self._limits
+                    view.pace.status_changed = True
+                    self._ticking.append(view)
+                    self._dirty.add(view)
+        self._schedule.soon()
+
+    def hand_over(self) -> tuple[WeakKeyDictionary[Job, _Places], dict[Job, list[View]]]:
+        """Return where each job is shown, and the views that a closed screen had, for the one that adopts."""
+        return self._places, self._left
+
+    def close(self) -> None:
+        """Show what there is to show, and end; another screen may `adopt` its views."""
+        with self._lock:
+            self.flush_all()
+            self._left = self._views
+            if self._table is not None:
+                self._table.close()
+            self._failures.close()
+            self._views = {}
+            self._dirty.clear()
+            self._ticking.clear()
+            self._schedule.close()
+
+    def _runs(self, cell: Cell | None) -> None:
+        """Take note of the cell that runs, and of whether nobody listens to it after its end."""
+        self._running = cell
+        self._batch = self._failures.is_batch = self._front_end.medium is Medium.FILE
+
+    def _show_end(self, job: Job, cell: Cell) -> None:
+        """Show the status of a job that has ended, in a cell that has shown nothing of it."""
+        View(job, cell, self._limits, output=False).open(time.monotonic())
+
+    def _carrier(self) -> Cell | None:
+        return self._running if self._batch else None
+
+    def _bring(self, views: list[View]) -> None:
+        """In a batch run, the cell that awaits a job gets the output that is still to come."""
+        with self._lock:
+            cell = self._running
+            if not self._batch or cell is None or any(view.is_live_in(cell) for view in views):
+                return
+            for view in views:
+                if view.pace.output and not view.lasting:
+                    view.move(cell)
+                    return
+
+    def _flush(self, view: View, now: float, carrier: Cell | None, *, force: bool = False) -> None:
+        if view.lasting:
+            carrier = None
+        elif self._batch and carrier is None:
+            # Between two cells of a batch run nobody listens: it stays for the next cell.
+            return
+        try:
+            sent = view.flush(now, self._budget.available(now), carrier, force=force)
+        except Exception:
+            # One view that cannot be shown is not to silence the others.
+            log.exception("A view of job %r failed.", view.name)
+            self._dirty.discard(view)
+            return
+        if sent and view.pace.is_paced:
+            self._budget.spend(sent)
+        if view.finished:
+            self._end(view)
+        elif view.due(now, now) == float("inf"):
+            self._dirty.discard(view)
+
+    def _end(self, view: View) -> None:
+        self._dirty.discard(view)
+        for job, views in list(self._views.items()):
+            if view in views:
+                views.remove(view)
+                if not views:
+                    del self._views[job]
+                places = self._places.get(job)
+                if places is not None and places.home == view.cell.key:
+                    # Kept for a restart, as long as somebody else has the job.
+                    view.rest()
+                    places.ended = view
+        if view in self._ticking:
+            self._ticking.remove(view)
+
+    def _revive(self, job: Job) -> None:
+        """Has a job that is started anew, by somebody's restart, go on in its own cell."""
+        with self._lock:
+            places = self._places.get(job)
+            view = None if places is None else places.ended
+            if places is None or view is None:
+                return
+            places.ended = None
+            view.resume(job)
+            self._views.setdefault(job, []).append(view)
+            self._ticking.append(view)
+            if self._batch and self._running is not None and not view.lasting:
+                view.move(self._running)
+
+    def _age_clocks(self) -> bool:
+        """Have a few elapsed times shown anew, so that many idle jobs cost next to nothing."""
+        with self._lock:
+            now = time.monotonic()
+            left = 2 if len(self._ticking) <= _FEW else 1
+            for _ in range(len(self._ticking)):
+                view = self._ticking[0]
+                self._ticking.rotate(-1)
+                if left and view.tick_due(now):
+                    view.pace.status_changed = True
+                    self._dirty.add(view)
+                    left -= 1
+            return bool(self._ticking)

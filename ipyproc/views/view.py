@@ -1,0 +1,253 @@
+"""What a cell shows of a job: a status line and the live output, within a budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ipyproc.model.state import Snapshot, at_kernels_end
+from ipyproc.views.kinds import figures_differ, freshness_of, picture
+from ipyproc.views.outlet import Outlet, new_display_id
+from ipyproc.views.pace import LARGEST_MESSAGE, Pace
+
+if TYPE_CHECKING:
+    from ipyproc.spool.output import StreamName
+    from ipyproc.views.budget import Limits
+    from ipyproc.views.cell import Bundle, Cell
+
+__all__ = ["Shown", "View"]
+
+_TAIL_BYTES = 8192
+_TAIL_WIDTH = 120
+
+
+class Shown(Protocol):
+    """What a view needs to know of a job, wherever it runs."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def done(self) -> bool:
+        """True when nothing more will happen to it."""
+
+    @property
+    def lingers(self) -> bool:
+        """True when there may be more to show though it has ended: what it has left running."""
+
+    @property
+    def size(self) -> int:
+        """The offset past the newest byte of its output."""
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are as text."""
+
+    def snapshot(self) -> Snapshot:
+        """Return a picture of this moment."""
+
+    def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
+        """Return the bytes between two offsets, in stretches of one stream each."""
+
+    def read(self, start: int, stop: int | None) -> bytes:
+        """Return the bytes between two offsets."""
+
+    def tail(self, n: int, max_bytes: int | None) -> str:
+        """Return the last lines, of at most so many bytes."""
+
+
+class View:
+    """One cell's view of one job.
+
+    A view is flushed by its screen, in one thread at a time. It takes what is to be shown from the
+    job's own output, from where it got to: nothing is queued for it. What to show, and when, is its
+    `Pace`'s to decide; how, is that of its `Outlet` and of `ipyproc.views.kinds`.
+
+    Args:
+        job: what is shown.
+        cell: where; the cell's medium says how much, and how fast.
+        limits: the budget.
+        output: whether the output is shown, or the status alone.
+        start: the offset in the output to begin at.
+    """
+
+    __slots__ = (
+        *("cell", "finished", "name", "pace"),
+        *("_ends_with_kernel", "_job", "_last", "_outlet", "_status", "_status_id"),
+    )
+
+    def __init__(
+        self, job: Shown, cell: Cell, limits: Limits, *, output: bool = True, start: int = 0
+    ) -> None:
+        self.name = job.name
+        self.cell = cell
+        self.pace = Pace(cell.medium, limits, output=output, start=start)
+        self.finished = False
+        self._job: Shown | None = job
+        self._outlet = Outlet(cell, job.encoding)
+        self._status_id = new_display_id()
+        self._status: str | None = None
+        self._last: Snapshot | None = None
+        self._ends_with_kernel = False
+
+    @property
+    def job(self) -> Shown:
+        """The job that is shown; there is none while the view is at rest."""
+        assert self._job is not None
+        return self._job
+
+    @property
+    def lasting(self) -> bool:
+        """True when what it sends arrives between the cells of a batch run, too."""
+        return self._outlet.lasting
+
+    def is_live_in(self, cell: Cell) -> bool:
+        """Return True when the output that is still to come appears in this cell."""
+        return self.pace.output and self._outlet.is_live_in(cell)
+
+    # Its life
+
+    def open(self, now: float) -> None:
+        """Show the status for the first time."""
+        self._show_status(now, self.cell)
+
+    def rest(self) -> None:
+        """Hold no more than it takes to go on, should its job be started anew: not the job either."""
+        self._job = self._last = None
+        self._status = ""
+
+    def resume(self, job: Shown) -> None:
+        """Go on with a job that has been started anew, after `rest`."""
+        self._job = job
+        self.finished = False
+
+    def move(self, cell: Cell) -> None:
+        """Have the output that is still to come appear in another cell."""
+        self._outlet.move(cell, self._tail() if self.pace.is_tailing else None)
+
+    def postpone(self) -> None:
+        """Have output that comes later go into a display, since the cell stops listening."""
+        if self.pace.output and not self.finished:
+            self._outlet.leave()
+
+    def farewell(self, now: float) -> None:
+        """Show all that there is, and say that the job ends with the kernel."""
+        self._ends_with_kernel = True
+        try:
+            self.flush(now, LARGEST_MESSAGE, force=True)
+        finally:
+            self.finished = True
+            self.cell.settle(self._picture(), self._status_id)
+
+    # Its turns
+
+    def flush(self, now: float, allowance: int, carrier: Cell | None = None, *, force: bool = False) -> int:
+        """Show what is new and due.
+
+        Args:
+            now: the time, in seconds on a clock that only goes forward.
+            allowance: how many bytes of output may go to the page.
+            carrier: the cell through which displays are updated, where that is not their own.
+            force: show everything, due or not, as far as the cell has room.
+
+        Returns:
+            How many bytes of output were sent.
+        """
+        job, pace = self.job, self.pace
+        done = job.done
+        sent = 0
+        while (step := pace.next_step(now, job.size, allowance, force=force)) is not None:
+            size, is_last = self._send(now, step.size, step.is_last)
+            sent += size
+            if is_last or not force:
+                break
+        if pace.is_tail_due(now, job.size, allowance, force=force or done):
+            sent += self._send_tail(now, carrier)
+        caught_up = pace.has_caught_up(job.size)
+        if pace.is_status_due(now, force=force or done):
+            self._show_status(now, carrier or self.cell)
+        if done and caught_up and not job.lingers:
+            self._outlet.end()
+            self.finished = True
+        if carrier is not None and (force or done):
+            self._outlet.show_left(carrier)
+        return sent
+
+    def due(self, now: float, page_free_at: float) -> float:
+        """Return when `flush` should be called next; infinity when nothing is new."""
+        if self.finished:
+            return float("inf")
+        return self.pace.due(now, page_free_at, self.job.size, over=self.job.done and not self.job.lingers)
+
+    def tick_due(self, now: float) -> bool:
+        """Return True when the status should be shown anew, for its clocks or its figures alone."""
+        last = self._last
+        if last is None:
+            return False
+        freshness = freshness_of(last)
+        if freshness.look is not None:
+            if not self.pace.is_look_due(now, freshness):
+                return False
+            if figures_differ(last, self.job.snapshot()):
+                return True
+        return self.pace.is_status_old(now, freshness)
+
+    def _send(self, now: float, size: int, is_last: bool) -> tuple[int, bool]:
+        """Send the next piece of output; return how large it was, and whether the live tail follows it."""
+        position = self.pace.position
+        if is_last:
+            size = self._whole_lines(size)
+        runs = self.job.runs(position, position + size) if size > 0 else []
+        if sum(len(data) for _, data in runs) < size:
+            # It went before the page could take it (max_output): what is still there is the tail's.
+            size, is_last, runs = 0, True, []
+        if runs:
+            self._outlet.send(runs)
+        self.pace.went(now, size, is_last=is_last)
+        if is_last:
+            self._outlet.end()
+            self._outlet.begin_tail(self._tail())
+        return size, is_last
+
+    def _whole_lines(self, room: int) -> int:
+        """Return how much of ``room`` the next whole lines take; all of it when there is no line's end."""
+        position = self.pace.position
+        data = self.job.read(position, position + room) if room else b""
+        return data.rfind(b"\n") + 1 or room
+
+    def _send_tail(self, now: float, carrier: Cell | None) -> int:
+        end = self.job.size
+        bundle = self._tail()
+        self.pace.tail_went(now, end)
+        self._outlet.update_tail(bundle, carrier)
+        return sum(map(len, bundle.values()))
+
+    def _tail(self) -> Bundle:
+        from ipyproc.views import render
+
+        job = self.job
+        tail = job.tail(self.pace.limits.tail_lines, _TAIL_BYTES)
+        hidden = job.size - self.pace.position
+        return render.bundle(render.tail_block(tail, hidden, self.name, job.snapshot().dropped), _TAIL_WIDTH)
+
+    def _show_status(self, now: float, through: Cell) -> None:
+        self.pace.status_changed = False
+        bundle = self._picture()
+        if self._status is None:
+            self.pace.status_opened(now)
+            self.cell.display(bundle, self._status_id)
+        elif bundle["text/ansi"] != self._status:
+            if self.job.done:
+                through.settle(bundle, self._status_id)
+            else:
+                through.update(bundle, self._status_id)
+        self._status = bundle["text/ansi"]
+        self.pace.status_went(now)
+
+    def _picture(self) -> Bundle:
+        """Return the job's state, as it is to be shown now."""
+        snapshot = self.job.snapshot()
+        if self._ends_with_kernel:
+            snapshot = at_kernels_end(snapshot)
+        self._last = snapshot
+        return picture(snapshot, self.cell.medium)

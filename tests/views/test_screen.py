@@ -1,0 +1,201 @@
+"""A screen shows jobs in cells of any make: here, in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from ipyproc.bench.model import BenchSnapshot, Findings
+from ipyproc.job.group import fork
+from ipyproc.job.table import JobTable
+from ipyproc.model.group import GroupSnapshot
+from ipyproc.model.state import JobState, Snapshot
+from ipyproc.views.cell import Bundle, Medium
+from ipyproc.views.kinds import freshness_of, picture
+from ipyproc.views.screen import Screen
+from tests.jobs.looped import looped
+from tests.support import until
+from tests.views.test_pace import Limits
+
+
+class ListCell:
+    """A cell that keeps what it is given."""
+
+    def __init__(self, key: str, *, lasting: bool = False, medium: Medium = Medium.PAGE) -> None:
+        self.key = key
+        self.lasting = lasting
+        self.medium = medium
+        self.text = ""
+        self.displays: dict[str, str] = {}
+        self.settled: set[str] = set()
+
+    def stream(self, name: str, text: str) -> None:
+        self.text += text
+
+    def display(self, bundle: Bundle, display_id: str) -> None:
+        assert display_id not in self.displays
+        self.displays[display_id] = bundle["text/plain"]
+
+    def update(self, bundle: Bundle, display_id: str) -> None:
+        assert display_id in self.displays
+        self.displays[display_id] = bundle["text/plain"]
+
+    def settle(self, bundle: Bundle, display_id: str) -> None:
+        self.update(bundle, display_id)
+        self.settled.add(display_id)
+
+    @property
+    def shown(self) -> str:
+        return "\n".join(self.displays.values())
+
+
+class OnePage:
+    """A front end with one cell after the other."""
+
+    medium = Medium.PAGE
+
+    def __init__(self) -> None:
+        self.cell = ListCell("first")
+
+    def running_cell(self) -> ListCell:
+        return self.cell
+
+    def target(self) -> ListCell:
+        return self.cell
+
+    def flush_prints(self) -> None:
+        pass
+
+
+@pytest.fixture
+def page() -> OnePage:
+    return OnePage()
+
+
+@pytest.fixture
+def screens(table: JobTable) -> Iterator[list[Screen]]:
+    """Screens that watch the table, until the test has ended."""
+    watching: list[Screen] = []
+    yield watching
+    for screen in watching:
+        table.remove_watcher(screen)
+
+
+def screen_of(page: OnePage, table: JobTable, screens: list[Screen]) -> Screen:
+    screen = Screen(page, table, IOLoop.current(), Limits())
+    table.add_watcher(screen)
+    screens.append(screen)
+    return screen
+
+
+@looped
+async def test_a_job_is_shown_in_the_cell_that_ran_when_it_was_started(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    screen = screen_of(page, table, screens)
+    first = page.cell
+    job = table.spawn("echo one; read line; echo two", name="it")
+    await until(lambda: first.text == "one\n" and "running" in first.shown)
+    page.cell = ListCell("second")
+    screen.show(job)
+    job.send("\n")
+    await job
+    await until(lambda: "exit 0" in first.shown and "exit 0" in page.cell.shown)
+    assert first.text == page.cell.text == "one\ntwo\n"
+    assert first.settled == first.displays.keys()
+    screen.close()
+
+
+@looped
+async def test_past_its_budget_a_cell_has_a_tail(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    screen = screen_of(page, table, screens)
+    await table.spawn("seq 1 5000", name="it")
+    await until(lambda: page.cell.shown.endswith("\n5000"))
+    assert len(page.cell.text) <= 1000 and page.cell.text.endswith("\n")
+    assert "not shown" in page.cell.shown
+    screen.close()
+
+
+@looped
+async def test_a_restarted_job_goes_on_in_its_cell_from_where_it_was(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    screen = screen_of(page, table, screens)
+    first = page.cell
+    job = table.spawn("echo run", name="it")
+    await job
+    await until(lambda: "exit 0" in first.shown)
+    page.cell = ListCell("second")
+    await job.restart()
+    await job
+    await until(lambda: first.text == "run\nrun\n" and "exit 0" in first.shown)
+    assert not page.cell.text and not page.cell.displays
+    screen.close()
+
+
+@looped
+async def test_a_screen_that_follows_another_goes_on_with_its_views(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    before = screen_of(page, table, screens)
+    job = table.spawn("echo one; read line; echo two", name="it")
+    await until(lambda: page.cell.text == "one\n")
+    table.remove_watcher(before)
+    screens.remove(before)
+    before.close()
+    after = screen_of(page, table, screens)
+    after.adopt(before)
+    job.send("\n")
+    await job
+    await until(lambda: page.cell.text == "one\ntwo\n" and "exit 0" in page.cell.shown)
+    assert len(page.cell.displays) == 1
+    after.close()
+
+
+@looped
+async def test_a_group_is_shown_with_a_row_a_worker(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    screen = screen_of(page, table, screens)
+    await fork("pass", 2, name="pool", table=table)
+    await until(lambda: page.cell.shown.count("exited") == 2)
+    assert "last exit" in page.cell.shown
+    screen.close()
+
+
+HEAD = {
+    "name": "it",
+    "command": "command",
+    "state": JobState.RUNNING,
+    "pid": 7,
+    "elapsed": 1.0,
+    "uptime": 1.0,
+    "returncode": None,
+    "exits": (),
+    "restarts": 0,
+    "max_restarts": None,
+    "ready": None,
+    "size": 0,
+    "dropped": 0,
+    "lost": 0,
+    "last_line": "",
+    "notes": (),
+}
+JOB = Snapshot(**HEAD)
+GROUP = GroupSnapshot(**HEAD)
+BENCH = BenchSnapshot(**HEAD, findings=Findings("pass", 2), active=1, rate=1.0, progress=0.5, left=2.0)
+
+
+def test_what_a_snapshot_is_decides_how_it_is_shown() -> None:
+    shown = {type(it): picture(it, Medium.PAGE)["text/plain"] for it in (JOB, GROUP, BENCH)}
+    assert "task" not in shown[Snapshot] and "task" in shown[GroupSnapshot] and "50 %" in shown[BenchSnapshot]
+    assert freshness_of(BENCH).moves and freshness_of(GROUP).look and not freshness_of(JOB).look
+
+
+def test_a_terminal_where_all_stays_that_is_printed_has_no_table_that_says_nothing_yet() -> None:
+    for it in (GROUP, BENCH):
+        assert "\n" not in picture(it, Medium.TERMINAL)["text/plain"]
