@@ -203,6 +203,11 @@ class HostedJob(ABC):
         """Return whether there may be more for its standard input."""
         return False
 
+    @property
+    def unread_input(self) -> int:
+        """Return how many bytes that were written to it wait, since it has not taken them yet."""
+        return 0
+
     def write(self, data: bytes, *, close: bool = False) -> None:
         """Write to its standard input, and close it after that where ``close`` says so.
 

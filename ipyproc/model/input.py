@@ -22,6 +22,13 @@ class Input:
         self.size = len(data)
         self._data: bytes | None = data
 
+    @classmethod
+    def gone(cls, size: int) -> Input:
+        """Return the input of a job elsewhere: ``size`` bytes, which are not here."""
+        given = cls(b"")
+        given.size, given._data = size, None
+        return given
+
     def __repr__(self) -> str:
         return f"<Input of {self.size:,} bytes{'' if self._data is not None else ', let go of'}>"
 

@@ -139,6 +139,13 @@ class ByteLog:
             self._segments = tuple(rest)
             _remove((first,))
 
+    def skip(self, size: int) -> None:
+        """Go on ``size`` bytes later: neither these nor any before are kept."""
+        segments, self._segments = self._segments, ()
+        self.end += size
+        self.start = self.end
+        _remove(segments)
+
     def settle(self, memory: int) -> None:
         """Hold no fd, and no more memory than needed, until something is appended again.
 

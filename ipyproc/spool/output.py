@@ -148,6 +148,19 @@ class Output:
                 before = self._stderr_tail or b""
                 self._stderr_tail = (before + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]
 
+    def skip(self, size: int) -> None:
+        """Go on ``size`` bytes later: they were dropped before they came here, and so is what came before."""
+        with self.lock:
+            self._log.skip(size)
+            self._last_code = 0
+            self._stderr_tail = self._last_of_stderr()
+
+    def lose(self, size: int, because: str) -> None:
+        """Count bytes that could not be kept where they came from."""
+        with self.lock:
+            self.lost += size
+            self._log.error = because or self._log.error
+
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""
         with self.lock:

@@ -47,6 +47,12 @@ class Feed:
         """Whether something waits that the process has not taken."""
         return bool(self._waiting)
 
+    @property
+    def unread(self) -> int:
+        """Return how many bytes wait that the process has not taken."""
+        with self._lock:
+            return sum(map(len, self._waiting))
+
     def fileno(self) -> int | None:
         """Return the fd; None once it is closed."""
         return self._fd

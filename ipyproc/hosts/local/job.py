@@ -225,6 +225,12 @@ class LocalJob(HostedJob):
         run = self._run
         return self._ending is None and run is not None and run.takes_input
 
+    @property
+    def unread_input(self) -> int:
+        """Return how many bytes that were written to it wait, since it has not taken them yet."""
+        run = self._run
+        return 0 if run is None else run.unread_input
+
     def write(self, data: bytes, *, close: bool = False) -> None:
         """Write to its standard input; see `HostedJob.write`."""
         run = self._run

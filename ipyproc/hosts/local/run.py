@@ -124,6 +124,11 @@ class Run:
         return self._feed.pending
 
     @property
+    def unread_input(self) -> int:
+        """Return how many bytes of input wait that it has not taken."""
+        return self._feed.unread
+
+    @property
     def takes_input(self) -> bool:
         """Whether there may be more for its standard input."""
         return self._takes_input and self._feed.open
