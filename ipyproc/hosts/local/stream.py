@@ -285,13 +285,15 @@ class _Hold:
 
     def __init__(self, io_loop: IOLoop, pipes: Pipes) -> None:
         self._io_loop = io_loop
-        self._pipes = pipes
+        # Weakly, as what has no stream any more may go before the loop.
+        self._pipes = ref(pipes)
 
     def __call__(self) -> None:
         """Do nothing: for the loop this is a timer that is never due."""
 
     def __del__(self) -> None:
-        for end in self._pipes.all():
+        pipes = self._pipes()
+        for end in () if pipes is None else pipes.all():
             if end.io_loop is self._io_loop:
                 self._io_loop.remove_handler(end.fileno())
 
