@@ -328,7 +328,7 @@ class Run:
         with self._watcher.lock:
             self._open -= 1
             # Not changed in place: another thread may be going through it.
-            self._streams = [stream for stream in self._streams if not stream.at_end]
+            self._streams = [stream for stream in self._streams if not stream.told]
             self._look_no_more()
             self._watcher.piped_out(self)
 
