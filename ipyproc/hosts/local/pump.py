@@ -28,7 +28,6 @@ _MOST_BUFFERS = 4
 _CUT_READS = 32
 _MOST_NEW = 8
 _SLOWEST_LOOK = 0.1
-_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
 
 class Sink(Protocol):
@@ -187,8 +186,8 @@ class Pump:
         self._large = True
         try:
             fd = self.fd
-            if fd is not None:
-                fcntl.fcntl(fd, _F_SETPIPE_SZ, _LARGE_PIPE)
+            if fd is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _LARGE_PIPE)
         except OSError:
             pass
 
@@ -308,9 +307,12 @@ class Pipes:
     def _readable(self, timeout: float | None) -> list[int]:
         if self._epoll is not None:
             return [fd for fd, _ in self._epoll.poll(timeout)]
+        # Not select(2): it takes no fd above 1023, and none that another thread has closed just now.
+        poll = select.poll()
         with self._lock:
-            fds = [*self._pumps, self._alarm[0]]
-        return select.select(fds, [], [], _SLOWEST_LOOK if timeout is None else timeout)[0]
+            for fd in (*self._pumps, self._alarm[0]):
+                poll.register(fd, select.POLLIN)
+        return [fd for fd, _ in poll.poll(1000 * (_SLOWEST_LOOK if timeout is None else timeout))]
 
     def _pumps_of(self, fds: list[int]) -> list[Pump]:
         with self._lock:

@@ -252,7 +252,7 @@ class Sigchld:
         """
         if self.active:
             return
-        if threading.current_thread() is not threading.main_thread():
+        if not _on_main_thread():
             raise RuntimeError(
                 "Subprocess.initialize() was called off the main thread, where Python allows no signal "
                 "handler; call it on the main thread, or not at all: where the system has pidfds, exits "
@@ -278,6 +278,18 @@ class Sigchld:
         self._io_loop = self._previous = None
         self.hand_over()
 
+    def forget_closed_loops(self) -> None:
+        """Let go of loops that are closed, or are being closed; for who ends the children of such a loop.
+
+        A loop closes the pipe that signals are written to first: of each child that exits after that, Python
+        would print that it cannot write.
+        """
+        for pid, child in list(self._children.items()):
+            if asyncio_loop(child.io_loop).is_closed():
+                self._children.pop(pid, None)
+        if self._io_loop is not None and not self.active and _on_main_thread():
+            signal.set_wakeup_fd(-1)
+
     def hand_over(self) -> None:
         """Hands what a handler that is gone was watching to pidfds."""
         for pid, child in list(self._children.items()):
@@ -300,6 +312,10 @@ class Sigchld:
             return
         if _is_over(child.proc) and self._children.pop(pid, None) is not None:
             child.io_loop.add_callback(_settle, child)
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 sigchld = Sigchld()
