@@ -61,7 +61,7 @@ class Listing:
         """Return the pid of every process there is.
 
         Raises:
-            OSError: they cannot be listed now, as where no fd is left.
+            OSError: the system refuses the list now; no fd is left, for example.
         """
         raise NotImplementedError
 
@@ -150,7 +150,7 @@ def listing() -> Listing | None:
 
 
 def list_by(given: Listing) -> None:
-    """Have processes listed by ``given`` from now on, where the system has no ``/proc`` of Linux's kind."""
+    """List processes by ``given`` from now on, where the system has no ``/proc`` of Linux's kind."""
     global _listing
     if _listing is None:
         _listing = given
