@@ -277,6 +277,8 @@ _HAVE_NO_WORDS = {
     "Stopped(signum)": "control flow",
     "Stopped(signal.SIGINT)": "control flow",
     "ChildProcessError": "control flow",
+    "NotImplementedError": "what a subclass has to define",
+    "OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))": "caught in the room, which does it otherwise",
     "OSError(errno.EPERM, 'A fork keeps no output')": "the spool notes it",
     "FileNotFoundError(errno.ENOENT, 'Another file is there', path)": "the spool logs it",
     "KeyError(kind)": "caught where it is raised",

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ipyproc.process.bare import signal
-from ipyproc.process.supervisor import flush_standard_streams
+from ipyproc.process.fds import flush_standard_streams
 
 # Known to type checkers by its name: `typing` is slow to import.
 TYPE_CHECKING = False
