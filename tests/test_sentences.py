@@ -277,7 +277,7 @@ _HAVE_NO_WORDS = {
     "Stopped(signum)": "control flow",
     "Stopped(signal.SIGINT)": "control flow",
     "ChildProcessError": "control flow",
-    "OSError(errno.EPERM, 'A fork keeps no output')": "the spool notes it",
+    "OSError(errno.EPERM, 'A fork may not write output')": "the spool notes it",
     "FileNotFoundError(errno.ENOENT, 'Another file is there', path)": "the spool logs it",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",
