@@ -264,7 +264,7 @@ _NOBODY_MEETS = {
     "This host has no job {} that can be attached to; start it anew.": "of hosts that keep nothing",
     "The host of job {} starts no job anew; start its command again.": "of hosts that cannot",
     "there is no message {} with the fields {}": "a slip in a call of ours",
-    "{} is nothing that a kernel says.": "the kernel is of the helper's version, and says nothing else",
+    "{} is not a command of the kernel.": "the kernel is of the helper's version, and sends nothing else",
     "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",
 }
 _HAVE_NO_WORDS = {
