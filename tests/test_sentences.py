@@ -232,8 +232,8 @@ def faults(entry: Entry) -> Iterator[str]:
     sentence, quotes_output, _ = entry.sentence.partition(":\n")
     if sentence.startswith("[Errno"):
         return  # The system's own words.
-    if not re.match(r"[A-Z%]|[a-z]+_[a-z]+\b", sentence):
-        yield "begins neither with a capital letter nor with a magic's or a code's name"
+    if not re.match(r"[A-Z%'\d]|[a-z]+_[a-z]+\b", sentence):
+        yield "begins neither with a capital letter, nor with a magic's or a code's name, nor with a value"
     if not quotes_output and not sentence.endswith("."):
         yield "has no full stop"
     if "\n" in sentence:
@@ -260,7 +260,7 @@ _NOBODY_MEETS = {
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",
-    "{} cannot happen now ({}, {}); tell each once, in order.": "a guard of the state machine",
+    "{} is impossible now ({}, {}); report each stimulus once, in order.": "a guard of the state machine",
     "This host has no job {} that can be attached to; start it anew.": "of hosts that keep nothing",
     "The host of job {} starts no job anew; start its command again.": "of hosts that cannot",
     "there is no message {} with the fields {}": "a slip in a call of ours",
