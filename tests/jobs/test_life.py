@@ -163,7 +163,9 @@ async def test_the_third_interrupt_kills(table: JobTable) -> None:
 async def test_a_signal_that_cannot_be_sent_is_refused_in_one_sentence(table: JobTable) -> None:
     job = table.spawn(["sleep", "60"], name="busy")
     for bad in (999, -1, "SIGTERM", 1.5):
-        with pytest.raises(JobSpecError, match=re.escape(f"The signal {bad!r} is none; give one such as")):
+        with pytest.raises(
+            JobSpecError, match=re.escape(f"{bad!r} is not a signal number; give one such as")
+        ):
             job.signal(bad)
     for bad in (-1, "2", float("nan")):
         with pytest.raises(JobSpecError, match=f"The grace {bad!r} is not a number of seconds; give"):

@@ -146,7 +146,7 @@ def test_output_whose_file_was_removed_reads_as_nothing_and_says_so(
     output.settle()
     os.unlink(f"{directory_path()}/1")
     assert output.read() == b""
-    assert "somebody removed its file" in caplog.text
+    assert "another program removed its file" in caplog.text
     output.close()
     assert os.listdir(folder) == []
 

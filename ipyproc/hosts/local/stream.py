@@ -32,7 +32,6 @@ _BUFFER = 256 << 10
 _MOST_BUFFERS = 4
 _CUT_READS = 32
 _NEVER = 1e9
-_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
 _ErrorInfo = (
     bool
@@ -248,7 +247,8 @@ class SpoolStream(PipeIOStream):
         # (/proc/sys/fs/pipe-user-pages-soft) the system refuses, and a small pipe serves as well.
         self._large = True
         try:
-            fcntl.fcntl(self.fd, _F_SETPIPE_SZ, _LARGE_PIPE)
+            if hasattr(fcntl, "F_SETPIPE_SZ"):
+                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _LARGE_PIPE)
         except OSError:
             pass
 
