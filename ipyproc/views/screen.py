@@ -87,7 +87,7 @@ class Screen:
 
     def on_started(self, job: Job) -> None:
         """Give a new job its view, in the cell that runs in this thread."""
-        if job.quiet:
+        if job.hosted.spec.quiet:
             # Not as the value of its cell, either.
             cell = self._front_end.target()
             self._places.setdefault(job, _Places()).cells = (cell.key,)
