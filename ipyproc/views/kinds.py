@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipyproc.model.state import Snapshot
     from ipyproc.views.cell import Bundle
 
-__all__ = ["Freshness", "figures_differ", "freshness_of", "picture", "result_picture"]
+__all__ = ["Freshness", "figures_differ", "freshness_of", "has_marks", "picture", "result_picture"]
 
 _LINE_WIDTH = 120
 _TABLE_WIDTH = 88
@@ -81,6 +81,11 @@ def picture(snapshot: Snapshot, medium: Medium) -> Bundle:
     if medium is Medium.TERMINAL and says_nothing:
         shown = render.status_line(snapshot)
     return render.bundle(shown, width)
+
+
+def has_marks(snapshot: Snapshot) -> bool:
+    """Return True when each line of its output begins with the mark of a worker."""
+    return isinstance(snapshot, GroupSnapshot)
 
 
 def figures_differ(before: Snapshot, now: Snapshot) -> bool:

@@ -87,7 +87,7 @@ class Screen:
 
     def on_started(self, job: Job) -> None:
         """Open a view of a new job in the cell that runs in this thread."""
-        if job.quiet:
+        if job.hosted.spec.quiet:
             # A quiet job is not shown as the value of its cell either.
             cell = self._front_end.target()
             self._places.setdefault(job, _Places()).cells = (cell.key,)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.model.state import Snapshot, at_kernels_end
-from ipyproc.views.kinds import figures_differ, freshness_of, picture
+from ipyproc.views.kinds import figures_differ, freshness_of, has_marks, picture
+from ipyproc.views.marks import with_coloured_marks
 from ipyproc.views.outlet import Outlet, new_display_id
 from ipyproc.views.pace import LARGEST_MESSAGE, Pace
 
@@ -202,12 +203,18 @@ class View:
             # max_output has dropped bytes before they were sent: the tail shows what is still there.
             size, is_last, runs = 0, True, []
         if runs:
-            self._outlet.send(runs)
+            self._outlet.send(self._painted(runs, position))
         self.pace.went(now, size, is_last=is_last)
         if is_last:
             self._outlet.end()
             self._outlet.begin_tail(self._tail())
         return size, is_last
+
+    def _painted(self, runs: list[tuple[StreamName, bytes]], position: int) -> list[tuple[StreamName, bytes]]:
+        """Return output of the job from ``position`` on with its marks in colour, where it has any."""
+        if not has_marks(self._last or self.job.snapshot()):
+            return runs
+        return with_coloured_marks(runs, self.job.read(position - 1, position) if position else b"")
 
     def _whole_lines(self, room: int) -> int:
         """Return the bytes of the whole lines that fit in ``room``; all of it if no line ends there."""

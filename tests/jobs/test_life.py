@@ -143,19 +143,19 @@ async def test_interrupts_beside_a_stop_do_not_take_its_signals_away(table: JobT
     await until(lambda: job.output)
     stop = asyncio.ensure_future(job.stop(grace=0.2))
     await asyncio.sleep(0.01)
-    job.interrupt(1)
+    job.hosted.stop(None, (signal.SIGINT,))
     assert (await asyncio.wait_for(stop, 30)).ended_by == "SIGKILL"
 
 
 @looped
-async def test_the_third_interrupt_kills(table: JobTable) -> None:
+async def test_interrupts_climb_by_the_signals_that_whoever_interrupts_gives(table: JobTable) -> None:
     job = table.spawn(IGNORES_BOTH)
     await until(lambda: job.output)
-    for times in (1, 2):
-        job.interrupt(times)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        job.hosted.stop(None, (signum,))
         await asyncio.sleep(0.05)
         assert job.state is JobState.STOPPING
-    job.interrupt(3)
+    job.hosted.stop(None, (signal.SIGKILL,))
     assert (await job.wait(raise_error=False)).ended_by == "SIGKILL"
 
 
