@@ -113,9 +113,12 @@ def test_a_statement_that_raises_shows_its_line_and_ends(kernel: Kernel, stateme
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("%forkbench -n x 1", "'x' is no number of workers; give one such as 4, several such as 1,2,4, or 0"),
-        ("%forkbench -n -1,2 1", "'-1,2' is no number of workers"),
-        ("%forkbench -n 1,,2 1", "'1,,2' is no number of workers"),
+        (
+            "%forkbench -n x 1",
+            "'x' is not a number of workers; give one such as 4, several such as 1,2,4,",
+        ),
+        ("%forkbench -n -1,2 1", "'-1,2' is not a number of workers"),
+        ("%forkbench -n 1,,2 1", "'1,,2' is not a number of workers"),
         ("%forkbench --restarts -1 1", "The number of restarts is -1; give 0 or more"),
         ("%forkbench --seconds 0 1", "The time is 0 s; give a number of seconds above 0"),
         ("%forkbench --seconds soon 1", "argument -t/--seconds: invalid float value: 'soon'"),
