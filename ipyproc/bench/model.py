@@ -1,4 +1,4 @@
-"""What ``%forkbench`` found out: frozen data, no I/O."""
+"""The findings of ``%forkbench``: frozen data, no I/O."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _NOTICEABLE = 0.1
 
 @dataclass(frozen=True)
 class WorkerShare:
-    """What one worker did.
+    """The figures of one worker.
 
     Attributes:
         task_id: its number.
         operations: how often it ran the statement, its predecessors included.
-        seconds: from its begin to the end of its last operation.
-        p50: half of its operations took so many seconds at most.
-        p99: so did 99 of 100.
-        cpu: processor time, in percent of a core.
-        delay: how long it was ready to run and had no core, in percent.
-        memory: bytes that it had for itself at the end, after ``gc.collect()``.
+        seconds: the seconds from its begin to the end of its last operation.
+        p50: the median time of an operation in seconds.
+        p99: the 99th percentile of the time of an operation in seconds.
+        cpu: its processor time in percent of a core.
+        delay: the time for which it was ready to run but had no core, in percent.
+        memory: its private memory in bytes at the end, after ``gc.collect()``.
     """
 
     task_id: int
@@ -46,24 +46,24 @@ class WorkerShare:
 
     @property
     def rate(self) -> float:
-        """Operations a second."""
+        """Operations per second."""
         return self.operations / self.seconds
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """What a number of workers did together.
+    """The figures of a number of workers together.
 
     Attributes:
-        workers: how many there were.
-        rate: operations a second, of all together.
-        p50: half of the operations took so many seconds at most; one that is shorter than 50 us is
-            timed together with others, and stands for their mean.
-        p99: so did 99 of 100.
-        speedup: the rate in relation to that of the smallest number of workers.
-        efficiency: the speed-up in relation to what so many more workers could give at best.
-        shares: what each did.
-        replaced: for each worker that was killed, the seconds until its replacement ran the statement.
+        workers: the number of workers.
+        rate: the operations per second of all together.
+        p50: the median time of an operation in seconds. Operations shorter than 50 us are timed several at
+            once, and each counts with their mean.
+        p99: the 99th percentile of the time of an operation in seconds.
+        speedup: the rate relative to that of the smallest number of workers.
+        efficiency: the speed-up relative to the ideal one, which is the ratio of the numbers of workers.
+        shares: the figures of each worker.
+        replaced: for each worker killed, the seconds until its replacement ran the statement.
     """
 
     workers: int
@@ -77,39 +77,39 @@ class Throughput:
 
     @property
     def rate_each(self) -> float:
-        """Operations a second, a worker."""
+        """Operations per second and worker."""
         return self.rate / self.workers
 
     @property
     def cpu(self) -> float:
-        """Processor time a worker, in percent of a core."""
+        """The mean processor time of a worker in percent of a core."""
         return mean(share.cpu for share in self.shares)
 
     @property
     def delay(self) -> float:
-        """For how much of the time a worker waited for a core, in percent."""
+        """The mean time for which a worker waited for a core, in percent."""
         return mean(share.delay for share in self.shares)
 
     @property
     def memory(self) -> float:
-        """Bytes that a worker had for itself."""
+        """The mean private memory of a worker in bytes."""
         return mean(share.memory for share in self.shares)
 
     @property
     def memory_total(self) -> int:
-        """Bytes that the workers had for themselves, together."""
+        """The private memory of all workers in bytes."""
         return sum(share.memory for share in self.shares)
 
 
 @dataclass(frozen=True)
 class ForkCost:
-    """What it costs to have a number of workers.
+    """The cost of forking a number of workers.
 
     Attributes:
-        workers: how many.
-        running: seconds from the call that forks them until all run, once a round.
-        replaced: seconds from a worker's death until its replacement runs, once a death.
-        private: bytes that each worker has for itself, after ``gc.collect()``.
+        workers: the number of workers.
+        running: the seconds from the call that forks them until all run, for each round.
+        replaced: the seconds from a worker's death until its replacement runs, for each death.
+        private: the private memory of each worker in bytes, after ``gc.collect()``.
     """
 
     workers: int
@@ -119,35 +119,35 @@ class ForkCost:
 
     @property
     def running_p50(self) -> float:
-        """The median of the rounds."""
+        """The median of `running`."""
         return median(self.running)
 
     @property
     def replaced_p50(self) -> float:
-        """The median of the deaths."""
+        """The median of `replaced`."""
         return median(self.replaced)
 
     @property
     def memory(self) -> float:
-        """Bytes that a worker has for itself."""
+        """The mean private memory of a worker in bytes."""
         return mean(self.private)
 
     @property
     def memory_total(self) -> int:
-        """Bytes that the workers have for themselves, together."""
+        """The private memory of all workers in bytes."""
         return sum(self.private)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that has been measured so far.
+    """All figures measured so far.
 
     Attributes:
-        statement: what was repeated; None where it was forking itself that was measured.
-        cores: how many there are for the workers.
-        helper: seconds from the call until the helper's first worker ran; None before that.
-        rows: with a statement, one a number of workers.
-        costs: without one, the same.
+        statement: the statement that was repeated; None if the cost of forking was measured.
+        cores: the number of cores that the workers may run on.
+        helper: the seconds from the call until the helper's first worker ran; None before that.
+        rows: with a statement, the figures of each number of workers.
+        costs: without a statement, the cost of each number of workers.
     """
 
     statement: str | None
@@ -158,20 +158,20 @@ class Findings:
 
     @property
     def limit(self) -> str:
-        """What limits, in a sentence; empty as long as two numbers of workers are not to compare."""
+        """A sentence on what limits the speed-up; empty before two numbers of workers were measured."""
         return limit(self.rows, self.cores)
 
 
 @dataclass(frozen=True)
 class BenchSnapshot(GroupSnapshot):
-    """An immutable picture of a benchmark at one moment.
+    """A benchmark at one moment.
 
     Attributes:
-        findings: what has been measured so far.
-        active: how many workers work now; None when nothing is being measured.
-        rate: operations a second of those, as of now; None when that is not known.
-        progress: how much is done, from 0 to 1.
-        left: seconds until it is all done; None when nobody knows.
+        findings: the findings so far.
+        active: the number of workers being measured; None if none are.
+        rate: their operations per second now; None if not known.
+        progress: the part that is done, from 0 to 1.
+        left: the seconds until its end; None if not known.
     """
 
     findings: Findings = Findings(None, 1)
@@ -183,22 +183,22 @@ class BenchSnapshot(GroupSnapshot):
 
 @dataclass(frozen=True)
 class BenchResult(Result):
-    """What a benchmark found out, and how it ended; ``await`` gives it.
+    """The result of a benchmark.
 
     Attributes:
-        findings: what was measured.
+        findings: its findings.
     """
 
     findings: Findings
 
     @property
     def rows(self) -> tuple[Throughput, ...] | tuple[ForkCost, ...]:
-        """What was measured, one a number of workers."""
+        """The figures of each number of workers."""
         return self.findings.costs if self.findings.statement is None else self.findings.rows
 
     @property
     def limit(self) -> str:
-        """What limits, in a sentence; empty without a sweep."""
+        """A sentence on what limits the speed-up; empty for fewer than two numbers of workers."""
         return self.findings.limit
 
     def __repr__(self) -> str:
@@ -207,9 +207,9 @@ class BenchResult(Result):
         return f"<BenchResult of {what!r} with {counts} workers>"
 
     def to_dict(self) -> dict[str, object]:
-        """Everything in numbers, texts, lists and dicts, such as for JSON.
+        """Return all figures as numbers, strings, lists and dicts, for example for JSON.
 
-        Times are in seconds, memory in bytes, shares of the processor in percent of a core.
+        Times are in seconds, memory in bytes, processor time in percent of a core.
         """
         computed = {
             Throughput: ("rate_each", "cpu", "delay", "memory", "memory_total"),
@@ -227,7 +227,7 @@ class BenchResult(Result):
         }
 
     def plot(self) -> Figure:
-        """A picture of it by matplotlib, over the number of workers.
+        """Return a matplotlib figure of the result over the number of workers.
 
         Raises:
             MissingPackageError: matplotlib is not installed (an `ImportError`).
@@ -236,11 +236,11 @@ class BenchResult(Result):
 
 
 def limit(rows: Sequence[Throughput], cores: int) -> str:
-    """What keeps the largest number of workers from being as many times as fast as the smallest.
+    """Return a sentence on what limits the speed-up from the smallest to the largest number of workers.
 
     Args:
-        rows: by the number of workers.
-        cores: how many there are.
+        rows: the figures, by number of workers.
+        cores: the number of cores.
     """
     if len(rows) < 2:
         return ""
@@ -275,7 +275,7 @@ def limit(rows: Sequence[Throughput], cores: int) -> str:
 
 
 def _serial_share(row: Throughput) -> float:
-    """The serial part that explains a speed-up, by Amdahl's law."""
+    """Return the serial part that explains a speed-up, by Amdahl's law."""
     ratio = row.speedup / row.efficiency
     return min(1.0, max(0.001, (ratio / row.speedup - 1) / (ratio - 1)))
 
