@@ -90,7 +90,7 @@ def test_one_sentence_for(kernel: Kernel, code: str, said: list[str]) -> None:
 
 def test_one_sentence_for_sending_to_a_job_that_has_ended(kernel: Kernel) -> None:
     kernel.run("%spawn -w -n ended true")
-    assert "'ended' has ended, so nothing can be sent to it" in refused(kernel, "%send ended hello")
+    assert "'ended' has ended, so nothing was sent" in refused(kernel, "%send ended hello")
 
 
 def test_one_sentence_for_sending_to_a_closed_standard_input(kernel: Kernel) -> None:
