@@ -25,8 +25,7 @@ from ipyproc.model.life import LADDER
 from ipyproc.model.limits import Limits
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import JobState
-from tests.jobs.looped import lives
-from tests.support import wait_until
+from tests.support import lives, wait_until
 
 Spec = Callable[..., JobSpec]
 
