@@ -149,8 +149,17 @@ class HostedJob(ABC):
             worker: to which worker of a group; None for the job itself.
         """
         with self.lock:
-            self._number += 1
-            event = Event(kind, time.time(), detail, worker, self._number)
+            self.hand_on(Event(kind, time.time(), detail, worker, self._number + 1))
+
+    def hand_on(self, event: Event) -> None:
+        """Keep an event that has its number, and tell every listener; for the host.
+
+        One that is known already, as after a lost connection, is passed over.
+        """
+        with self.lock:
+            if event.number <= self._number:
+                return
+            self._number = event.number
             self._events = (*self._events[1 - _KEPT_EVENTS :], event)
             for listener in self._listeners:
                 listener(event)

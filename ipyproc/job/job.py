@@ -254,7 +254,7 @@ class Job(JobOutput):
             await self._until(lambda: (self.done and not hosted.left) or hosted.status().lives > lives)
         finally:
             unsubscribe()
-        return self._make_result(cast(Ending, endings[-1]))
+        return self._make_result(cast(Ending, hosted.ending or endings[-1]))
 
     async def restart(self, grace: float = 2.0) -> Job:
         """Stop it, as `stop` does, and start it anew; when it has ended, just that.

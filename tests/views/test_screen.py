@@ -8,7 +8,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.bench.model import BenchSnapshot, Findings
-from ipyproc.job.group import fork
+from ipyproc.job.fork import fork
 from ipyproc.job.table import JobTable
 from ipyproc.model.group import GroupSnapshot
 from ipyproc.model.state import JobState, Snapshot

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ipyproc.job.group import fork
+from ipyproc.job.fork import fork
 from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.model.event import Event, EventKind

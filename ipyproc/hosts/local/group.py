@@ -7,12 +7,15 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from signal import SIGINT, SIGKILL, SIGTERM
+from typing import Any
 
 from ipyproc.errors import WireError, signal_name
 from ipyproc.hosts.base import HostedGroup
 from ipyproc.hosts.helper.wire import Message, encode
 from ipyproc.hosts.local.driver import Driver
+from ipyproc.hosts.local.execution import Execution
 from ipyproc.hosts.local.job import LocalJob
 from ipyproc.hosts.local.link import Link
 from ipyproc.hosts.local.resources import Resources
@@ -21,8 +24,8 @@ from ipyproc.hosts.local.run import Run
 from ipyproc.hosts.local.worker_usage import WorkerUsage
 from ipyproc.model.event import EventKind
 from ipyproc.model.group import GroupSpec, GroupStatus
-from ipyproc.model.state import JobState
-from ipyproc.model.stimulus import GaveUp, Noted
+from ipyproc.model.life import Stopping
+from ipyproc.model.stimulus import GaveUp, Noted, StopAsked
 from ipyproc.spool.output import Output
 
 __all__ = ["LocalGroup"]
@@ -35,11 +38,8 @@ class LocalGroup(LocalJob, HostedGroup):
 
     def __init__(self, spec: GroupSpec, resources: Resources, driver: Driver) -> None:
         self._group = spec
-        self._roster = Roster(spec.workers)
-        self._link: Link | None = None
         self._own: dict[int, Output] = {}
         self._usage = WorkerUsage()
-        self._helper_pid: int | None = None
         self._message_listeners: tuple[Callable[[Message], None], ...] = ()
         super().__init__(spec, resources, driver)
 
@@ -47,15 +47,16 @@ class LocalGroup(LocalJob, HostedGroup):
 
     def status(self) -> GroupStatus:
         """Return what is known of it at this moment, each worker included."""
-        pids = self._roster.pids if self._ending is None else []
+        told = self._told
+        pids = told.roster.pids if self.ending is None else []
+        of_job = vars(super().status()) | {
+            "restarts": told.roster.restarts,
+            "max_restarts": self._group.max_restarts,
+        }
         return GroupStatus(
-            **{
-                **vars(super().status()),
-                "restarts": self._roster.restarts,
-                "max_restarts": self._group.max_restarts,
-            },
-            workers=self._roster.snapshots(time.monotonic(), self._usage.sample(pids)),
-            helper_pid=self._helper_pid,
+            **of_job,
+            workers=told.roster.snapshots(time.monotonic(), self._usage.sample(pids)),
+            helper_pid=told.helper_pid,
         )
 
     def worker_output(self, task_id: int) -> Output | None:
@@ -82,7 +83,8 @@ class LocalGroup(LocalJob, HostedGroup):
     def note(self, note: str) -> None:
         """Have its status say something."""
         with self.lock:
-            self._tell(Noted(note))
+            if self._execution is not None:
+                self._execution.tell(Noted(note))
 
     def later(self, seconds: float, work: Callable[[], None]) -> Callable[[], None]:
         """Have ``work`` run in so many seconds, where its loop is driven; return what cancels that."""
@@ -94,53 +96,37 @@ class LocalGroup(LocalJob, HostedGroup):
         while self._own:
             self._own.popitem()[1].close()
 
-    # What is different from other jobs
+    # Its lives
 
-    def _make_run(self) -> Run:
-        self._roster = Roster(self._group.workers)
-        self._link = Link(self.output, self._output_of, self._driver, self.lock, self.run_wrote, self._take)
-        self._helper_pid = None
-        return _HelperRun(self.spec, self._resources, self.output, self, self._link)
-
-    def _process_started(self, run: Run) -> None:
-        run.write(self._group.start.data, close=False)
-
-    def _process_exited(self, run: Run) -> None:
-        status = run.status
-        if status is not None and status < 0 and self.state is not JobState.STOPPING:
-            # All that is left are processes that the workers started.
-            run.session.signal(SIGKILL)
-            self._tell(Noted(f"its helper was ended by {signal_name(-status)}, and every worker with it"))
-
-    def _is_over(self) -> None:
-        assert self._link is not None
-        self._link.end()
-        self._roster.end()
+    def _make_execution(self) -> Execution:
+        self._told = _Told(Roster(self._group.workers))
+        return _GroupExecution(
+            self._group,
+            self._resources,
+            self._driver,
+            self.output,
+            self.lock,
+            publish=self.publish,
+            wrote=self.wrote,
+            settled=self._go_on,
+            group=self,
+            told=self._told,
+        )
 
     def _rest(self) -> None:
         super()._rest()
         for output in self._own.values():
             output.settle()
 
-    def _take(self, message: Message | WireError) -> None:
-        """Take what the helper sent; where the loop is driven."""
-        if isinstance(message, WireError):
-            self._stop(None, (SIGKILL,), str(message))
-            return
-        if message.kind == "hello":
-            self._helper_pid = message.number("pid")
-            return
-        try:
-            kind, detail = self._roster.take(message)
-        except KeyError:
-            self._take(WireError(f"Unexpected bytes from the helper: {message!r} is not for a kernel"))
-            return
-        if kind is EventKind.GAVE_UP:
-            if self._group.gives_up:
-                self._tell(GaveUp(detail))
-                self.publish(EventKind.STOPPING, "gave up")
-        else:
-            self.publish(kind, detail, message.number("task"))
+    def output_of(self, task_id: int) -> Output:
+        """Return what one worker writes into."""
+        output = self._own.get(task_id)
+        if output is None:
+            output = self._own[task_id] = Output(self._group.max_output)
+        return output
+
+    def hand_on(self, message: Message) -> None:
+        """Tell every listener of a message."""
         for listener in self._message_listeners:
             try:
                 listener(message)
@@ -148,11 +134,65 @@ class LocalGroup(LocalJob, HostedGroup):
                 # It is told in the midst of the group's life, which goes on.
                 log.exception("Listener %r of group %r failed at %r.", listener, self.spec.name, message)
 
-    def _output_of(self, task_id: int) -> Output:
-        output = self._own.get(task_id)
-        if output is None:
-            output = self._own[task_id] = Output(self._group.max_output)
-        return output
+
+@dataclass
+class _Told:
+    """What a helper has told: of its workers, and of itself."""
+
+    roster: Roster
+    helper_pid: int | None = None
+
+
+class _GroupExecution(Execution):
+    """One life of a group: one helper, and its workers."""
+
+    def __init__(self, spec: GroupSpec, *made: Any, group: LocalGroup, told: _Told, **callbacks: Any) -> None:
+        super().__init__(spec, *made, **callbacks)
+        self._group_spec = spec
+        self._group = group
+        self._told = told
+        self._link = Link(self._output, group.output_of, self.driver, self.lock, self.run_wrote, self._take)
+
+    def make_run(self) -> Run:
+        """Return the leader of a helper's session, which has not been started."""
+        return _HelperRun(self._spec, self._resources, self._output, self, self._link)
+
+    def process_started(self, run: Run) -> None:
+        """Send the helper what it begins with."""
+        run.write(self._group_spec.start.data, close=False)
+
+    def process_exited(self, run: Run) -> None:
+        """End what is left where the helper was ended by a signal that was not ours."""
+        status = run.status
+        if status is not None and status < 0 and not isinstance(self.life.state, Stopping):
+            # All that is left are processes that the workers started.
+            run.session.signal(SIGKILL)
+            self.tell(Noted(f"its helper was ended by {signal_name(-status)}, and every worker with it"))
+
+    def is_over(self) -> None:
+        """Take note that all workers have ended with their helper."""
+        self._link.end()
+        self._told.roster.end()
+
+    def _take(self, message: Message | WireError) -> None:
+        """Take what the helper sent; where the loop is driven."""
+        if isinstance(message, WireError):
+            self.tell(StopAsked(None, (SIGKILL,), str(message)))
+            return
+        if message.kind == "hello":
+            self._told.helper_pid = message.number("pid")
+            return
+        try:
+            kind, detail = self._told.roster.take(message)
+        except KeyError:
+            self._take(WireError(f"Unexpected bytes from the helper: {message!r} is not for a kernel"))
+            return
+        if kind is not EventKind.GAVE_UP:
+            self._group.publish(kind, detail, message.number("task"))
+        elif self._group_spec.gives_up:
+            self.tell(GaveUp(detail))
+            self._group.publish(EventKind.STOPPING, "gave up")
+        self._group.hand_on(message)
 
 
 class _HelperRun(Run):

@@ -119,7 +119,7 @@ class LocalHost(Host):
         if os.getpid() != self._pid:
             return
         shared = self.resources
-        jobs = list(shared.living)
+        jobs = [job for job in shared.living if isinstance(job, LocalJob)]
         living = [job for job in jobs if job.ending is None]
         # A job that waits to be restarted has none, and its last pid may be a stranger's by now.
         sessions = {sid for job in jobs for sid in job.sessions()}
@@ -137,7 +137,8 @@ class LocalHost(Host):
         """Let go of what is the process's of which this one is a fork."""
         self.resources.loops.lose()
         for job in list(self.resources.living):
-            job.lose()
+            if isinstance(job, LocalJob):
+                job.lose()
 
     def _need_owner(self) -> None:
         if self._pid == os.getpid():

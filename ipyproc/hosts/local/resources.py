@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 from weakref import ref
 
+from ipyproc.hosts.base import HostedJob
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.loops import Loops
 from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.warden import Warden
 from ipyproc.spool.files import Reserve
-
-if TYPE_CHECKING:
-    from ipyproc.hosts.local.job import LocalJob
 
 __all__ = ["Resources"]
 
@@ -38,10 +35,10 @@ class Resources:
         self.census = Census()
         self.loops = Loops(self.warden.watch)
         self.reserve = Reserve()
-        self.living: set[LocalJob] = set()
-        self._rested: deque[ref[LocalJob]] = deque()
+        self.living: set[HostedJob] = set()
+        self._rested: deque[ref[HostedJob]] = deque()
 
-    def at_rest(self, job: LocalJob) -> None:
+    def at_rest(self, job: HostedJob) -> None:
         """Take note that a job has ended and left nothing; after some more its events are let go of."""
         self.living.discard(job)
         self._rested.append(ref(job))

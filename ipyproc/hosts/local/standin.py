@@ -55,6 +55,7 @@ class StandIn:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._asleep = False
+        self._idle = False
 
     def start(self) -> None:
         """Start the thread, when it does not run yet."""
@@ -72,6 +73,9 @@ class StandIn:
 
     def on_started(self, job: object) -> None:
         """Show at once what a new job has written by the time that its status stands in its cell."""
+        if self._idle:
+            # It may exit without a word, which is looked for as long as a process runs.
+            self.poke()
         self._begin(self._pipes.take_new())
 
     def on_event(self, job: object, event: Event) -> None:
@@ -115,9 +119,9 @@ class StandIn:
             # left them to another process exits so too, which is rare.
             soon = any(run.feeding or not run.piping for run in alive)
             due = min(due, time.monotonic() + (_HELD_SECONDS if soon else _QUIET_SECONDS))
-        timeout = None if due == float("inf") else max(0.0, due - time.monotonic())
-        ends = self._pipes.wait(timeout)
-        self._asleep = False
+        self._idle = due == float("inf")
+        ends = self._pipes.wait(None if self._idle else max(0.0, due - time.monotonic()))
+        self._asleep = self._idle = False
         return ends
 
     def _look_after(self, ends: list[ReadingEnd]) -> None:

@@ -14,7 +14,7 @@ from ipyproc.hosts.base import HostedJob
 from ipyproc.hosts.wire.frames import Fields, Frame
 from ipyproc.hosts.wire.link import Link
 from ipyproc.hosts.wire.values import event_from, status_from
-from ipyproc.model.event import Event, EventKind
+from ipyproc.model.event import EventKind
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
 from ipyproc.spool.output import Output, StreamName
@@ -235,7 +235,7 @@ class WireJob(HostedJob):
     def renew(self) -> None:
         """Be usable in a fork of the process, where a thread that exists no more may hold the locks."""
         self._lock = threading.RLock()
-        self._listening = threading.RLock()
+        self.lock = threading.RLock()
 
     def lose(self, why: str) -> None:
         """Take it for ended where it has not: its host is gone, and will tell no more."""
@@ -282,22 +282,12 @@ class WireJob(HostedJob):
         if news.status.state.done and not news.lingers and not news.status.again:
             self._over()
         for event in news.events:
-            self._hand_on(event)
+            self.hand_on(event)
 
     def _over(self) -> None:
         self.output.settle()
         for given in self.spec.inputs:
             given.let_go()
-
-    def _hand_on(self, event: Event) -> None:
-        with self._listening:
-            # Numbered by the server; what it sent again after a lost connection is known.
-            if event.number <= self._number:
-                return
-            self._number = event.number
-            self._events.append(event)
-            for listener in self._listeners:
-                listener(event)
 
     def _pull(self) -> None:
         self._link.tell("pull", {"ticket": self._ticket, "from": self._position})
