@@ -102,7 +102,7 @@ class Relay:
             return
         for one, other in ((client, server), (server, client)):
             self._others[one] = other
-            self._left[one] = self._random.randint(1, 400_000)
+            self._left[one] = self._random.randint(1, 1_000_000)
             self._selector.register(one, selectors.EVENT_READ)
 
     def _pass(self, one: socket.socket) -> None:

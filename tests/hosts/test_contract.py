@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ipyproc.process.watch import asyncio_loop
 
 from ipyproc.hosts.base import Host
 from ipyproc.hosts.local.host import LocalHost
 from ipyproc.hosts.wire.launch import launch
 from ipyproc.model.spec import JobSpec
+from ipyproc.process.loops import asyncio_loop
 from tests.hosts.contract import Core, Spec, Whole, ended
 from tests.hosts.programs import COMMANDS, COROUTINES
 from tests.hosts.toy import ToyHost

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipyproc.errors import IpyprocError, JobSpecError, JobStateError, NoLoopError, WireError
-from ipyproc.hosts.wire.frames import BODY_LIMIT, START_LIMIT, Decoder, Fields, Frame, agree, encode
+from ipyproc.hosts.wire.frames import BODY_LIMIT, Decoder, Fields, Frame, agree, encode
 from ipyproc.hosts.wire.values import (
     error_from,
     event_from,
@@ -32,7 +32,7 @@ from ipyproc.model.state import Ending, Exit, JobState, Status
 def over(values: dict[str, object], body: bytes = b"") -> tuple[Fields, bytes]:
     """What comes out at the other end."""
     data = b"".join(encode("start", {"it": values}, body))
-    (frame,) = Decoder(START_LIMIT).feed(data)
+    (frame,) = Decoder().feed(data)
     return frame.fields.inner("it"), frame.body
 
 
@@ -188,6 +188,7 @@ GARBAGE: list[Any] = [
     {"command": "ls", "name": "a", "limits": {"user": []}},
     {"command": "ls", "name": "a", "stop_signal": 99999},
     {"command": "ls", "name": "a", "encoding": "bogus"},
+    {"command": "ls", "name": "a", "stdin": 5},
 ]
 
 

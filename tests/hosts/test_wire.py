@@ -100,7 +100,9 @@ def test_nothing_is_lost_and_nothing_comes_twice_however_the_connection_is_cut(
         heard = [Heard(job) for job in jobs]
         reader = client.start(run("sha256sum", stdin=Input(data)))
         writer = client.start(run("sha256sum"))
-        again = client.start(run("echo once; exit 1", restart="on-failure", max_restarts=20, backoff=0.01))
+        again = client.start(
+            run("echo once; exit 1", restart="on-failure", max_restarts=20, backoff=0.01, factor=1)
+        )
         of_again = Heard(again)
         for start in range(0, len(data), 100_000):
             writer.write(data[start : start + 100_000])
@@ -579,6 +581,7 @@ def test_a_server_that_turns_false_is_taken_for_gone(says: list[bytes]) -> None:
                 asked = next(frames)
                 connection.sendall(b"".join(encode("answer", {"id": asked.fields.number("id"), **RUNNING})))
                 ticket = asked.fields.text("ticket")
+                assert any(frame.kind == "pull" for frame in frames)
                 parts = [part.replace(b"{", b'{"ticket":"%s",' % ticket.encode(), 1) for part in says]
                 head = struct.unpack("!BII", parts[0][:9]) if parts[0][0] == 0xF6 else None
                 if head:
@@ -611,15 +614,18 @@ def greet_client(connection: socket.socket) -> Iterator[Frame]:
         yield from (frame for frame in decoder.feed(data) if frame.kind != "hello")
 
 
-def test_output_of_which_the_file_was_removed_is_a_hole(toys: str) -> None:
-    from ipyproc.hosts.wire.served import piece_of
-    from ipyproc.spool.output import Output
-
-    output = Output(1 << 30)
-    output.append("stdout", bytes(1 << 20), 1.0)
-    (directory,) = [one for one in Path(os.environ["TMPDIR"]).glob("ipyproc-*") if list(one.iterdir())]
-    for file in directory.iterdir():
+def test_output_of_which_the_file_was_removed_is_a_hole(host: WireHost) -> None:
+    job = said(host.start(run("seq 1000000; echo up; read line; echo more", max_output=1 << 30)), b"up\n")
+    late = WireHost(host.link.path)
+    directories = [Path(file.path).parent for file in server_of(host).open_files() if "ipyproc-" in file.path]
+    for file in directories[0].iterdir():
         file.unlink()
-    fields, body = piece_of(output, 0)
-    assert body == b"" and fields == {"at": 0, "to": 256 << 10, "pieces": []}
-    output.close()
+    job.write(b"x\n")
+    ended(job)
+    try:
+        same = ended(late.attach(job.ticket))
+        assert same.output.lost >= 6_888_896 and same.output.lost_because == "its file was removed"
+        assert same.status().returncode == 0 and job.output.read() == seq(1000000) + b"up\n"
+        assert job.output.lost == len("more\n")
+    finally:
+        late.close()

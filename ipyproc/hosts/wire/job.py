@@ -21,7 +21,7 @@ from ipyproc.spool.output import Output, StreamName
 
 __all__ = ["WireJob"]
 
-_PIECE = 256 << 10
+_PIECE = 128 << 10
 _ANSWER_SECONDS = 1.0
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
@@ -274,6 +274,7 @@ class WireJob(HostedJob):
         with self._lock:
             if news.status.lives > self._status.lives:
                 self._input_ends = self._end_sent = False
+            ended = news.status.state.done and not self._status.state.done
             self._status, self._status_at = news.status, time.monotonic()
             self._takes_input, self._lingers = news.takes_input, news.lingers
             lost, self._lost_there = news.lost - self._lost_there, news.lost
@@ -281,8 +282,12 @@ class WireJob(HostedJob):
             self.output.lose(lost, news.because)
         if news.status.state.done and not news.lingers and not news.status.again:
             self._over()
+        # Numbered by the server; what it sent again after a lost connection is known.
         for event in news.events:
             self.hand_on(event)
+        if ended and not any(event.kind is EventKind.DONE for event in news.events):
+            # The server's host has forgotten what happened to a job that ended long ago.
+            self.publish(EventKind.DONE)
 
     def _over(self) -> None:
         self.output.settle()
