@@ -1,4 +1,4 @@
-"""Every exception of ipyproc, in one leaf module.
+"""The exceptions of ipyproc.
 
 Each derives from `IpyprocError` and from the built-in exception that a caller would catch.
 """
@@ -32,7 +32,7 @@ __all__ = [
 class IpyprocError(Exception):
     """The base of every exception that ipyproc raises on purpose.
 
-    Its text may be shown: what came from outside and is in it, such as a name, has no control characters.
+    ``str`` returns a text that is safe to show: control characters in names and output are removed.
     """
 
     def __str__(self) -> SafeText:
@@ -40,11 +40,11 @@ class IpyprocError(Exception):
 
 
 class JobSpecError(IpyprocError, ValueError):
-    """An argument of `ipyproc.spawn` cannot be."""
+    """An argument of `ipyproc.spawn`, or of another call, is invalid."""
 
 
 class JobNameError(IpyprocError, ValueError):
-    """The name is that of a job that still runs."""
+    """A running job has the name already."""
 
 
 class UnknownJobError(IpyprocError, KeyError):
@@ -52,19 +52,19 @@ class UnknownJobError(IpyprocError, KeyError):
 
 
 class JobStateError(IpyprocError, RuntimeError):
-    """The job's state does not allow what was asked, such as writing to one that has ended."""
+    """The job's state does not allow the call, such as a write to a job that has ended."""
 
 
 class JoinTimeout(IpyprocError, TimeoutError):
-    """The job had not ended in time."""
+    """The job did not end within the timeout."""
 
 
 class MissingPackageError(IpyprocError, ImportError):
-    """What was asked for needs a package that is not installed."""
+    """The call needs a package that is not installed."""
 
 
 class NoLoopError(IpyprocError, RuntimeError):
-    """There is no event loop on which the job could live."""
+    """No event loop runs on which the job could live."""
 
 
 class NotReadyError(IpyprocError, RuntimeError):
@@ -72,15 +72,15 @@ class NotReadyError(IpyprocError, RuntimeError):
 
 
 class ReadyTimeout(IpyprocError, TimeoutError):
-    """The job was not ready in time."""
+    """The job was not ready within the timeout."""
 
 
 class WireError(IpyprocError, ValueError):
-    """What came over the pipe between a kernel and its helper is not what was agreed on."""
+    """The bytes on the pipe between a kernel and its helper break the protocol."""
 
 
 class WorkerCodeError(IpyprocError, ValueError):
-    """The code for workers, or a variable that is to be sent to them, cannot be."""
+    """The code for workers is invalid, or a variable could not be sent to them."""
 
 
 class JobFailed(IpyprocError, subprocess.CalledProcessError):
@@ -88,10 +88,10 @@ class JobFailed(IpyprocError, subprocess.CalledProcessError):
 
     Attributes:
         returncode: the exit status; negative for the signal that ended it.
-        cmd: the command as it was given.
+        cmd: the command as given.
         output: None; the job keeps its output (`Job.output`).
-        detail: the last lines of its stderr, or of its output where stderr was empty.
-        note: what else there is to say of its end; may be empty.
+        detail: the last lines of its stderr, or of its output if stderr was empty.
+        note: a remark on how it ended; may be empty.
         shown: the command on one line, for people.
     """
 

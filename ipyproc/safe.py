@@ -1,7 +1,7 @@
-"""What may be shown of text from outside: text, colours, and links to http(s).
+"""Filters for text from outside: they let text, colours, and links to http(s) through.
 
-Whatever a job writes, and every name, command and error, goes through here on its way to a cell. What has
-been through is a `SafeText`: a cell takes nothing else.
+The output of a job, and every name, command and error, passes one of these filters before a cell shows it.
+The result is a `SafeText`, and a cell shows nothing else.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import NewType
 __all__ = ["SafeText", "StreamFilter", "codes_of", "joined", "line", "lines", "url_of", "without_colours"]
 
 SafeText = NewType("SafeText", str)
-"""Text that has been made safe to show."""
+"""Text that is safe to show."""
 
 _LONGEST_STRING = 1 << 20
 _LONGEST_URL = 2000
 
-# Neither a control character nor half a surrogate pair; a class of what it is would take long to compile.
+# Neither a control character nor half a surrogate pair. A class of the characters allowed compiles slowly.
 _TEXT = "[^\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 _CONTROLS = tuple(chr(code) for code in (*range(0x20), 0x7F) if chr(code) not in "\b\t\n\r")
 
@@ -38,10 +38,10 @@ _STRING_END = re.compile("[\x07\x18\x1a\x1b\x9c\n]")
 _STRINGS = "]PX^_"
 _C1_STRINGS = "\x9d\x90\x98\x9e\x9f"
 
-# Beside the control characters: what changes the direction of a text, or begins a line in some views.
+# The control characters, and those that change the direction of text or begin a line in some views.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
-# Without a user's name before the host, which may look like another host.
+# A user's name before the host is refused, since it may look like another host.
 _URL = re.compile(
     r"https?://(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::\d+)?(?:[/?#][a-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*)?",
     re.ASCII | re.IGNORECASE,
@@ -49,21 +49,21 @@ _URL = re.compile(
 
 
 class StreamFilter:
-    """Lets through what may be shown of one stream of text, which may come in pieces cut anywhere.
+    """Filter one stream of text, which may come in pieces cut anywhere.
 
-    Let through are text, tab, newline, carriage return, backspace, and colours (SGR), in the one form
-    that all front ends read alike. Taken out are all other escape sequences and control characters. Half
+    Text, tab, newline, carriage return, backspace, and colours (SGR) pass; colours are rewritten in the one
+    form that all front ends read alike. All other escape sequences and control characters are removed. Half
     a surrogate pair becomes U+FFFD.
 
-    - A sequence that a character breaks off which cannot be part of it is taken out up to there.
-    - A string (OSC, DCS, APC, PM, SOS) ends at BEL, ST, CAN or SUB. The end of the line, another escape,
-      or 1 MiB of it breaks it off: what follows is shown. So a string with no end costs a line at most.
-    - At the end of the stream what is not complete is dropped, and colours that are still on are put out.
+    - A sequence that a foreign character breaks off is removed up to that character.
+    - A string (OSC, DCS, APC, PM, SOS) ends at BEL, ST, CAN or SUB. The end of the line, another escape, or
+      1 MiB breaks it off, and the text after that is shown: a string without an end hides at most a line.
+    - `close` drops an incomplete sequence and resets colours that are still on.
 
     Args:
-        links: let hyperlinks (OSC 8) to http and https through as well, of a text in one piece; of others
-            the text stays.
-        erasing: let through what erases in a line (EL), for `ipyproc.seen`.
+        links: let hyperlinks (OSC 8) to http and https pass, if the text comes in one piece; otherwise
+            the text passes without its link.
+        erasing: let erasures in a line (EL) pass, for `ipyproc.seen`.
     """
 
     def __init__(self, *, links: bool = False, erasing: bool = False) -> None:
@@ -75,7 +75,7 @@ class StreamFilter:
         self._coloured = False
 
     def feed(self, text: str) -> SafeText:
-        """What may be shown of the next piece; an escape sequence that is not complete is kept back."""
+        """Return the safe text of the next piece; an incomplete escape sequence waits for the next call."""
         if not self._held and not self._string_left and _is_plain(text):
             return SafeText(text)
         text, self._held = self._held + text, ""
@@ -89,13 +89,13 @@ class StreamFilter:
         return SafeText(self._noting_colours(_CSI.sub(lambda found: function(found[0]), "".join(shown))))
 
     def close(self) -> SafeText:
-        """What is still to be shown at the end of the stream; it may be used for another one after that."""
+        """End the stream and return the text to show after it; the filter is then ready for another."""
         self._held, self._string_left, self._link = "", 0, None
         coloured, self._coloured = self._coloured, False
         return SafeText("\x1b[0m" if coloured else "")
 
     def _take_control(self, text: str, position: int, shown: list[str]) -> int:
-        """Takes what begins with a control character; returns where to go on."""
+        """Consume what begins with a control character; return the position after it."""
         character, after = text[position], text[position + 1 : position + 2]
         if character == "\x9b":
             return self._take_csi(text, position, position + 1, shown)
@@ -158,7 +158,7 @@ class StreamFilter:
 
 
 def line(text: str) -> SafeText:
-    """A name, a command or a note, on one line: what cannot be seen is shown as Python would write it.
+    """Return a name, a command or a note as one line; invisible characters are written as Python escapes.
 
     Example::
 
@@ -168,30 +168,30 @@ def line(text: str) -> SafeText:
 
 
 def lines(text: str) -> SafeText:
-    """As `line`, for a text that may have several lines."""
+    """Return each line of a text as `line` does."""
     return SafeText("\n".join(map(line, text.split("\n"))))
 
 
 def joined(parts: Iterable[SafeText]) -> SafeText:
-    """Parts that may be shown, in a row."""
+    """Return safe parts joined to one text."""
     return SafeText("".join(parts))
 
 
 def without_colours(text: SafeText) -> SafeText:
-    """A text less its colours."""
+    """Return a text without its colours."""
     return SafeText(_COLOURS.sub("", text))
 
 
 def url_of(text: str) -> str | None:
-    """The text, when it is a URL to which a link may lead: of http or https, and in ASCII."""
+    """Return the text if a link may lead to it, that is, if it is an ASCII URL of http(s); else None."""
     return text if len(text) <= _LONGEST_URL and _URL.fullmatch(text) else None
 
 
 @lru_cache(maxsize=1024)
 def codes_of(parameters: str) -> tuple[str, ...]:
-    """The codes of a colour sequence that front ends know, such as ``("1", "38;5;208")``.
+    """Return the codes of a colour sequence that front ends know, such as ``("1", "38;5;208")``.
 
-    Sub-parameters with colons are written as they were before these came up.
+    Sub-parameters with colons are rewritten in the older form with semicolons.
     """
     if not _PARAMETERS.fullmatch(parameters):
         return ()
@@ -212,7 +212,7 @@ def codes_of(parameters: str) -> tuple[str, ...]:
 
 
 def _numbers_of(part: str) -> list[str]:
-    """The numbers that a parameter comes to, as they were written before colons came up."""
+    """Return the numbers of a parameter, in the older form without colons."""
     first, *more = part.split(":")
     if not more:
         return [part.lstrip("0") or "0"] if part.isdigit() or not part else []
@@ -227,7 +227,7 @@ def _numbers_of(part: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _let_through(sequence: str) -> str:
-    """What may be shown of a sequence that begins with CSI: colours."""
+    """Return the colours of a sequence that begins with CSI; empty if it sets none."""
     codes = codes_of(sequence[2:-1]) if sequence[-1] == "m" else ()
     return f"\x1b[{';'.join(codes)}m" if codes else ""
 
@@ -256,7 +256,7 @@ def _end_of(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _written(found: re.Match[str]) -> str:
-    # A byte of a file's name that is not UTF-8.
+    # A byte of a file name that is not UTF-8.
     if "\udc80" <= found[0] <= "\udcff":
         return f"\\x{ord(found[0]) - 0xDC00:02x}"
     return repr(found[0])[1:-1]

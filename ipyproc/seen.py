@@ -1,4 +1,4 @@
-"""What a terminal would show of a text in which backspaces, carriage returns and erasures overwrite."""
+"""Render text as a terminal would: backspaces, carriage returns and erasures overwrite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PART = re.compile(
     r"|\x1b\[(?P<erase>[012]?)K|\x1b\]8;;(?P<link>[^\x1b]*)\x1b\\"
 )
 
-# Codes of one row replace each other; the last ones put off what the others put on.
+# The codes of one row replace each other; the last of a row turn off what the others turn on.
 _KINDS = {
     str(code): number
     for number, codes in enumerate(
@@ -32,11 +32,11 @@ _Cell = tuple[str, _Codes, str]
 
 
 def seen(text: str, *, links: bool = False) -> SafeText:
-    """Lines of a job's output as a terminal would show them: text and colours, put out at its end.
+    """Return lines of output as a terminal would show them, with colours, which are reset at the end.
 
     Args:
         text: the lines.
-        links: let hyperlinks to http and https through as well.
+        links: keep hyperlinks to http and https.
     """
     stream = StreamFilter(links=links, erasing=True)
     shown = stream.feed(text)
@@ -46,7 +46,7 @@ def seen(text: str, *, links: bool = False) -> SafeText:
 
 
 def last_line(text: str) -> str:
-    """The last of some lines on which there is something to be seen, without its colours."""
+    """Return the last line that is not blank, as a terminal would show it, without colours."""
     for line in reversed(text.split("\n")):
         if line and (shown := without_colours(seen(line)).strip()):
             return shown
@@ -89,7 +89,7 @@ def _erase(row: list[_Cell], column: int, how: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _after(before: _Codes, parameters: str) -> _Codes:
-    """The colours that are on after a sequence of codes."""
+    """Return the colours that are on after a sequence of codes."""
     codes = dict(before)
     for code in codes_of(parameters):
         number = int(code.partition(";")[0])

@@ -1,4 +1,4 @@
-"""The names of signals, for whoever writes of them."""
+"""The names of signals, for people."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ __all__ = ["signal_name"]
 
 
 def signal_name(signum: int) -> str:
-    """Return the name of a signal, such as ``SIGTERM``; real-time signals have a number only."""
-    # Here, since a helper of workers imports this module and would wait for that one.
+    """Return the name of a signal, such as ``SIGTERM``, or ``signal 34`` for one without a name."""
+    # Imported late: a helper of workers imports this module, and `signal` would delay its start.
     from signal import Signals
 
     try:

@@ -9,16 +9,18 @@ import ctypes
 import errno
 import platform
 
-__all__ = ["KNOWN_MACHINE", "refuse_ioctl", "refuse_pidfd_open"]
+__all__ = ["KNOWN_MACHINE", "refuse_ioctl", "refuse_parent_death_signals", "refuse_pidfd_open"]
 
 PIDFD_OPEN = 434
 IOCTL = {"x86_64": 16, "aarch64": 29}
+PRCTL = {"x86_64": 157, "aarch64": 167}
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-OFFSET_OF_NUMBER, OFFSET_OF_ARCH, OFFSET_OF_SECOND_ARGUMENT = 0, 4, 24
+OFFSET_OF_NUMBER, OFFSET_OF_ARCH, OFFSET_OF_FIRST_ARGUMENT, OFFSET_OF_SECOND_ARGUMENT = 0, 4, 16, 24
 ALLOW, FAIL_WITH = 0x7FFF0000, 0x00050000
 
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -41,6 +43,13 @@ class Program(ctypes.Structure):
 def refuse_pidfd_open() -> None:
     """Has pidfd_open(2) fail with EPERM."""
     _refuse([(OFFSET_OF_NUMBER, PIDFD_OPEN)], errno.EPERM)
+
+
+def refuse_parent_death_signals() -> None:
+    """Has prctl(2) fail with EINVAL where it asks for or sets the signal that comes at a parent's death."""
+    number = PRCTL[platform.machine()]
+    for option in (PR_SET_PDEATHSIG, PR_GET_PDEATHSIG):
+        _refuse([(OFFSET_OF_NUMBER, number), (OFFSET_OF_FIRST_ARGUMENT, option)], errno.EINVAL)
 
 
 def refuse_ioctl(request: int) -> None:

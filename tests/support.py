@@ -9,6 +9,7 @@ import gc
 import os
 import platform
 import re
+import stat
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,10 @@ from tornado.ioloop import IOLoop
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ROOT / "tests" / "programs"
+PYTHONPATH = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
+"""Of what a test starts: it imports this checkout."""
+
+_MOST_FDS = 4096
 
 T = TypeVar("T")
 
@@ -67,7 +72,7 @@ def run_python(*args: str, timeout: float = 60) -> subprocess.CompletedProcess[s
     done = subprocess.run(
         [sys.executable, "-W", "error", *args],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -130,6 +135,8 @@ def open_fds_below(limit: int) -> list[int]:
 
 def open_fds() -> dict[int, str]:
     """The open file descriptors of this process, and what each refers to."""
+    if not os.path.exists("/proc/self/stat"):
+        return dict(_open_fds_by_fstat())
     fds = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -137,6 +144,18 @@ def open_fds() -> dict[int, str]:
         except FileNotFoundError:
             pass  # The directory listing's own.
     return fds
+
+
+def _open_fds_by_fstat() -> Iterator[tuple[int, str]]:
+    """Each open file descriptor, and what tells apart what they refer to where no ``/proc`` does."""
+    kinds = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFREG: "file"}
+    for fd in range(_MOST_FDS):
+        try:
+            status = os.fstat(fd)
+        except OSError:
+            continue  # It is not open, or a thread has closed it just now.
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "other")
+        yield fd, f"{kind}:[{status.st_dev}:{status.st_ino}:{status.st_rdev}]"
 
 
 def lives(process: psutil.Process | int) -> bool:
@@ -150,10 +169,12 @@ def lives(process: psutil.Process | int) -> bool:
 
 def child_pids() -> set[int]:
     """Every child of this process, zombies included."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return set()
+    if hasattr(os, "waitid"):
+        # At once, where there is none.
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return set()
     return {child.pid for child in psutil.Process().children()}
 
 
@@ -220,4 +241,4 @@ def collect_until_nothing_is_left(before: Holdings, timeout: float = 2) -> list[
 
 def kernel_environment(home: Path) -> dict[str, str]:
     """The environment of a kernel that imports this checkout, and keeps its own files below ``home``."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(home / "ipython")}
+    return {**os.environ, "PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(home / "ipython")}

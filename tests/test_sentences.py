@@ -232,8 +232,8 @@ def faults(entry: Entry) -> Iterator[str]:
     sentence, quotes_output, _ = entry.sentence.partition(":\n")
     if sentence.startswith("[Errno"):
         return  # The system's own words.
-    if not re.match(r"[A-Z%]|[a-z]+_[a-z]+\b", sentence):
-        yield "begins neither with a capital letter nor with a magic's or a code's name"
+    if not re.match(r"[A-Z%'\d]|[a-z]+_[a-z]+\b", sentence):
+        yield "begins neither with a capital letter, nor with a magic's or a code's name, nor with a value"
     if not quotes_output and not sentence.endswith("."):
         yield "has no full stop"
     if "\n" in sentence:
@@ -260,11 +260,11 @@ _NOBODY_MEETS = {
     "The session {} is the caller's own; start the job in a session of its own.": "a job has its own",
     "The session {} is no job's; start the job in a session of its own.": "a job has its own",
     "{} is {}; give {} or more.": "a job's spec has been looked at by then",
-    "{} cannot happen now ({}, {}); tell each once, in order.": "a guard of the state machine",
+    "{} is impossible now ({}, {}); report each stimulus once, in order.": "a guard of the state machine",
     "This host has no job {} that can be attached to; start it anew.": "of hosts that keep nothing",
     "The host of job {} starts no job anew; start its command again.": "of hosts that cannot",
     "there is no message {} with the fields {}": "a slip in a call of ours",
-    "{} is nothing that a kernel says.": "the kernel is of the helper's version, and says nothing else",
+    "{} is not a command of the kernel.": "the kernel is of the helper's version, and sends nothing else",
     "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",
 }
 _HAVE_NO_WORDS = {
@@ -277,7 +277,9 @@ _HAVE_NO_WORDS = {
     "Stopped(signum)": "control flow",
     "Stopped(signal.SIGINT)": "control flow",
     "ChildProcessError": "control flow",
-    "OSError(errno.EPERM, 'A fork keeps no output')": "the spool notes it",
+    "NotImplementedError": "what a subclass has to define",
+    "OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))": "caught in the room, which does it otherwise",
+    "OSError(errno.EPERM, 'A fork may not write output')": "the spool notes it",
     "FileNotFoundError(errno.ENOENT, 'Another file is there', path)": "the spool logs it",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",

@@ -9,7 +9,6 @@ from typing import NoReturn
 from ipyproc.errors import JobStateError, UnknownJobError, signal_name
 from ipyproc.hosts.base import HostedGroup
 from ipyproc.hosts.helper.wire import Message
-from ipyproc.hosts.local.marks import coloured
 from ipyproc.job.job import Announce, Claim, Job
 from ipyproc.job.snapshot import group_snapshot_of
 from ipyproc.model.group import GroupSnapshot, GroupSpec, WorkerSnapshot
@@ -143,15 +142,6 @@ class WorkerGroup(Job):
 
     def close_stdin(self) -> None:
         """Does nothing: workers have no standard input."""
-
-    def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
-        """The bytes from offset ``start`` to ``stop``, in stretches of one stream, the marks in colour."""
-        before = self.hosted.output.read(start - 1, start) if start else b"\n"
-        painted = []
-        for name, data in super().runs(start, stop):
-            painted.append((name, coloured(data, before in (b"\n", b"\r"))))
-            before = data[-1:]
-        return painted
 
     def _task(self, task_id: int | None) -> int:
         if task_id is None:

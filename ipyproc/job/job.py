@@ -12,15 +12,14 @@ from ipyproc.errors import JobFailed, JobStateError, JoinTimeout, NotReadyError,
 from ipyproc.hosts.base import HostedJob
 from ipyproc.job.reading import JobOutput
 from ipyproc.job.result import Result
-from ipyproc.job.snapshot import snapshot_of
 from ipyproc.job.waiters import Waiters
 from ipyproc.model.event import Event, EventKind
-from ipyproc.model.life import LADDER, stop_ladder
+from ipyproc.model.life import stop_ladder
 from ipyproc.model.spec import need_seconds, need_signal
-from ipyproc.model.state import Ending, JobState, Snapshot, describe_status
+from ipyproc.model.state import Ending, describe_status
 from ipyproc.model.text import input_bytes
 
-__all__ = ["Announce", "Claim", "Job"]
+__all__ = ["Announce", "Claim", "Job", "release"]
 
 log = logging.getLogger("ipyproc")
 
@@ -71,73 +70,7 @@ class Job(JobOutput):
         """Take part in what happens to it from its start on; its table calls this once it stands there."""
         self.hosted.listen(self._happened)
 
-    # What it is
-
-    @property
-    def name(self) -> str:
-        """Its name in the table."""
-        return self.hosted.spec.name
-
-    @property
-    def command(self) -> str | list[str]:
-        """The command as it was given."""
-        command = self.hosted.spec.command
-        return command if isinstance(command, str) else list(command)
-
-    @property
-    def pid(self) -> int:
-        """The process id of its current or last process; also its process group and session."""
-        return self.hosted.pid
-
-    @property
-    def state(self) -> JobState:
-        """Where it is in its life: "running", "stopping", "waiting to restart", "exited" or "gave up"."""
-        return self.hosted.state
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.hosted.ending is not None
-
-    @property
-    def returncode(self) -> int | None:
-        """The exit status, negative for a signal; None until it has ended."""
-        ending = self.hosted.ending
-        return None if ending is None else self._status_of(ending)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether its cell shows nothing of it."""
-        return self.hosted.spec.quiet
-
-    @property
-    def encoding(self) -> str:
-        """What its bytes are as text."""
-        return self.hosted.spec.encoding
-
-    def __repr__(self) -> str:
-        kind, status = type(self).__name__, self.returncode
-        if status is None:
-            elapsed = self.hosted.status().elapsed
-            return f"<{kind} {self.name!r} {self.state.value}, pid {self.pid}, {elapsed:.0f} s>"
-        ending = f"ended by {signal_name(-status)}" if status < 0 else f"exited {status}"
-        if self.state is JobState.GAVE_UP:
-            ending = f"gave up, {ending}"
-        return f"<{kind} {self.name!r} {ending}>"
-
-    @property
-    def left(self) -> int:
-        """How many processes it has left running, once it has ended; `stop` ends them."""
-        return self.hosted.left
-
-    @property
-    def lingers(self) -> bool:
-        """Whether there may be more of it though it has ended: what it left running, and its output."""
-        return self.done and self.hosted.lingers
-
-    def snapshot(self) -> Snapshot:
-        """An immutable picture of this moment, for a view."""
-        return snapshot_of(self.hosted)
+    # What happens to it
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Has ``listener`` called with every event; returns what ends that.
@@ -317,14 +250,6 @@ class Job(JobOutput):
         """End every process of it at once with SIGKILL; it is not restarted. Harmless when it has ended."""
         self.hosted.kill()
 
-    def interrupt(self, times: int) -> None:
-        """Do to it what an interrupt does in the foreground: SIGINT, then SIGTERM, then SIGKILL.
-
-        Args:
-            times: which interrupt this is, from 1.
-        """
-        self.hosted.stop(None, (LADDER[min(times, len(LADDER)) - 1],))
-
     # Its input
 
     def send(self, text: str | bytes) -> None:
@@ -347,24 +272,7 @@ class Job(JobOutput):
         if self.hosted.takes_input:
             self.hosted.write(b"", close=True)
 
-    def release(self) -> None:
-        """Gives back the output of a job that has ended; nothing of it can be read after this.
-
-        `JobTable.forget` does it, and takes the job out of the table.
-
-        Raises:
-            JobStateError: it has not ended.
-        """
-        if not self.done:
-            raise JobStateError(f"Job {self.name!r} is {self.state.value}; stop it before it is released.")
-        if self.left:
-            raise JobStateError(
-                f"Job {self.name!r} has left {self.left} running; stop it before it is released."
-            )
-        self._tell(EventKind.RELEASED)
-        self.hosted.release()
-
-    # What happens to it
+    # Telling of it
 
     def _happened(self, event: Event) -> None:
         self._hand_on(event)
@@ -398,9 +306,6 @@ class Job(JobOutput):
 
     # Its result
 
-    def _status_of(self, ending: Ending) -> int:
-        return ending.status
-
     def _make_result(self, ending: Ending) -> Result:
         return Result(
             returncode=self._status_of(ending),
@@ -428,3 +333,9 @@ class Job(JobOutput):
     def _tail_of_error(self) -> str:
         detail = self._detail()
         return f":\n{detail}" if detail else "."
+
+
+def release(job: Job) -> None:
+    """Give back the output of a job that has ended, after everybody who listens was told; for its table."""
+    job._tell(EventKind.RELEASED)
+    job.hosted.release()

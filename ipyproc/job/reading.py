@@ -6,24 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from ipyproc.hosts.base import HostedJob
+from ipyproc.job.facts import JobFacts
 from ipyproc.job.waiters import Waiters
 from ipyproc.spool.output import LineReader, Piece, StreamName
 
 __all__ = ["JobOutput"]
 
 
-class JobOutput:
+class JobOutput(JobFacts):
     """What can be read of a job, while it runs and after its end. All methods may be called from any thread.
 
     Args:
         hosted: the job, as its host holds it.
-
-    Attributes:
-        hosted: likewise.
     """
 
     def __init__(self, hosted: HostedJob) -> None:
-        self.hosted = hosted
+        super().__init__(hosted)
         self._reads = Waiters()
 
     @property
@@ -40,6 +38,16 @@ class JobOutput:
     def stderr(self) -> str:
         """What it has written to its standard error so far."""
         return self.hosted.output.text("stderr")
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are as text."""
+        return self.hosted.spec.encoding
+
+    @property
+    def lingers(self) -> bool:
+        """True when it has ended, and there may be more of it: what it left running, and its output."""
+        return self.done and self.hosted.lingers
 
     @property
     def size(self) -> int:
@@ -74,7 +82,7 @@ class JobOutput:
         while True:
             future = self._reads.future()
             try:
-                done = self.hosted.ending is not None
+                done = self.done
                 lines = reader.take()
                 if lines is None:
                     if done:

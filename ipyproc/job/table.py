@@ -15,11 +15,11 @@ from signal import SIGINT
 from typing import Protocol, TypeVar
 from weakref import WeakSet, finalize
 
-from ipyproc.errors import JobNameError, JobSpecError, UnknownJobError
+from ipyproc.errors import JobNameError, JobSpecError, JobStateError, UnknownJobError
 from ipyproc.hosts.base import Host, HostedJob
 from ipyproc.hosts.local.environment import checked_environment
 from ipyproc.hosts.local.host import LocalHost
-from ipyproc.job.job import Announce, Claim, Job
+from ipyproc.job.job import Announce, Claim, Job, release
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits, cpus_of
@@ -387,14 +387,20 @@ class JobTable:
     # Ending
 
     def forget(self, key: str | int) -> None:
-        """Takes a job that has ended out of the table, and gives back its output.
+        """Take a job that has ended out of the table, and give back its output.
 
         Raises:
             UnknownJobError: there is none.
-            JobStateError: it has not ended.
+            JobStateError: it has not ended, or has left processes running.
         """
         job = self[key]
-        job.release()
+        if not job.done:
+            raise JobStateError(f"Job {job.name!r} is {job.state.value}; stop it before it is released.")
+        if job.left:
+            raise JobStateError(
+                f"Job {job.name!r} has left {job.left} running; stop it before it is released."
+            )
+        release(job)
         self._remove(job)
         self._last_numbers.clear()
 

@@ -1,1 +1,1 @@
-"""What a job is: its spec, states, events and policy. Values, which touch no disk and start nothing."""
+"""The spec, states, events and restart policy of a job: values, without I/O."""

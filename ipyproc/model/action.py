@@ -1,4 +1,4 @@
-"""What is to be done for a job; what `ipyproc.model.decide` answers."""
+"""The actions that `ipyproc.model.decide` returns, for the driver of a job to carry out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @value
 class StartProcess:
-    """Start a process, and tell `Started` or `NotStarted`."""
+    """Start a process; answer with `Started` or `NotStarted`."""
 
 
 @value
@@ -39,10 +39,10 @@ class SendSignal:
 
 @value
 class Hurry:
-    """Look at the session often, since somebody waits for its end; or no longer.
+    """Poll the session often, since its end is waited for, or stop doing so.
 
     Attributes:
-        on: whether somebody waits.
+        on: whether to poll often.
     """
 
     on: bool = True
@@ -50,26 +50,26 @@ class Hurry:
 
 @value
 class Look:
-    """Look at the session, and tell `MembersSeen` where there is something new."""
+    """Count the members of the session; answer with `MembersSeen` if the number has changed."""
 
 
 @value
 class Drain:
-    """Take what the pipes have, and tell `Drained`."""
+    """Read what the pipes hold; answer with `Drained`."""
 
 
 @value
 class Disown:
-    """Look at the session no more: what lives of it is somebody else's."""
+    """Stop watching the session; its remaining processes are no longer the job's."""
 
 
 @value
 class Publish:
-    """Tell whoever listens.
+    """Publish an event.
 
     Attributes:
-        kind: what happened.
-        detail: for people; may be empty.
+        kind: the kind of the event.
+        detail: a text for people; may be empty.
     """
 
     kind: EventKind
@@ -78,10 +78,10 @@ class Publish:
 
 @value
 class Warn:
-    """Write a line to the log: escalation is to be audible.
+    """Log a warning, as before each escalation to SIGKILL.
 
     Attributes:
-        words: what is said, with a place for the job's name.
+        words: a format string, with one ``%r`` for the job's name.
     """
 
     words: str
@@ -89,7 +89,7 @@ class Warn:
 
 @value
 class Finish:
-    """The job is over: no process is started for it after this."""
+    """End the job: no process is started for it after this."""
 
 
 Action = StartProcess | SendSignal | Hurry | Look | Drain | Disown | Publish | Warn | Finish

@@ -1,4 +1,4 @@
-"""What follows the exit of a process: what it left is waited for, then it is restarted, or its job ends."""
+"""Decisions after the exit of a process: wait for the processes that it left, then restart or end the job."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ __all__ = [
 ]
 
 GRACE = 2.0
-"""Seconds between the signals of a stop that nobody gave a grace for, such as a timeout's."""
+"""Seconds between the signals of a stop without a given grace, such as that of a timeout."""
 
 KILL_SECONDS = 2.0
-"""Seconds after which a process that has outlived its SIGKILL is let go."""
+"""Seconds after SIGKILL at which the wait for a process is given up."""
 
 _HELD_OPEN_SECONDS = 1.0
-"""Seconds that a pipe may be held open by processes which the job has left."""
+"""Seconds for which processes that the job left may hold a pipe open."""
 
 _LEAVING_SECONDS = 0.2
-"""Seconds in which a process may follow the one that started it, so that it does not count as left."""
+"""Seconds within which a process may exit after its parent without counting as left."""
 
 HURRY = Hurry()
 _HURRY_NO_MORE = Hurry(False)
@@ -66,15 +66,15 @@ _STARTING = Starting()
 
 
 def settle(turn: Turn) -> None:
-    """Go on when the process has exited, and nothing more of it is to be waited for."""
+    """Restart or end the job if its process has exited and nothing more of it is to be waited for."""
     state, process = turn.state, turn.process
     if not isinstance(process, Gone) or not isinstance(state, (Running, Stopping)):
         return
     if process.left is None or process.rest is Rest.DRAINING:
         return
     if process.left and isinstance(state, Stopping) and state.whole:
-        # The leader is gone; the rest of its session has the same grace. An interrupt is one signal,
-        # which a shell has its children behind & ignore: whoever waits is not to wait for these.
+        # The leader has exited, and the rest of its session has the same grace. An interrupt is a single
+        # signal, which the background children of a shell ignore, so it does not wait for these.
         if turn.now < state.over_at:
             turn.actions.append(HURRY)
             return
@@ -93,9 +93,9 @@ def settle(turn: Turn) -> None:
 
 
 def _hold(turn: Turn, process: Gone) -> None:
-    """Give what is left time to end: its last words may be on their way through a process such as tee.
+    """Give the remaining processes time to end, since output may still pass through one such as tee.
 
-    What exits with the leader may do so a moment later, and does not count as left.
+    Processes that exit with the leader may do so a moment later, and then do not count as left.
     """
     hold = process.rest
     if not isinstance(hold, Hold) or hold.piping != process.piping:
@@ -106,13 +106,13 @@ def _hold(turn: Turn, process: Gone) -> None:
 
 
 def drain(turn: Turn, process: Gone) -> None:
-    """Have what its pipes still have taken."""
+    """Request that the pipes of an exited process be read to their end."""
     turn.process = process.changed(process.piping, process.left, Rest.DRAINING)
     turn.actions.append(_DRAIN)
 
 
 def let_live(turn: Turn, process: Gone) -> Gone:
-    """Wait no more for processes that have outlived a SIGKILL: they are somebody else's."""
+    """Stop waiting for processes that have outlived SIGKILL; return the exited process without them."""
     turn.note("a process that it started could not be ended, and lives on")
     turn.actions.append(Disown())
     turn.process = process = process.changed(process.piping, 0, process.rest)
@@ -123,13 +123,13 @@ def let_live(turn: Turn, process: Gone) -> Gone:
 
 
 def follow_policy(turn: Turn, status: int, *, failed: bool, healthy: bool) -> None:
-    """Restart the job, end it or give up, as its policy says.
+    """Restart the job, end it or give up, as its restart policy says.
 
     Args:
         turn: the decision.
-        status: how the process exited, or could not be started.
-        failed: whether that was a failure.
-        healthy: whether a healthy while came before.
+        status: the exit status of the process, or 126 or 127 if it could not be started.
+        failed: whether that counts as a failure.
+        healthy: whether the process ran for the healthy time before.
     """
     policy, state = turn.rules.restart, turn.state
     stopping = isinstance(state, Stopping) or (isinstance(state, Starting) and bool(state.asked))
@@ -175,7 +175,7 @@ def finish(turn: Turn, status: int, *, gave_up: bool = False) -> None:
 
 
 def back_off(turn: Turn, state: Backoff) -> None:
-    """Do what is due in a backoff."""
+    """Carry on a backoff: start the next process if its time has come."""
     clearing = state.clearing
     if clearing is not None:
         clearing = None if clearing.over_at <= turn.now else _escalated(turn, clearing)
@@ -188,20 +188,23 @@ def back_off(turn: Turn, state: Backoff) -> None:
 
 
 def clear_on(turn: Turn, clearing: Clearing) -> None:
-    """Do what is due while what a process has left is being ended."""
+    """Carry on a clearing: send SIGKILL, or start the next process, if its time has come."""
     turn.state = _escalated(turn, clearing)
     if clearing.over_at <= turn.now:
         start(turn)
 
 
 def warn_and_kill(turn: Turn) -> None:
-    """Send SIGKILL to what did not end by SIGTERM; it is nobody's stop."""
+    """Send SIGKILL, with a warning, to processes that did not end by SIGTERM; this is not part of a stop."""
     words = "Processes of job %r did not end by themselves: they get SIGKILL."
     turn.actions += (Warn(words), SendSignal(SIGKILL))
 
 
 def _clear(turn: Turn) -> Clearing | None:
-    """End what the process that has exited left behind: the next one is to find its place free."""
+    """Send SIGTERM to what the exited process left, so that the next one finds its ports and files free.
+
+    Return None if it left nothing.
+    """
     if not turn.left:
         return None
     turn.actions += (HURRY, SendSignal(SIGTERM))

@@ -1,10 +1,10 @@
-"""The whole life of a job, decided without I/O and without a clock.
+"""The state machine of a job, without I/O and without a clock.
 
-`decide` takes what is known of a job (`Life`), what has just happened to it (a `Stimulus`) and the time,
-and returns what is known from now on and what to do about it (`Action`). It decides restarts, the ladder
-of a stop, timeouts, processes that outlive the one that started them, pipes that are held open, readiness,
-and when to give up. Whoever runs the job carries the actions out, in their order, and tells what came of
-them by the next stimulus; `due` says when to call again though nothing has happened::
+`decide` takes the state of a job (`Life`), an input (a `Stimulus`) and the time, and returns the next state
+and the actions to carry out. It decides restarts, the ladder of a stop, timeouts, processes that outlive
+their parent, pipes that are held open, readiness, and when to give up. The driver of the job carries the
+actions out in order, and reports their results as further stimuli; `due` returns the time at which it must
+pass `TimePassed`::
 
     life = Life(Rules(RestartPolicy(RestartMode.ON_FAILURE)), born=0.0)
     life, actions = decide(life, Started(pid=4211), now=0.0)
@@ -13,7 +13,7 @@ them by the next stimulus; `due` says when to call again though nothing has happ
     life, actions = decide(life, TimePassed(), now=2.25)
     assert actions == (StartProcess(),)
 
-What follows an exit is decided in `ipyproc.model.after_exit`, and a stop in `ipyproc.model.stops`.
+`ipyproc.model.after_exit` decides what follows an exit, and `ipyproc.model.stops` how a stop goes on.
 """
 
 from __future__ import annotations
@@ -81,17 +81,17 @@ _ESCAPED = (
 
 
 def decide(life: Life, stimulus: Stimulus, now: float) -> tuple[Life, tuple[Action, ...]]:
-    """Return what is known of a job after a stimulus, and what to do, in this order.
+    """Return the state of a job after a stimulus, and the actions to carry out, in order.
 
-    Where nothing has changed, that is the very object that was given.
+    If nothing has changed, the state returned is the object ``life`` itself.
 
     Args:
-        life: what was known before.
+        life: the state before.
         stimulus: what happened.
-        now: seconds on the clock of the caller's choice, always the same one; it never goes back.
+        now: the time in seconds on a monotonic clock, the same one for each call.
 
     Raises:
-        JobStateError: this cannot happen in this state, such as the exit of a process that has exited.
+        JobStateError: the stimulus is impossible in this state, such as a second exit of one process.
     """
     turn = Turn(life, now)
     _REACTIONS[type(stimulus)](turn, stimulus)
@@ -102,7 +102,7 @@ def decide(life: Life, stimulus: Stimulus, now: float) -> tuple[Life, tuple[Acti
 
 
 def due(life: Life) -> float:
-    """Return when `TimePassed` is to be told; infinity for never."""
+    """Return the time at which `TimePassed` is due; infinity for never."""
     state, process, at = life.state, life.process, life.timeout_at
     if isinstance(process, Alive):
         at = min(at, process.kill_at)
@@ -112,7 +112,7 @@ def due(life: Life) -> float:
         return at if state.climb is None else min(at, state.climb.next_at)
     if isinstance(state, Stopping):
         at = min(at, state.climb.next_at)
-        # Only then is it what outlives its SIGKILL that is waited for.
+        # Only then does the stop wait for processes that outlive SIGKILL.
         waits = isinstance(process, Gone) and process.left and process.rest is not Rest.DRAINING
         return min(at, state.over_at) if state.whole and waits else at
     if isinstance(state, Backoff):
@@ -127,7 +127,7 @@ def _due_in_clearing(clearing: Clearing) -> float:
     return min(clearing.kill_at, clearing.over_at)
 
 
-# What becomes of the process
+# Stimuli from the process
 
 
 def _started(turn: Turn, stimulus: Started) -> None:
@@ -149,7 +149,7 @@ def _not_started(turn: Turn, stimulus: NotStarted) -> None:
         _refuse(turn, stimulus)
     turn.note(stimulus.note)
     if turn.process is None:
-        # Whoever asked for the first start is told.
+        # The caller that asked for the first start gets the error.
         finish(turn, stimulus.status)
     else:
         follow_policy(turn, stimulus.status, failed=True, healthy=False)
@@ -179,7 +179,7 @@ def _pipes_ended(turn: Turn, _stimulus: PipesEnded) -> None:
     if isinstance(turn.state, Ended):
         tell_of_left(turn)
     elif process.left:
-        # Whoever held it may be gone as well.
+        # The process that held the pipe may have exited as well.
         turn.actions.append(Look())
     settle(turn)
 
@@ -218,13 +218,13 @@ def _abandoned(turn: Turn, stimulus: Abandoned) -> None:
         turn.state = replace(state, climb=None)
         return
     if isinstance(state, (Backoff, Clearing, Starting)) and turn.streak.exits:
-        # The last that was tried may be one that could not be started.
+        # The last attempt may have been one that could not be started.
         status = turn.streak.exits[-1]
     turn.note("its event loop was closed while it ran")
     finish(turn, status)
 
 
-# What is seen of it, and asked for
+# Stimuli from observers and users
 
 
 def _unwell(turn: Turn, stimulus: Unwell) -> None:
@@ -283,7 +283,7 @@ def _time_passed(turn: Turn, _stimulus: TimePassed) -> None:
 
 def _refuse(turn: Turn, stimulus: Stimulus) -> NoReturn:
     where = f"{type(turn.state).__name__}, {type(turn.process).__name__}"
-    raise JobStateError(f"{stimulus!r} cannot happen now ({where}); tell each once, in order.")
+    raise JobStateError(f"{stimulus!r} is impossible now ({where}); report each stimulus once, in order.")
 
 
 _REACTIONS: dict[type[Stimulus], Callable[[Turn, Any], None]] = {

@@ -1,4 +1,4 @@
-"""What happens to a job, or to one worker of it; the same in memory and on the wire."""
+"""Events of a job, or of one of its workers; the same type in memory and on the wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Event", "EventKind"]
 
 
 class EventKind(str, enum.Enum):
-    """What happened to a job, or to a worker of it."""
+    """The kind of an event."""
 
     STARTED = "started"
     READY = "ready"
@@ -27,18 +27,18 @@ class EventKind(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a job.
+    """An event of a job.
 
-    A host numbers what happens to a job, and keeps the last of it, so that whoever reconnects asks for what
-    was missed. Output is not kept as events: it is asked for by offset. What is not kept has the number 0:
-    ``WROTE``, ``AWAITED``, ``RELEASED``.
+    A host numbers the events of a job and keeps the last ones, so that a client that reconnects can ask for
+    those that it missed. ``WROTE``, ``AWAITED`` and ``RELEASED`` are not kept, and have the number 0: output
+    is read by offset instead.
 
     Attributes:
-        kind: what.
-        at: when, in seconds since the epoch; for showing only.
-        detail: for people, such as the signal that was sent; may be empty.
-        worker: the number of the worker of a group to which it happened; None for the job itself.
-        number: from 1 on, in the order in which it happened; 0 for what is not kept.
+        kind: the kind of the event.
+        at: when it happened, in seconds since the epoch; for display only.
+        detail: a text for people, such as the signal that was sent; may be empty.
+        worker: the number of the worker to which it happened; None for the job itself.
+        number: 1 for the first event of the job, and so on; 0 if the event is not kept.
     """
 
     kind: EventKind

@@ -1,4 +1,4 @@
-"""What a worker group is, for a view: frozen data, no I/O."""
+"""The spec, status and snapshot of a worker group: frozen data, no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["GroupSnapshot", "GroupSpec", "GroupStatus", "WorkerSnapshot", "Worke
 
 
 class WorkerState(str, enum.Enum):
-    """Where a worker is."""
+    """The state of a worker."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -26,10 +26,10 @@ class GroupSpec(JobSpec):
     """What a worker group runs, and how; its command is that of the helper.
 
     Attributes:
-        workers: how many.
-        start: the message that has the helper begin.
-        gives_up: whether a group that needs more restarts than were granted has given up, rather than ended.
-        shown: what people see instead of the command.
+        workers: the number of workers.
+        start: the message that starts the helper's work.
+        gives_up: whether a group that runs out of restarts counts as given up, rather than as ended.
+        shown: the text that views show instead of the command.
     """
 
     workers: int = 1
@@ -39,30 +39,30 @@ class GroupSpec(JobSpec):
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What its processes are given to read."""
+        """The inputs of its processes."""
         return (self.start,)
 
     @property
     def shown_command(self) -> str:
-        """The command on one line, for people."""
+        """The text that views show instead of the command."""
         return self.shown
 
 
 @dataclass(frozen=True)
 class WorkerSnapshot:
-    """An immutable picture of a worker at one moment.
+    """A worker at one moment.
 
     Attributes:
         task_id: its number in the group, from 0.
-        pid: of its current or last process; None before the first.
-        state: where it is.
-        last_exit: how its last process ended, negative for a signal; None when none has.
-        exits: every exit status that its processes had, and how often.
+        pid: the pid of its current or last process; None before the first.
+        state: its state.
+        last_exit: the exit status of its last process, negative for a signal; None before an exit.
+        exits: each exit status of its processes, and how often it occurred.
         restarts: how often it was replaced.
-        uptime: seconds since its current process was started; None when there is none.
-        cpu: in percent of a core; None when it has not been measured twice.
-        memory: resident bytes, what it shares with the others included; None when it does not run.
-        operations: operations a second; None when it tells none.
+        uptime: the seconds since its current process was started; None if it has none.
+        cpu: its CPU time in percent of a core; None before it was measured twice.
+        memory: its resident memory in bytes, shared pages included; None if it does not run.
+        operations: its operations per second; None if it reports none.
     """
 
     task_id: int
@@ -82,8 +82,8 @@ class GroupStatus(Status):
     """What a host knows of a worker group at one moment.
 
     Attributes:
-        workers: one picture a worker, by task id.
-        helper_pid: the process id of the helper that forks the workers; None until it has told.
+        workers: one snapshot per worker, by task id.
+        helper_pid: the pid of the helper that forks the workers; None before it has reported.
     """
 
     workers: tuple[WorkerSnapshot, ...] = ()
@@ -92,10 +92,10 @@ class GroupStatus(Status):
 
 @dataclass(frozen=True)
 class GroupSnapshot(Snapshot):
-    """An immutable picture of a worker group at one moment.
+    """A worker group at one moment.
 
     Attributes:
-        workers: one picture a worker, by task id.
+        workers: one snapshot per worker, by task id.
     """
 
     workers: tuple[WorkerSnapshot, ...] = ()

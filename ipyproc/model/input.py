@@ -1,4 +1,4 @@
-"""What is written to a job's standard input at its start, and let go of at its end."""
+"""The bytes for a job's standard input, which are released when the job ends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ _KEPT = 64 << 10
 
 
 class Input:
-    """Bytes for the standard input of a job's processes, each of which gets all of them.
+    """The bytes for the standard input of each process of a job.
 
     Args:
         data: the bytes.
+
+    Attributes:
+        size: the number of bytes, also after they were released.
     """
 
     __slots__ = ("_data", "size")
@@ -30,30 +33,30 @@ class Input:
         return given
 
     def __repr__(self) -> str:
-        return f"<Input of {self.size:,} bytes{'' if self._data is not None else ', let go of'}>"
+        return f"<Input of {self.size:,} bytes{'' if self._data is not None else ', released'}>"
 
     @property
     def data(self) -> bytes:
-        """The bytes; to be asked for by who has seen to it by `need` that they are there."""
+        """The bytes; check by `need` first that they are still there."""
         assert self._data is not None
         return self._data
 
     def need(self, name: str) -> None:
-        """See to it that the bytes are there.
+        """Check that the bytes are still there.
 
         Args:
-            name: the job's.
+            name: the name of the job.
 
         Raises:
-            JobStateError: they were let go of.
+            JobStateError: the bytes were released.
         """
         if self._data is None:
             raise JobStateError(
-                f"The input of job {name!r}, {self.size:,} bytes, was let go of when it ended, so it cannot "
-                "be started again; start its command anew, with its input."
+                f"The input of job {name!r}, {self.size:,} bytes, was released when the job ended, "
+                "so the job cannot be restarted; start its command as a new job, with its input."
             )
 
     def let_go(self) -> None:
-        """Keep the bytes no longer where they are many: the job has ended."""
+        """Release the bytes if they are more than 64 KiB, since the job has ended."""
         if self.size > _KEPT:
             self._data = None

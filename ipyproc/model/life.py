@@ -1,8 +1,8 @@
-"""What is known of a job: the rules of its life, its state, its process. Values.
+"""The state of a job: its rules, its state, its process. Values.
 
-Every state carries its own data, and a process that has exited is another type than one that runs, so that
-there is no combination of flags that cannot be. `ipyproc.model.decide` says how one follows from another.
-Times are seconds on the clock of whoever runs the job; `NEVER` stands for no time.
+Each state carries its own data, and a process that has exited has another type than one that runs, so that
+no impossible combination of flags can be written. `ipyproc.model.decide` is the transition function.
+Times are in seconds on the clock of the driver; `NEVER` means no time.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ __all__ = [
 ]
 
 LADDER = (SIGINT, SIGTERM, SIGKILL)
-"""The signals of a stop, each sent when the grace of the one before is over."""
+"""The signals of a stop; each is sent when the grace after the one before is over."""
 
 NEVER = math.inf
 
 
 def stop_ladder(first: int) -> tuple[Signals, ...]:
-    """Return the signals of a stop that begins with ``first``."""
+    """Return the signals of a stop whose first signal is ``first``."""
     return (Signals(first), *(signum for signum in LADDER[1:] if signum != first))
 
 
 @value
 class Rules:
-    """What a spec says about a job's life.
+    """The part of a spec that `ipyproc.model.decide` needs.
 
     Attributes:
-        restart: when it is restarted.
-        timeout: seconds after its first start at which it is stopped; None for never.
+        restart: the restart policy.
+        timeout: the seconds after its first start at which the job is stopped; None for never.
         ladder: the signals of a stop.
     """
 
@@ -67,20 +67,20 @@ class Rules:
 
 
 def rules_of(spec: JobSpec) -> Rules:
-    """Return the rules that a spec asks for; equal rules of many jobs are one object.
+    """Return the rules of a spec; equal rules of many jobs are one object.
 
     Raises:
-        JobSpecError: a part of them cannot be.
+        JobSpecError: a value of the restart policy is invalid.
     """
     policy = spec.restart, spec.max_restarts, spec.backoff, spec.factor, spec.cap, spec.healthy
     try:
         return _rules(*policy, timeout=spec.timeout, first=spec.stop_signal)
     except TypeError:
-        # What is no number need not have a hash either: the policy says which it is.
+        # A value that is not hashable is not a number either: the policy raises, and names it.
         return _rules.__wrapped__(*policy, timeout=spec.timeout, first=spec.stop_signal)
 
 
-# True is no number of seconds, and equals 1.
+# Typed, since True equals 1 but is not a number of seconds.
 @lru_cache(maxsize=32, typed=True)
 def _rules(
     mode: str,
@@ -104,10 +104,10 @@ class Alive:
     """The process runs.
 
     Attributes:
-        pid: its id.
+        pid: its pid.
         since: when it was started.
-        unwell: whether it is being ended because it is not well.
-        kill_at: when it gets SIGKILL because of that.
+        unwell: whether it is being ended since a health check failed.
+        kill_at: when it gets SIGKILL for that.
     """
 
     pid: int
@@ -118,10 +118,10 @@ class Alive:
 
 @value
 class Hold:
-    """Those whom the process has left are given time to end: its last words may be on their way.
+    """A wait for the processes that an exited process left, since they may still pass output on.
 
     Attributes:
-        until: when they are waited for no longer.
+        until: when the wait ends.
         piping: whether a pipe was open when the wait began.
     """
 
@@ -130,7 +130,7 @@ class Hold:
 
 
 class Rest(Enum):
-    """What has become of the output that the pipes of an exited process still have, where nothing is held."""
+    """The state of the output left in the pipes of an exited process, while no `Hold` is on."""
 
     UNREAD = "unread"
     DRAINING = "draining"
@@ -140,16 +140,16 @@ class Rest(Enum):
 
 @value
 class Gone:
-    """The process has exited; others of its session may live, and its pipes may be open.
+    """The process has exited; other processes of its session may run, and its pipes may be open.
 
     Attributes:
-        pid: its id.
+        pid: its pid.
         since: when it was started.
         status: its exit status, negative for a signal.
-        piping: whether a pipe of it is not at its end.
-        left: how many processes its session still has; None before the first look.
-        unwell: whether it was ended because it was not well, so that its exit counts as a failure.
-        rest: what has become of the rest of its output.
+        piping: whether one of its pipes is not at its end.
+        left: the number of processes in its session; None before they were counted.
+        unwell: whether it was ended since a health check failed, so that its exit counts as a failure.
+        rest: the state of the output left in its pipes.
     """
 
     pid: int
@@ -161,7 +161,7 @@ class Gone:
     rest: Hold | Rest = Rest.UNREAD
 
     def changed(self, piping: bool, left: int | None, rest: Hold | Rest) -> Gone:
-        """Return it with what may still change."""
+        """Return a copy with other values for what may change after the exit."""
         return Gone(self.pid, self.since, self.status, piping, left, self.unwell, rest)
 
 
@@ -170,12 +170,12 @@ class Gone:
 
 @value
 class Climb:
-    """Signals that are sent one after another.
+    """The signals of a stop under way, which are sent one after another.
 
     Attributes:
-        rungs: those that are still to come.
-        grace: seconds between them; None where the first alone is sent.
-        next_at: when the next is due; `NEVER` once nothing follows.
+        rungs: the signals that are still to come.
+        grace: the seconds between them; None if only the first is sent.
+        next_at: when the next is due; `NEVER` if none follows.
     """
 
     rungs: tuple[Signals, ...]
@@ -188,7 +188,7 @@ class Starting:
     """A process is being started.
 
     Attributes:
-        asked: the stops that were asked for meanwhile; they begin once it is started.
+        asked: the stops requested meanwhile; they begin once the process is started.
     """
 
     asked: tuple[StopAsked, ...] = ()
@@ -196,17 +196,17 @@ class Starting:
 
 @value
 class Running:
-    """A process runs, or has exited and something of it is waited for."""
+    """A process runs, or has exited while its pipes or its session are waited for."""
 
 
 @value
 class Stopping:
-    """The job was asked to end.
+    """The job is being stopped.
 
     Attributes:
         climb: the signals of the stop.
-        whole: whether its whole session is to end, rather than the program alone.
-        over_at: when what outlives SIGKILL is waited for no longer; `NEVER` until one was sent.
+        whole: whether to wait for its whole session, rather than for the program only.
+        over_at: when the wait for processes that outlive SIGKILL ends; `NEVER` before SIGKILL was sent.
     """
 
     climb: Climb
@@ -216,11 +216,11 @@ class Stopping:
 
 @value
 class Clearing:
-    """What a process has left is being ended, so that the next one finds its place free.
+    """The processes that an exited process left are being ended, before the next one is started.
 
     Attributes:
-        kill_at: when it gets SIGKILL; `NEVER` when it has had it.
-        over_at: when it is waited for no longer.
+        kill_at: when they get SIGKILL; `NEVER` once it was sent.
+        over_at: when the wait for them ends.
     """
 
     kill_at: float
@@ -229,11 +229,11 @@ class Clearing:
 
 @value
 class Backoff:
-    """The process has exited, and will be started again.
+    """The process has exited, and the next one is started after a delay.
 
     Attributes:
-        until: when.
-        clearing: what is being ended meanwhile; None when nothing is left.
+        until: when the delay ends.
+        clearing: the clearing under way meanwhile; None if no processes were left.
     """
 
     until: float
@@ -242,13 +242,13 @@ class Backoff:
 
 @value
 class Ended:
-    """The job is over.
+    """The job has ended.
 
     Attributes:
         at: when it ended.
         status: the exit status of its last process, negative for a signal.
-        gave_up: whether it would have been restarted, but for the budget.
-        climb: the signals of a stop of what it has left; None where there is none.
+        gave_up: whether it ran out of restarts.
+        climb: the signals of a stop of the processes that it left; None if there is no stop.
     """
 
     at: float
@@ -264,21 +264,21 @@ _STARTING = Starting()
 
 @value
 class Life:
-    """What is known of a job.
+    """All that `ipyproc.model.decide` knows of a job.
 
     Attributes:
-        rules: what its spec says.
-        born: when it was begun.
-        state: where it is.
-        process: its current or last process; None before the first has been started.
+        rules: the rules of its spec.
+        born: when the job was created.
+        state: its state.
+        process: its current or last process; None before the first was started.
         streak: its exits in a row, for the restart policy.
         ready: whether its current process is ready.
-        sent: the signals that its process has had from a stop.
-        ended_by: the signal of a stop that ended the last process; None when it ended by itself.
+        sent: the signals of stops that its process has got.
+        ended_by: the signal of a stop that ended the last process; None if it ended by itself.
         timed_out: whether the timeout has stopped it.
-        timeout_at: when the timeout is.
-        gave_up: whether those whom it started have given up, as the helper of a worker group does.
-        notes: what else there is to say, a sentence each.
+        timeout_at: when the timeout is due.
+        gave_up: whether the process has reported that it gives up, as the helper of a worker group does.
+        notes: remarks for people, one sentence each.
     """
 
     rules: Rules
@@ -296,7 +296,7 @@ class Life:
 
     @property
     def left(self) -> int:
-        """Return how many processes it has left running at its end."""
+        """The number of processes that the job left running; 0 before its end."""
         process = self.process
         if isinstance(self.state, Ended) and isinstance(process, Gone):
             return process.left or 0
@@ -304,7 +304,7 @@ class Life:
 
     @property
     def lingers(self) -> bool:
-        """Return whether it has ended, and there may be more to tell, such as of processes that it left."""
+        """True if the job has ended but left processes or open pipes, so that more events may come."""
         process = self.process
         return (
             isinstance(self.state, Ended)
@@ -314,12 +314,12 @@ class Life:
 
     @property
     def restarts(self) -> int:
-        """Return how often it was restarted."""
+        """The number of restarts."""
         return self.streak.total_restarts
 
     @property
     def job_state(self) -> JobState:
-        """Return what people call the state."""
+        """The state as users see it."""
         state = self.state
         if isinstance(state, Ended):
             return JobState.GAVE_UP if state.gave_up else JobState.EXITED

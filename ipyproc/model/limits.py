@@ -1,4 +1,4 @@
-"""As whom, and within which limits, a job runs."""
+"""The user and the limits of a job: niceness, umask, CPU affinity."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _NICEST = 19
 
 @dataclass(frozen=True)
 class Limits:
-    """As whom, and within which limits, a job runs; None leaves each as the kernel has it.
+    """The user and the limits of a job; None leaves each as the kernel has it.
 
     Attributes:
-        nice: how much nicer it is than the kernel, from -20 to 19, as for ``nice -n``.
-        user: as whom it runs: a name or a number. Group, other groups and HOME are that user's too.
+        nice: the increment to the kernel's niceness, from -20 to 19, as for ``nice -n``.
+        user: the user, by name or number, whose groups and HOME the job gets too.
         umask: the permissions that its new files do not have, such as ``0o077``.
         affinity: the CPUs on which it may run.
 
     Raises:
-        JobSpecError: one of them cannot be.
+        JobSpecError: a value is invalid, or the kernel may not set it.
     """
 
     nice: int | None = None
@@ -40,10 +40,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.nice is not None and not (_is_whole(self.nice) and -20 <= self.nice <= _NICEST):
-            raise JobSpecError(f"The niceness {self.nice!r} cannot be; give a whole number from -20 to 19.")
+            raise JobSpecError(f"The niceness {self.nice!r} is invalid; give a whole number from -20 to 19.")
         if self.umask is not None and not (_is_whole(self.umask) and 0 <= self.umask <= 0o777):
             raise JobSpecError(
-                f"The umask {self.umask!r} cannot be; give one from 0 to 0o777, such as 0o077."
+                f"The umask {self.umask!r} is invalid; give one from 0 to 0o777, such as 0o077."
             )
         if self.affinity is not None:
             _need_cpus(self.affinity)
@@ -60,7 +60,7 @@ class Limits:
         """The account of the user.
 
         Raises:
-            JobSpecError: there is none.
+            JobSpecError: no such user exists.
         """
         user = self.user
         try:
@@ -71,7 +71,7 @@ class Limits:
             raise JobSpecError(f"There is no user {user!r}; give the name or the number of one.") from None
 
     def popen_arguments(self) -> dict[str, object]:
-        """What `subprocess.Popen` is given for the user and the umask."""
+        """Return the arguments of `subprocess.Popen` for the user and the umask."""
         arguments: dict[str, object] = {} if self.umask is None else {"umask": self.umask}
         if self.user is not None and os.geteuid() == 0:
             account = self.account
@@ -83,7 +83,7 @@ class Limits:
         return arguments
 
     def environment(self) -> dict[str, str]:
-        """The variables that are another user's."""
+        """Return the environment variables of the user; empty if none was given."""
         if self.user is None:
             return {}
         account = self.account
@@ -91,28 +91,28 @@ class Limits:
 
 
 def cpus_of(given: Iterable[int] | None) -> frozenset[int] | None:
-    """CPUs, as `Limits` has them.
+    """Return CPUs as `Limits` has them.
 
     Raises:
-        JobSpecError: they are no set of numbers.
+        JobSpecError: they are not iterable.
     """
     try:
         return None if given is None else frozenset(given)
     except TypeError:
-        raise JobSpecError(f"The CPUs {given!r} are no set of numbers; give one such as {{0, 1}}.") from None
+        raise JobSpecError(f"The CPUs {given!r} are not a set of numbers; give some as {{0, 1}}.") from None
 
 
 def under(limits: Limits, start: Callable[[], Started]) -> Started:
-    """Starts a process under its niceness and its CPUs, and returns what ``start`` returns.
+    """Call ``start`` so that the process it starts has these limits; return what ``start`` returns.
 
-    Under Linux both belong to a thread, and a child has those of the thread that forks it: a thread of
-    its own takes them on, starts the process and ends, so that no instruction of the process runs
-    without them, and the kernel keeps its own. Elsewhere niceness is the whole process's; there it is
-    set as soon as the process runs, and a child that it starts in its first moment may miss it.
+    On Linux niceness and affinity belong to a thread, and a child inherits those of the thread that forks
+    it. A new thread sets them, starts the process and ends: the process has them from its first
+    instruction, and the kernel keeps its own. Elsewhere niceness belongs to a process, and is set right
+    after the start; a child that the process starts at once may miss it.
 
     Raises:
         PermissionError: the system does not allow this niceness.
-        OSError: none of the CPUs may be used, or whatever ``start`` raises.
+        OSError: the kernel may use none of the CPUs, or ``start`` raised it.
     """
     if limits.nice is None and limits.affinity is None:
         return start()
@@ -135,7 +135,7 @@ def under(limits: Limits, start: Callable[[], Started]) -> Started:
         try:
             raise errors[0]
         finally:
-            # Its traceback would hold this frame, which holds it.
+            # The traceback refers to this frame, which refers to the error: break the cycle.
             errors.clear()
     return outcome[0]
 
@@ -160,12 +160,12 @@ def _then_niced(limits: Limits, start: Callable[[], Started]) -> Started:
 def _need_cpus(cpus: frozenset[int]) -> None:
     if not hasattr(os, "sched_setaffinity"):
         raise JobSpecError(
-            f"The CPUs {_listed(cpus)} cannot be chosen, since the platform "
-            f"{sys.platform!r} has no affinity; leave them out."
+            f"The CPUs {_listed(cpus)} were given, but the platform "
+            f"{sys.platform!r} does not support CPU affinity; leave them out."
         )
     if not cpus or not all(_is_whole(cpu) for cpu in cpus) or not cpus <= set(range(os.cpu_count() or 1)):
         raise JobSpecError(
-            f"The CPUs {_listed(cpus)} are not all here; give some of 0 to {(os.cpu_count() or 1) - 1}."
+            f"The CPUs {_listed(cpus)} do not all exist; give some of 0 to {(os.cpu_count() or 1) - 1}."
         )
 
 

@@ -1,4 +1,4 @@
-"""The restart policy: which exits are followed by a restart, how often, and after what delay. Values."""
+"""The restart policy: which exits a restart follows, how often, and after what delay. Values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXITS_KEPT = 10
 
 
 class RestartMode(Enum):
-    """Which exits are followed by a restart."""
+    """The exits that a restart follows."""
 
     NO = "no"
     ON_FAILURE = "on-failure"
@@ -35,16 +35,16 @@ class RestartPolicy:
     """When a job is restarted, how often, and after what delay.
 
     Attributes:
-        mode: which exits are followed by a restart.
-        max_restarts: how many restarts there may be without a healthy while between.
-        backoff: seconds before the first restart; 0 for at once.
-        factor: what each further delay is, in the one before.
-        cap: seconds that no delay exceeds.
-        healthy: seconds of uptime after which all that went before is forgiven: the next exit has
-            the whole budget, and the first delay, before it.
+        mode: the exits that a restart follows.
+        max_restarts: the number of restarts allowed in a row, without a healthy process between.
+        backoff: the seconds before the first restart; 0 for at once.
+        factor: the ratio of each further delay to the one before.
+        cap: the largest delay in seconds.
+        healthy: the seconds of uptime after which a process counts as healthy: the next exit has the
+            whole number of restarts, and the first delay, again.
 
     Raises:
-        JobSpecError: one of them cannot be.
+        JobSpecError: a value is invalid.
     """
 
     mode: RestartMode = RestartMode.NO
@@ -61,7 +61,7 @@ class RestartPolicy:
                 raise JobSpecError(f"{name} is {value!r}; give {least} or more.")
 
     def follows(self, failed: bool) -> bool:
-        """Return whether a restart follows an exit, as far as the budget allows."""
+        """Return True if a restart follows an exit, as long as `max_restarts` allows it."""
         return self.mode is RestartMode.ALWAYS or (self.mode is RestartMode.ON_FAILURE and failed)
 
     def delay_after(self, streak: Streak) -> float:
@@ -71,13 +71,13 @@ class RestartPolicy:
 
 @value
 class Streak:
-    """The exits since the last healthy while that a restart was to follow, and what they cost.
+    """The exits in a row since the last healthy process, and their restarts.
 
     Attributes:
-        restarts: restarts since then; what `RestartPolicy.max_restarts` limits.
-        total_restarts: restarts in all.
-        delay: seconds of the last backoff; 0 before the first.
-        exits: the exit statuses, the last ten.
+        restarts: the restarts in this row, which `RestartPolicy.max_restarts` limits.
+        total_restarts: all restarts of the job.
+        delay: the last backoff in seconds; 0 before the first.
+        exits: the last ten exit statuses.
     """
 
     restarts: int = 0
@@ -86,30 +86,30 @@ class Streak:
     exits: tuple[int, ...] = ()
 
     def counted(self, status: int, *, healthy: bool) -> Streak:
-        """Return it with one more exit, which after a healthy while is the first of a new streak."""
+        """Return the streak with one more exit, which is the first of a new one if ``healthy``."""
         if healthy:
             return Streak(total_restarts=self.total_restarts, exits=(status,))
         exits = (*self.exits, status)[-_EXITS_KEPT:]
         return Streak(self.restarts, self.total_restarts, self.delay, exits)
 
     def delayed(self, delay: float) -> Streak:
-        """Return it with another delay."""
+        """Return the streak with another delay."""
         return Streak(self.restarts, self.total_restarts, delay, self.exits)
 
     def restarted(self) -> Streak:
-        """Return it with one more restart."""
+        """Return the streak with one more restart."""
         return Streak(self.restarts + 1, self.total_restarts + 1, self.delay, self.exits)
 
 
 NO_STREAK = Streak()
-"""That of every job which has not failed yet."""
+"""The streak of a job without exits, shared by all jobs."""
 
 
 def describe_crash_loop(exits: Sequence[int]) -> str:
-    """Return a short text on exits in a row: ``exited 3, 3, SIGSEGV, 3``, or ``exited 1 (10 times)``.
+    """Return exits in a row as text: ``exited 3, 3, SIGSEGV, 3``, or ``exited 1 (10 times)``.
 
     Args:
-        exits: exit statuses in their order, negative for signals.
+        exits: the exit statuses in order, negative for signals.
     """
     runs = [(status, len(list(same))) for status, same in groupby(exits)]
     texts = []

@@ -1,4 +1,4 @@
-"""Which shell a command is for, and what it is named after."""
+"""The shell of a command, and the word that names the job."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["ShellChoice", "naming_words"]
 
 @dataclass(frozen=True)
 class ShellChoice:
-    """Which shell a string command goes to, and how it is called.
+    """The shell that runs a string command.
 
     Attributes:
-        program: a shell, as one writes it: ``bash``, ``/bin/zsh``, ``bash -x``; None for ``$SHELL``.
+        program: the shell and its options, such as ``bash``, ``/bin/zsh``, ``bash -x``; None for ``$SHELL``.
         login: whether it is a login shell, which reads the profile first.
         strict: whether it runs under ``set -euo pipefail``.
 
     Raises:
-        JobSpecError: the program is no text, or empty, or its quotes are not closed.
+        JobSpecError: the program is not a string, is empty, or has an unclosed quote.
     """
 
     program: str | None = None
@@ -33,12 +33,12 @@ class ShellChoice:
         if self.program is None:
             return
         if not isinstance(self.program, str) or not self.words:
-            raise JobSpecError(f"The shell {self.program!r} is no program; give one such as 'bash'.")
+            raise JobSpecError(f"The shell {self.program!r} is not a program; give one such as 'bash'.")
         need_encodable("The shell", self.program)
 
     @property
     def words(self) -> list[str]:
-        """The program and its arguments; nothing where none was given, or it cannot be read."""
+        """The program and its options; empty if none was given, or if its quotes are not closed."""
         try:
             return shlex.split(self.program or "")
         except ValueError:
@@ -46,7 +46,7 @@ class ShellChoice:
 
     @property
     def is_given(self) -> bool:
-        """Whether anything was asked for."""
+        """True if a shell or an option was given."""
         return self != _AS_USUAL
 
 
@@ -54,7 +54,7 @@ _AS_USUAL = ShellChoice()
 
 
 def naming_words(command: str) -> list[str]:
-    """The words of a command of which the first names it: for a script, from its interpreter on."""
+    """Return the words of a command, or of a script's ``#!`` line; the first names the job."""
     if not command.startswith("#!"):
         return command.split()
     words = command.partition("\n")[0][2:].split()

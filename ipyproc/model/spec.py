@@ -1,4 +1,4 @@
-"""What a job runs, and how. Frozen data, checked when it is made."""
+"""What a job runs, and how: frozen data, checked on creation."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __all__ = [
     "parse_ready",
 ]
 
-# The system is asked once: for each job it would take as long as all else that is looked at.
+# Cached, since `valid_signals` takes as long as all other checks of a spec together.
 _SIGNALS = frozenset(map(int, valid_signals()))
 
 DEFAULT_MAX_OUTPUT = 1 << 30
-"""Bytes of output that a job keeps by default; past it the oldest go."""
+"""The bytes of output that a job keeps by default; past it the oldest are dropped."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A TCP address at which a job is to accept connections."""
+    """A TCP address on which a job is to listen."""
 
     host: str
     port: int
@@ -48,33 +48,32 @@ class JobSpec:
     """What a job runs, and how.
 
     Attributes:
-        command: a string for the shell, or the arguments of a program, executed as they are.
+        command: a string for the shell, or a program and its arguments, which is executed directly.
         name: its name in the table.
         cwd: its working directory; None for the kernel's.
         env: variables added to the kernel's environment; None removes one.
-        stdin: what is written to its standard input, which is closed after it; None leaves it open
-            for `Job.send`.
-        timeout: seconds after which it is stopped; None for never.
+        stdin: the bytes for its standard input, which is then closed; None leaves it open for `Job.send`.
+        timeout: the seconds after which it is stopped; None for never.
         restart: "no", "on-failure" or "always".
-        max_restarts: how many restarts, without a healthy while between, until it gives up.
-        ready: a pattern in its output, or an endpoint that accepts; None when it is ready at once.
-        max_output: bytes of output that are kept.
+        max_restarts: the number of restarts allowed in a row, without a healthy process between.
+        ready: a pattern in its output, or an endpoint on which it listens; None if it is ready at once.
+        max_output: the bytes of output to keep.
         quiet: whether its cell shows nothing of it.
-        backoff: seconds before the first restart.
-        factor: what each further delay is, in the one before.
-        cap: seconds that no delay exceeds.
-        healthy: seconds of uptime after which the restarts before are forgiven.
+        backoff: the seconds before the first restart.
+        factor: the ratio of each further delay to the one before.
+        cap: the largest delay in seconds.
+        healthy: the seconds of uptime after which earlier restarts no longer count.
         stop_signal: the first signal of a stop.
-        alive: a command that is run every ``alive_every`` seconds; when it fails, or does not answer in
-            that time, the process is ended as a failure.
-        alive_every: seconds.
-        silence: seconds without output after which the process is ended as a failure.
-        max_memory: bytes of resident memory, over its session, past which it is ended as a failure.
-        shell: the shell for a string.
-        clean_env: whether its environment has nothing of the kernel's.
-        kernel_path: whether the kernel's own Python comes first in its PATH.
-        limits: as whom, and within which limits, it runs.
-        encoding: what its bytes are as text.
+        alive: a command that is run every ``alive_every`` seconds; if it fails, or does not end within that
+            time, the process is ended as a failure.
+        alive_every: the seconds between two runs of ``alive``.
+        silence: the seconds without output after which the process is ended as a failure.
+        max_memory: the bytes of resident memory of its session past which it is ended as a failure.
+        shell: the shell for a string command.
+        clean_env: whether its environment starts empty, rather than as the kernel's.
+        kernel_path: whether the directory of the kernel's Python comes first in its PATH.
+        limits: its user and its limits.
+        encoding: the encoding of its output and input.
     """
 
     command: str | tuple[str, ...]
@@ -110,8 +109,8 @@ class JobSpec:
             need_encodable("The command", word)
         if self.shell.is_given and not isinstance(self.command, str):
             raise JobSpecError(
-                f"A shell was asked for, and the command {list(self.command)!r} is a list, which needs none; "
-                "give a string."
+                f"A shell was given, but the command {list(self.command)!r} is a list, "
+                "which runs without one; give a string."
             )
         need_encoding(self.encoding)
         if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
@@ -125,16 +124,16 @@ class JobSpec:
             )
         if not isinstance(self.max_restarts, int) or not 0 <= self.max_restarts <= sys.maxsize:
             raise JobSpecError(
-                f"max_restarts is {self.max_restarts!r}, which is no number of restarts; give 0 or more."
+                f"max_restarts is {self.max_restarts!r}, which is not a number of restarts; give 0 or more."
             )
         if not isinstance(self.max_output, int) or self.max_output < 1:
             raise JobSpecError(
-                f"max_output is {self.max_output!r}, which is no number of bytes; give one such as 10**9."
+                f"max_output is {self.max_output!r}, which is not a number of bytes; give one such as 10**9."
             )
         if self.ready is not None and not _is_sign(self.ready):
             raise JobSpecError(
-                f"The readiness {self.ready!r} is neither a text nor a pattern of text; "
-                "give a regular expression, or a host:port that is to accept connections."
+                f"The readiness {self.ready!r} is neither a string nor a string pattern; "
+                "give a regular expression, or the host:port on which the job listens."
             )
         need_signal(self.stop_signal)
         for what, seconds in (("silence", self.silence), ("alive_every", self.alive_every)):
@@ -149,17 +148,17 @@ class JobSpec:
 
     @property
     def is_watched(self) -> bool:
-        """Whether there is something by which a process is known not to be well."""
+        """True if it has a health check: `alive`, `silence` or `max_memory`."""
         return any(sign is not None for sign in (self.alive, self.silence, self.max_memory))
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What its processes are given to read."""
+        """The inputs of its processes."""
         return () if self.stdin is None else (self.stdin,)
 
     @property
     def shown_command(self) -> str:
-        """The command on one line, for people: its first line, and the program without its folder."""
+        """The first line of the command, with the program's name instead of its path, for people."""
         command = self.command if isinstance(self.command, str) else shlex.join(self.command)
         first, *more = command.strip().split("\n")
         program, space, rest = first.partition(" ")
@@ -169,40 +168,40 @@ class JobSpec:
 
 
 def parse_ready(ready: str) -> re.Pattern[str] | Endpoint:
-    """What a job is to be ready by: ``host:port``, or else a regular expression.
+    """Parse the readiness of a job: ``host:port``, or else a regular expression.
 
     Raises:
-        JobSpecError: it is neither.
+        JobSpecError: it is neither, or the host or the port is invalid.
     """
     if not ready:
         raise JobSpecError(
-            "The readiness is empty; give a regular expression, or a host:port that is to accept connections."
+            "The readiness is empty; give a regular expression, or the host:port on which the job listens."
         )
     if match := re.fullmatch(r"([\w.-]*|\[[0-9a-fA-F:]+\]):(\d{1,5})", ready):
         host, port = match[1].strip("[]") or "127.0.0.1", int(match[2])
         if not 0 < port < 65536:
             raise JobSpecError(
-                f"The port {port} in {ready!r} cannot be; give one between 1 and 65535, as in localhost:8000."
+                f"The port {port} in {ready!r} is invalid; give one from 1 to 65535, as in localhost:8000."
             )
         try:
             host.encode("idna")
         except UnicodeError:
             raise JobSpecError(
-                f"The host {host!r} in {ready!r} is no host's name; give one as in localhost:8000."
+                f"The host {host!r} in {ready!r} is not a host name; give one as in localhost:8000."
             ) from None
         return Endpoint(host, port)
     try:
-        # Output is lines: ^ and $ are to stand for the ends of each, not of all that was written.
+        # Output is searched by lines, so ^ and $ match at the ends of each line.
         return re.compile(ready, re.MULTILINE)
     except re.error as error:
         raise JobSpecError(
             f"The readiness {ready!r} is not a regular expression ({error}); "
-            "give one, or a host:port that is to accept connections."
+            "give one, or the host:port on which the job listens."
         ) from None
 
 
 def command_of(command: str | Sequence[str]) -> str | tuple[str, ...]:
-    """The command as a spec holds it.
+    """Return a command as a spec holds it.
 
     Raises:
         JobSpecError: it is neither a string nor a sequence of strings and paths.
@@ -218,27 +217,27 @@ def command_of(command: str | Sequence[str]) -> str | tuple[str, ...]:
 
 
 def need_seconds(what: str, value: float | None) -> None:
-    """Sees to it that ``value`` is a time.
+    """Check that ``value`` is None or a number of seconds of 0 or more.
 
     Raises:
-        JobSpecError: it is not a number of seconds, of 0 or more.
+        JobSpecError: it is not.
     """
     if value is not None and not (is_number(value) and value >= 0):
         raise JobSpecError(f"The {what} {value!r} is not a number of seconds; give one such as 2.5.")
 
 
 def need_signal(signum: int) -> None:
-    """Sees to it that ``signum`` is the number of a signal.
+    """Check that ``signum`` is the number of a signal.
 
     Raises:
-        JobSpecError: there is no such signal.
+        JobSpecError: it is not.
     """
     if not isinstance(signum, int) or signum not in _SIGNALS:
-        raise JobSpecError(f"The signal {signum!r} is none; give one such as signal.SIGTERM, or its number.")
+        raise JobSpecError(f"{signum!r} is not a signal number; give one such as signal.SIGTERM.")
 
 
 def bytes_of(what: str, size: int | str | None) -> int | None:
-    """Return a number of bytes that is given as such, or as a text such as ``2G``, ``500MB`` or ``64k``.
+    """Return a size in bytes, given as a number, or as a string such as ``2G``, ``500MB`` or ``64k``.
 
     Raises:
         JobSpecError: it is neither.
@@ -254,7 +253,7 @@ def bytes_of(what: str, size: int | str | None) -> int | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a number with which one can reckon."""
+    """Return True if ``value`` is an int or a float, not a bool, and fits in a float."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     try:

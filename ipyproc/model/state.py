@@ -1,4 +1,4 @@
-"""Where a job is: its states, its exits, and a picture of it for a view. Frozen data."""
+"""The state of a job as users and views see it: states, exits, status, snapshot. Frozen data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Ending", "Exit", "JobState", "Snapshot", "Status", "at_kernels_end",
 
 
 class JobState(str, enum.Enum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     RUNNING = "running"
     STOPPING = "stopping"
@@ -21,7 +21,7 @@ class JobState(str, enum.Enum):
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will happen to the job."""
+        """True if the job has ended."""
         return self in (JobState.EXITED, JobState.GAVE_UP)
 
 
@@ -30,10 +30,10 @@ class Exit:
     """How one process of a job ended.
 
     Attributes:
-        pid: its process id.
-        status: the exit status, negative for a signal.
+        pid: its pid.
+        status: its exit status, negative for a signal.
         started: when it was started, in seconds since the epoch.
-        ended: when its exit was seen, likewise.
+        ended: when its exit was seen, in seconds since the epoch.
     """
 
     pid: int
@@ -48,10 +48,10 @@ class Ending:
 
     Attributes:
         status: the exit status of its last process, negative for a signal.
-        elapsed: seconds from its start to its end.
-        ended_by: the signal of ours that ended it, such as ``SIGINT``; None when it ended by itself.
+        elapsed: the seconds from its start to its end.
+        ended_by: the signal of a stop that ended it, such as ``SIGINT``; None if it ended by itself.
         timed_out: whether its timeout stopped it.
-        notes: what else there is to say, a sentence each.
+        notes: remarks for people, one sentence each.
     """
 
     status: int
@@ -66,21 +66,21 @@ class Status:
     """What a host knows of a job at one moment.
 
     Attributes:
-        state: where it is in its life.
-        pid: of its current or last process; 0 where it has none.
-        elapsed: seconds since it was started, until its end.
-        uptime: seconds since its current process was started; None when there is none.
+        state: its state.
+        pid: the pid of its current or last process; 0 if it has had none.
+        elapsed: the seconds since its start, up to its end.
+        uptime: the seconds since its current process was started; None if it has none.
         returncode: the exit status of its last process, negative for a signal; None while one runs.
-        exits: how its processes ended, the last ten.
-        restarts: how often it was restarted.
-        max_restarts: how many restarts it may have; None when it has no restart policy.
-        ready: whether it is ready; True when it has nothing to be ready for.
-        notes: what else there is to say, a sentence each.
+        exits: the exits of its last ten processes.
+        restarts: how often its policy has restarted it.
+        max_restarts: the restarts that its policy allows; None if it has no restart policy.
+        ready: whether it is ready; True if its spec names no readiness.
+        notes: remarks for people, one sentence each.
         ending: how it ended; None before its end.
-        left: how many processes it has left running, once it has ended.
-        lives: how often it was started anew, after its end.
-        again: whether it is to be started anew.
-        error: why it could not be started anew.
+        left: the number of processes that it left running; 0 before its end.
+        lives: how often it was started anew after its end.
+        again: whether it is about to be started anew.
+        error: why it could not be started anew; None if it could.
     """
 
     state: JobState
@@ -102,27 +102,27 @@ class Status:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An immutable picture of a job at one moment; all that a view is given.
+    """A job at one moment, as a view shows it.
 
     Attributes:
         name: its name in the table.
         command: its command on one line.
-        state: where it is in its life.
-        pid: of its current or last process.
-        elapsed: seconds since it was started, until its end.
-        uptime: seconds since its current process was started; None when there is none.
-        returncode: the exit status of its last process; None while one runs.
-        exits: how its processes ended, the last ones.
-        restarts: how often it was restarted.
-        max_restarts: how many restarts it may have; None when it has no restart policy.
-        ready: whether it is ready; None when it has nothing to be ready for.
-        size: bytes of output that arrived.
-        dropped: bytes that went because of ``max_output``.
-        lost: bytes that could not be kept, such as for a full disk.
+        state: its state.
+        pid: the pid of its current or last process.
+        elapsed: the seconds since its start, up to its end.
+        uptime: the seconds since its current process was started; None if it has none.
+        returncode: the exit status of its last process, negative for a signal; None while one runs.
+        exits: the exits of its last ten processes.
+        restarts: how often its policy has restarted it.
+        max_restarts: the restarts that its policy allows; None if it has no restart policy.
+        ready: whether it is ready; None if its spec names no readiness.
+        size: the bytes of output that have come.
+        dropped: the bytes dropped because of ``max_output``.
+        lost: the bytes that could not be stored, for example on a full disk.
         last_line: the last line of its output.
-        notes: what else there is to say, a sentence each.
-        ended_by: the signal of ours that ended it, such as ``SIGINT``; None when it ended by itself.
-        left_running: how many processes it has left running, once it has ended.
+        notes: remarks for people, one sentence each.
+        ended_by: the signal of a stop that ended it, such as ``SIGINT``; None if it ended by itself.
+        left_running: the number of processes that it left running; 0 before its end.
         ends_with_kernel: whether the kernel's end is about to end it.
     """
 
@@ -148,10 +148,10 @@ class Snapshot:
 
 
 def at_kernels_end(snapshot: Snapshot) -> Snapshot:
-    """Return the picture of a job that the kernel's end is about to end; of another, what was given."""
+    """Return the snapshot marked as ending with the kernel; one of an ended job is returned as it is."""
     return snapshot if snapshot.state.done else replace(snapshot, ends_with_kernel=True)
 
 
 def describe_status(status: int) -> str:
-    """An exit status for people: ``exit 2``, or the name of the signal."""
+    """Return an exit status as text: ``exit 2``, or the name of the signal."""
     return signal_name(-status) if status < 0 else f"exit {status}"

@@ -1,4 +1,4 @@
-"""What happens to a job, as whoever runs it sees it; what `ipyproc.model.decide` is told."""
+"""The inputs of `ipyproc.model.decide`, which the driver of a job reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Started:
     """A process has been started.
 
     Attributes:
-        pid: its id.
+        pid: its pid.
     """
 
     pid: int
@@ -40,8 +40,8 @@ class NotStarted:
     """A process could not be started.
 
     Attributes:
-        status: what a shell would say: 127 or 126.
-        note: why, for people.
+        status: the exit status that a shell would return: 127 or 126.
+        note: the reason, for people.
     """
 
     status: int
@@ -53,10 +53,10 @@ class Exited:
     """The process has exited.
 
     Attributes:
-        status: the exit status, negative for a signal.
-        piping: whether a pipe of it is not at its end.
-        left: how many processes its session still has; None when that is not known yet.
-        note: what there is to say of the status; may be empty.
+        status: its exit status, negative for a signal.
+        piping: whether one of its pipes is not at its end.
+        left: the number of processes in its session; None if they were not counted yet.
+        note: a remark on the status; may be empty.
     """
 
     status: int
@@ -67,15 +67,15 @@ class Exited:
 
 @value
 class PipesEnded:
-    """The last pipe of the process that has exited is at its end."""
+    """The last pipe of the exited process is at its end."""
 
 
 @value
 class MembersSeen:
-    """A look at the session of the process that has exited has found another number than before.
+    """The number of processes in the session of the exited process has changed.
 
     Attributes:
-        left: how many live.
+        left: the number of processes.
     """
 
     left: int
@@ -86,7 +86,7 @@ class Drained:
     """A `Drain` has been carried out.
 
     Attributes:
-        piping: whether a pipe is not at its end, though all that it had was taken.
+        piping: whether a pipe is not at its end, though all that it held was read.
     """
 
     piping: bool
@@ -94,12 +94,12 @@ class Drained:
 
 @value
 class StopAsked:
-    """Somebody wants the job to end.
+    """A stop of the job was requested.
 
     Attributes:
-        grace: seconds between the signals; None sends the first alone.
-        ladder: the signals. A shorter ladder replaces a longer one that is being climbed.
-        note: why, for people; may be empty.
+        grace: the seconds between the signals; None sends only the first.
+        ladder: the signals. If a stop is under way, a shorter ladder replaces what is left of its own.
+        note: the reason, for people; may be empty.
     """
 
     grace: float | None
@@ -109,10 +109,10 @@ class StopAsked:
 
 @value
 class Unwell:
-    """The process is not well, and is to be ended as one that failed.
+    """A health check of the process failed: end the process as a failure.
 
     Attributes:
-        why: for people.
+        why: the reason, for people.
     """
 
     why: str
@@ -120,15 +120,15 @@ class Unwell:
 
 @value
 class BecameReady:
-    """The sign that the process is ready has been seen."""
+    """The process has become ready."""
 
 
 @value
 class GaveUp:
-    """Those whom the process has started give up; it will end by itself.
+    """The process reports that it gives up, as the helper of a worker group does; it ends by itself.
 
     Attributes:
-        why: for people.
+        why: the reason, for people.
     """
 
     why: str
@@ -136,10 +136,10 @@ class GaveUp:
 
 @value
 class Noted:
-    """There is something to say of the job.
+    """A remark on the job was made.
 
     Attributes:
-        note: what.
+        note: the remark.
     """
 
     note: str
@@ -147,12 +147,12 @@ class Noted:
 
 @value
 class TimePassed:
-    """What is due is due."""
+    """The time that `ipyproc.model.decide.due` returned has come."""
 
 
 @value
 class Abandoned:
-    """Nobody can look after the job any more, such as when its loop was closed; it has been ended.
+    """The driver of the job cannot continue, since its loop was closed, and has killed the process.
 
     Attributes:
         status: the exit status of its process, negative for a signal.

@@ -1,4 +1,4 @@
-"""Stops: the signals that a job is ended by, and those for what it has left."""
+"""Decisions on stops: the signals that end a job, and the processes that an ended job left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ask_stop", "climb", "climb_on_left", "tell_of_left"]
 
 
 def ask_stop(turn: Turn, asked: StopAsked) -> None:
-    """Begin a stop, change the one that is under way, or stop what an ended job has left."""
+    """Begin a stop, change the one under way, or stop the processes that an ended job left."""
     state = turn.state
     if isinstance(state, Ended):
         _stop_what_is_left(turn, state, asked)
@@ -37,7 +37,7 @@ def ask_stop(turn: Turn, asked: StopAsked) -> None:
 
 
 def climb(turn: Turn) -> None:
-    """Send the next signal of a stop, and see to the one after it."""
+    """Send the next signal of a stop, and schedule the one after it."""
     state = cast(Stopping, turn.state)
     signum, climbing = _step(turn, state.climb)
     turn.state = replace(state, climb=climbing)
@@ -48,7 +48,7 @@ def _change(turn: Turn, state: Stopping, asked: StopAsked) -> None:
     grace, ladder, before = asked.grace, asked.ladder, state.climb
     turn.state = state = replace(state, whole=state.whole or grace is not None)
     if grace is None and before.next_at < NEVER:
-        # An interrupt beside a stop hurries it on, and takes none of its signals away.
+        # An interrupt during a stop is sent at once, and replaces none of the stop's signals.
         _send(turn, ladder[0])
         return
     if grace is not None and (state.over_at < NEVER or len(ladder) >= len(before.rungs) > 0):
@@ -58,7 +58,7 @@ def _change(turn: Turn, state: Stopping, asked: StopAsked) -> None:
 
 
 def _step(turn: Turn, climbing: Climb) -> tuple[Signals, Climb]:
-    """Return the next signal of a ladder, and what is left of it after that."""
+    """Return the next signal of a stop, and the rest of the stop after it."""
     signum, *rungs = climbing.rungs
     if climbing.grace is None or not rungs:
         return signum, Climb((), climbing.grace)
@@ -80,11 +80,11 @@ def _send(turn: Turn, signum: Signals) -> None:
     settle(turn)
 
 
-# What an ended job has left
+# Processes that an ended job left
 
 
 def climb_on_left(turn: Turn) -> None:
-    """Send the next signal to what an ended job has left, or let it live when it has outlived them all."""
+    """Send the next signal to the processes that an ended job left; stop waiting if they outlive the last."""
     state = cast(Ended, turn.state)
     climbing = state.climb
     if climbing is None:
@@ -101,7 +101,7 @@ def climb_on_left(turn: Turn) -> None:
 
 
 def tell_of_left(turn: Turn) -> None:
-    """Tell how many are left of an ended job; a stop is over when none are."""
+    """Publish how many processes an ended job still has; end their stop if there are none."""
     state = cast(Ended, turn.state)
     if not turn.left and state.climb is not None:
         turn.state = replace(state, climb=None)
@@ -113,7 +113,7 @@ def _stop_what_is_left(turn: Turn, state: Ended, asked: StopAsked) -> None:
     if not turn.left:
         return
     if asked.grace is None and before is not None and before.next_at < NEVER:
-        # As beside a stop: it takes none of the signals away.
+        # An interrupt replaces none of the stop's signals, as in `_change`.
         _send_to_left(turn, asked.ladder[0])
     elif before is None or not before.rungs or len(asked.ladder) < len(before.rungs):
         turn.state = replace(state, climb=Climb(asked.ladder, asked.grace))

@@ -1,4 +1,4 @@
-"""Text that is given to the system, and text that is made of what a job writes."""
+"""Conversion between text and bytes: for the system, and for a job's input and output."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ipyproc.errors import JobSpecError
 
 __all__ = ["encoded", "input_bytes", "native", "need_encodable", "need_encoding"]
 
-# Lines are found by this byte, in whichever encoding.
+# Lines are found by these bytes in any encoding.
 _PLAIN = "a\r\n"
 
 
 def encoded(text: str) -> bytes:
-    """A text as the system is given it.
+    """Return a text as bytes for the system.
 
-    In the encoding of file names where that has all its characters, so that the name of a file is what
-    it was; else, as under ``LC_ALL=C``, in UTF-8.
+    The encoding is that of file names if it has all characters of the text, so that file names are kept
+    byte for byte; otherwise, as under ``LC_ALL=C``, it is UTF-8.
 
     Raises:
-        UnicodeEncodeError: it has half of a surrogate pair.
+        UnicodeEncodeError: the text has half of a surrogate pair.
     """
     try:
         return os.fsencode(text)
@@ -29,7 +29,7 @@ def encoded(text: str) -> bytes:
 
 
 def native(text: str) -> str | bytes:
-    """A text as `subprocess` takes it: itself where Python can encode it, else its bytes."""
+    """Return a text as `subprocess` accepts it: itself if Python can encode it, otherwise its bytes."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -38,15 +38,15 @@ def native(text: str) -> str | bytes:
 
 
 def need_encodable(what: str, text: str, *, shown: str | None = None) -> None:
-    """Sees to it that the system can be given a text.
+    """Check that a text can be passed to the system.
 
     Args:
-        what: what it is, for people.
+        what: what the text is, for the error.
         text: the text.
-        shown: what an error says instead of the text.
+        shown: what the error shows instead of the text.
 
     Raises:
-        JobSpecError: it has a NUL, or half of a surrogate pair.
+        JobSpecError: the text has a NUL, or half of a surrogate pair.
     """
     try:
         fit = b"\0" not in encoded(text)
@@ -60,10 +60,10 @@ def need_encodable(what: str, text: str, *, shown: str | None = None) -> None:
 
 
 def need_encoding(encoding: str) -> None:
-    """Sees to it that text can be made of a job's bytes by ``encoding``, line by line.
+    """Check that ``encoding`` can decode a job's output line by line.
 
     Raises:
-        JobSpecError: Python does not know it, or its line ends are not those of ASCII.
+        JobSpecError: Python does not know the encoding, or its line ends differ from those of ASCII.
     """
     try:
         codecs.lookup(encoding)
@@ -73,26 +73,26 @@ def need_encoding(encoding: str) -> None:
         fit = False
     if not fit:
         raise JobSpecError(
-            f"The encoding {encoding!r} is none of text whose lines end as in ASCII; "
+            f"The encoding {encoding!r} is unknown, or does not have the line ends of ASCII; "
             "give one such as 'utf-8' or 'latin-1'."
         )
 
 
 def input_bytes(text: str | bytes, encoding: str = "utf-8") -> bytes:
-    """What is written to a job's standard input for ``text``.
+    """Return the bytes for a job's standard input.
 
     Raises:
-        JobSpecError: it is neither text nor bytes, or cannot be encoded.
+        JobSpecError: the input is neither text nor bytes, or could not be encoded.
     """
     if isinstance(text, (bytes, bytearray, memoryview)):
         return bytes(text)
     if not isinstance(text, str):
         raise JobSpecError(f"The input {text!r} is neither text nor bytes; give one such as 'yes\\n'.")
     try:
-        # Names of files that are no UTF-8 get through.
+        # File names that are not UTF-8 pass as they are.
         return text.encode(encoding, "surrogateescape")
     except UnicodeEncodeError as error:
         bad = text[error.start : error.end]
         raise JobSpecError(
-            f"The input {text!r} has {bad!r}, which cannot be written in {encoding!r}; leave it out."
+            f"The input {text!r} has {bad!r}, which {encoding!r} does not encode; leave it out."
         ) from None

@@ -1,4 +1,4 @@
-"""One decision while it is made: the life so far, and the actions that have come together."""
+"""One call of `decide` under way: the changed state so far, and the actions so far."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ __all__ = ["Turn"]
 
 
 class Turn:
-    """A `Life` that may be changed, and the actions that follow from the change.
+    """A mutable copy of a `Life`, and the actions that follow from its changes.
 
     Args:
-        life: what was known before.
-        now: the time at which it is decided.
+        life: the state before.
+        now: the time of the decision.
+
+    Attributes:
+        actions: the actions to carry out, in order.
     """
 
     __slots__ = (
@@ -51,7 +54,7 @@ class Turn:
         self.notes = life.notes
 
     def life(self) -> Life:
-        """Return what is known when it is over."""
+        """Return the state as it is now."""
         return Life(
             self.rules,
             self.born,
@@ -69,16 +72,16 @@ class Turn:
 
     @property
     def left(self) -> int:
-        """Return how many processes are left of the session whose leader has exited, as far as is known."""
+        """The known number of processes in the session of an exited process; 0 while it runs."""
         process = self.process
         return process.left or 0 if isinstance(process, Gone) else 0
 
     def note(self, note: str) -> None:
-        """Keep what there is to say of the job."""
-        # The same thing may happen to each of a thousand processes of a job that is restarted.
+        """Add a remark on the job, once."""
+        # Each of a thousand processes of a restarted job may give rise to the same remark.
         if note not in self.notes:
             self.notes = (*self.notes, note)
 
     def publish(self, kind: EventKind, detail: str = "") -> None:
-        """Have whoever listens told what happened."""
+        """Add an action that publishes an event."""
         self.actions.append(Publish(kind, detail))

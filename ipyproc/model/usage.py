@@ -1,4 +1,4 @@
-"""What processes use, as values: a sample, and what two samples that follow each other come to."""
+"""The resource usage of processes: samples, and the CPU load between two of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["CpuMeter", "Usage"]
 
 @dataclass(frozen=True)
 class Usage:
-    """What the living processes of one session use.
+    """The resource usage of the running processes of one session.
 
     Attributes:
-        processes: how many there are; zombies do not count.
-        cpu_seconds: user and system time since each began.
-        rss: resident memory in bytes; what processes share is counted in each.
+        processes: the number of processes, without zombies.
+        cpu_seconds: their user and system time since each started.
+        rss: their resident memory in bytes; shared pages count in each process.
     """
 
     processes: int = 0
@@ -24,7 +24,7 @@ class Usage:
 
 
 class CpuMeter:
-    """Turns samples that follow each other into percent of one processor.
+    """Compute CPU load, in percent of one processor, from consecutive samples.
 
     Example::
 
@@ -34,7 +34,7 @@ class CpuMeter:
         percent = meter.update(sample(pids))
 
     Args:
-        clock: gives seconds; it is read once an update.
+        clock: returns seconds; it is read once per update.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -42,12 +42,12 @@ class CpuMeter:
         self._last: dict[int, tuple[float, float]] = {}
 
     def update(self, usages: Mapping[int, Usage]) -> dict[int, float]:
-        """Takes a sample made just now.
+        """Add a sample made just now.
 
         Returns:
-            For each session that was in the sample before as well, the percent since then: 100 is
-            one processor, all of the time. When a process of the session has ended meanwhile, its
-            time is missing, and the percent is too low for once; it is never below 0.
+            For each session that was in the previous sample too, the load since then: 100 is one processor
+            all of the time. If a process of the session has ended meanwhile, its time is missing, and
+            the load is too low once; it is never below 0.
         """
         now = self._clock()
         percent = {}

@@ -1,4 +1,4 @@
-"""`value`: frozen data that is made often."""
+"""`value`: a decorator for frozen data that is created often."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_arguments):
-        """Return what leaves a function as it is."""
+        """Return a decorator that does nothing."""
         return lambda function: function
 
 
@@ -21,9 +21,9 @@ Made = TypeVar("Made")
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[Made]) -> type[Made]:
-    """Make a dataclass with slots that is compared and hashed by its fields, and changed by nobody.
+    """Make a dataclass with slots that is compared and hashed by its fields, and must not be changed.
 
-    It is the type checker that refuses a change: ``dataclass(frozen=True)`` refuses it at run time as well,
-    and takes five times as long to make an instance.
+    Only the type checker rejects changes. ``dataclass(frozen=True)`` rejects them at run time as well, and
+    takes five times as long to create an instance.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -1,4 +1,4 @@
-"""A command's text as a shell reads it: whether it is one simple command, and what its program is."""
+"""Parse a command as a shell does, as far as to tell a simple command and its program."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _EXPANSIONS = frozenset("$`*?[~{")
 
 @dataclass(frozen=True)
 class SimpleCommand:
-    """One simple command: assignments, a program, its arguments and redirections, nothing else.
+    """A simple command: assignments, a program, its arguments and redirections, nothing else.
 
     Attributes:
-        at: where in the text the word stands that names the program.
-        program: that word without its quotes; None where the shell works it out, as in ``$EDITOR x``.
+        at: the position of the word that names the program.
+        program: that word without quotes; None if the shell has to expand it, as in ``$EDITOR x``.
         assigned: the names that are assigned before it.
         redirected: whether it has redirections.
-        by_exec: whether ``exec`` stands before the program, which then is no built-in and no function.
+        by_exec: whether ``exec`` stands before the program, so that it is neither built-in nor function.
     """
 
     at: int
@@ -55,7 +55,7 @@ class _Word:
 
 
 def simple_command(text: str) -> SimpleCommand | None:
-    """Reads a text that may be one simple command; None for a script, a list, a pipe, or what is unsure.
+    """Parse a simple command; return None for a script, a list, a pipeline, or what is unclear.
 
     Example::
 
@@ -66,7 +66,7 @@ def simple_command(text: str) -> SimpleCommand | None:
     words: list[_Word] = []
     while (position := _past_blanks(text, position, skip_lines=not words)) < len(text):
         if text[position] in "\n#":
-            # Comments and blank lines may follow, a second command may not.
+            # Comments and blank lines may follow, but not a second command.
             if re.fullmatch(r"(\s*(#[^\n]*)?(\n|$))*", text[position:]) is None:
                 return None
             break
@@ -118,7 +118,7 @@ def _past_blanks(text: str, position: int, *, skip_lines: bool) -> int:
 
 
 def _word(text: str, start: int) -> _Word | None:
-    """The word that begins at ``start``; None where it is none, or has no end."""
+    """Return the word that begins at ``start``; None if it is an operator, or has an unclosed quote."""
     position, value, literal = start, "", True
     while position < len(text) and text[position] not in " \t\n<>":
         character = text[position]
@@ -147,7 +147,7 @@ def _word(text: str, start: int) -> _Word | None:
 
 
 def _quoted(text: str, start: int) -> int | None:
-    """The place past what stands in quotes from ``start`` on; None where they are not closed."""
+    """Return the position after the quoted text that begins at ``start``; None if it is not closed."""
     quote, position = text[start], start + 1
     while position < len(text):
         if text[position] == quote:
@@ -165,7 +165,10 @@ def _quoted(text: str, start: int) -> int | None:
 
 
 def _substituted(text: str, start: int) -> int | None:
-    """The place past a substitution, or past the one character that begins none."""
+    """Return the position after the substitution at ``start``, or after one character if it begins none.
+
+    Return None if the substitution is not closed.
+    """
     if text[start] == "`":
         end = re.compile(r"`(?:[^`\\]|\\.)*`", re.DOTALL).match(text, start)
         return end.end() if end else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ipyproc.errors import IpyprocError
 from ipyproc.job.job import Job
+from ipyproc.model.life import LADDER
 from ipyproc.notebook.private.ipython import say_plainly
 
 if TYPE_CHECKING:
@@ -144,9 +145,14 @@ def _interrupting(jobs: Sequence[Job]) -> Callable[[], None]:
         times += 1
         for job in jobs:
             if not job.done:
-                job.interrupt(times)
+                _interrupt(job, times)
 
     return hand_on
+
+
+def _interrupt(job: Job, times: int) -> None:
+    """Do to a job what the interrupt of that number does, from 1 on."""
+    job.hosted.stop(None, (LADDER[min(times, len(LADDER)) - 1],))
 
 
 @contextmanager

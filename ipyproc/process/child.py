@@ -96,7 +96,7 @@ class Subprocess:
 
     @classmethod
     def on(cls, io_loop: IOLoop, *args: object, **kwargs: object) -> Subprocess:
-        """Starts a subprocess whose streams and exit belong to ``io_loop``, from any thread.
+        """Start a subprocess whose streams and exit belong to ``io_loop``; call from any thread.
 
         For callers, such as a table of jobs, whose loop is not the current one. Arguments and errors
         are those of the constructor.
@@ -120,7 +120,7 @@ class Subprocess:
             undo.pop_all()
 
     def _launch(self, args: tuple[object, ...], kwargs: dict[str, object], undo: ExitStack) -> None:
-        """Makes our ends of the pipes that stand for ``STREAM``, and starts the process last."""
+        """Make our ends of the pipes that stand for ``STREAM``, and start the process last."""
         ours: dict[str, PipeIOStream] = {}
         with ExitStack() as childs_ends:
             for name in _STREAMS:
@@ -156,7 +156,7 @@ class Subprocess:
         return child_end, stream
 
     def _end(self) -> None:
-        """Kills and reaps the process, if it was started, with the group that it leads."""
+        """Kill and reap the process, if it was started, with the group that it leads."""
         proc: subprocess.Popen[bytes] | None = self.__dict__.get("proc")
         if proc is None:
             return
@@ -185,7 +185,7 @@ class Subprocess:
         return f"<Subprocess {self.proc.args!r} {state}>"
 
     def set_exit_callback(self, callback: Callable[[int], object]) -> None:
-        """Runs ``callback`` with the return code when this process exits.
+        """Run ``callback`` with the return code when this process exits.
 
         It runs once, on the subprocess's loop; also when the process has exited already. Of several
         callbacks each runs, in the order in which they were set.
@@ -218,7 +218,7 @@ class Subprocess:
             self.io_loop.add_callback(self._run_callbacks)
 
     def wait_for_exit(self, raise_error: bool = True) -> Future[int]:
-        """Returns a Future which resolves when the process exits.
+        """Return a Future which resolves when the process exits.
 
         For ``await``, and for ``yield`` in a `tornado.gen.coroutine`::
 
@@ -276,7 +276,7 @@ class Subprocess:
 
     @classmethod
     def initialize(cls, io_loop: IOLoop | None = None) -> None:
-        """Installs a SIGCHLD handler, and makes it the watcher of exits.
+        """Install a SIGCHLD handler, and make it the watcher of exits.
 
         Needed only where the system has no pidfds and the subprocesses live on more than one loop,
         to designate the loop that runs the handler. Calling it twice is harmless. A signal handler
@@ -302,7 +302,7 @@ class Subprocess:
 
     @classmethod
     def uninitialize(cls) -> None:
-        """Removes the SIGCHLD handler and puts back the one that was there before.
+        """Remove the SIGCHLD handler and put back the one that was there before.
 
         What it was still watching goes on being watched, by pidfds.
         """
@@ -342,7 +342,7 @@ def _started(args: tuple[object, ...], kwargs: dict[str, object]) -> subprocess.
 
 
 def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
-    """The keyword form of Popen's positional arguments after the first."""
+    """Return the keyword form of Popen's positional arguments after the first."""
     parameters = [
         name
         for name, parameter in inspect.signature(_Popen).parameters.items()
@@ -360,7 +360,7 @@ def _merged(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, ob
 
 
 def _stream(io_loop: IOLoop, fd: int) -> PipeIOStream:
-    """Makes a stream of ``io_loop``, whichever loop is current here; closes ``fd`` where that fails."""
+    """Make a stream of ``io_loop``, whichever loop is current here; close ``fd`` where that fails."""
     stream = PipeIOStream.__new__(PipeIOStream)
     try:
         # An IOStream takes IOLoop.current(), which off the loop's own thread makes a second loop that

@@ -17,7 +17,7 @@ __all__ = ["cpu_count", "fork_processes", "task_id"]
 
 
 def cpu_count() -> int:
-    """Returns the number of processors on this machine; 1, and a logged error, where it cannot be known."""
+    """Return the number of processors; 1, and a logged error, where the system does not tell."""
     count = os.cpu_count()
     if count is None:
         gen_log.error("Could not detect number of processors; assuming 1")
@@ -28,7 +28,7 @@ def cpu_count() -> int:
 def fork_processes(
     num_processes: int | None, max_restarts: int | None = 100, *, exit_parent: bool = False
 ) -> int | None:
-    """Starts multiple worker processes, and stays in the parent to restart those that fail.
+    """Start multiple worker processes, and stay in the parent to restart those that fail.
 
     Each worker is a copy of this process as it was at the call, and shares no memory with the others.
     A worker that exits abnormally (by a signal, or with a non-zero exit status) is replaced under the

@@ -19,7 +19,7 @@ __all__ = ["interrupts_after"]
 
 @contextmanager
 def interrupts_after() -> Iterator[None]:
-    """Runs the handler of a SIGINT that comes within the ``with`` at its end, once.
+    """Run the handler of a SIGINT that comes within the ``with`` at its end, once.
 
     It has an effect on the main thread alone, where handlers run.
     """

@@ -13,13 +13,13 @@ _silent = False
 
 
 def silence() -> None:
-    """Has only errors logged from now on; for a program that shows what happens by other means."""
+    """Log errors only from now on; for a program that shows what happens by other means."""
     global _silent
     _silent = True
 
 
 def info(text: str, *args: object) -> None:
-    """Logs what goes well."""
+    """Log what goes well."""
     # Whoever wants to read this has asked `logging` for it.
     if "logging" in sys.modules and not _silent:
         from tornado.log import gen_log
@@ -28,7 +28,7 @@ def info(text: str, *args: object) -> None:
 
 
 def warning(text: str, *args: object) -> None:
-    """Logs what somebody should look at."""
+    """Log what somebody should look at."""
     if _silent:
         return
     from tornado.log import gen_log
@@ -37,7 +37,7 @@ def warning(text: str, *args: object) -> None:
 
 
 def error(text: str, *args: object) -> None:
-    """Logs what went wrong."""
+    """Log what went wrong."""
     from tornado.log import gen_log
 
     gen_log.error(text, *args)

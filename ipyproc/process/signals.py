@@ -43,7 +43,7 @@ class SignalQueue:
         self.fd = self._wakeup_fd = -1
 
     def open(self) -> None:
-        """Takes the signals over."""
+        """Take the signals over."""
         self.fd, self._wakeup_fd = os.pipe()
         os.set_blocking(self.fd, False)
         os.set_blocking(self._wakeup_fd, False)
@@ -52,7 +52,7 @@ class SignalQueue:
             self._handle_exits()
 
     def close(self) -> None:
-        """Puts the previous handlers back and closes the pipe: in the parent at the end, in each worker."""
+        """Put the previous handlers back and close the pipe; call at the end, and in each worker."""
         if self.fd < 0:
             return
         for signum, previous in self._previous:
@@ -62,7 +62,7 @@ class SignalQueue:
         self.fd = self._wakeup_fd = -1
 
     def drain(self) -> list[int]:
-        """The signals received since the last call; `fd` is not readable any more."""
+        """Return the signals received since the last call, and empty `fd`."""
         try:
             os.read(self.fd, 4096)
         except BlockingIOError:
@@ -144,7 +144,7 @@ def _on_main_thread() -> bool:
 
 
 def in_foreground() -> bool:
-    """Whether our process group is the one that a terminal sends ^C to."""
+    """Return whether our process group is the one that a terminal sends ^C to."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:

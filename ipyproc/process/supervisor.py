@@ -11,12 +11,12 @@ import gc
 import math
 import os
 import select
-import sys
 import time
 
 from ipyproc.process import log
 from ipyproc.process.bare import deque, partial, signal
 from ipyproc.process.events import Event, Exited, GaveUp, Restarting, Started
+from ipyproc.process.fds import flush_standard_streams
 from ipyproc.process.platform.lifeline import Lifeline
 from ipyproc.process.signals import BlockedSignals, SignalQueue, in_foreground
 from ipyproc.process.worker import Worker
@@ -36,7 +36,6 @@ __all__ = [
     "Restarting",
     "Started",
     "Supervisor",
-    "flush_standard_streams",
     "task_id",
 ]
 
@@ -52,7 +51,7 @@ _task_id: int | None = None
 
 
 def task_id() -> int | None:
-    """Returns the current task id, if any.
+    """Return the current task id, if any.
 
     Returns:
         The number that `fork_processes` returned in this worker; None if this process was not
@@ -112,7 +111,7 @@ class Supervisor:
         return f"<Supervisor {state}, {len(self._workers)} of {self._num_processes} workers alive>"
 
     def run(self) -> int | None:
-        """Forks the workers and supervises them until the last has ended; to be called once.
+        """Fork the workers and supervise them until the last has ended; call once.
 
         Returns:
             In a worker its task id; in the parent None.
@@ -137,7 +136,7 @@ class Supervisor:
         return number
 
     def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
-        """Calls ``callback`` whenever ``fd`` is readable or at its end; `remove_reader` it there.
+        """Call ``callback`` whenever ``fd`` is readable or at its end; `remove_reader` it there.
 
         The caller owns ``fd``. Each worker inherits it, and has to close it.
         """
@@ -145,17 +144,17 @@ class Supervisor:
         self._poll.register(fd, select.POLLIN)
 
     def remove_reader(self, fd: int) -> None:
-        """Forgets ``fd``; to be called before it is closed."""
+        """Forget ``fd``; call before ``fd`` is closed."""
         if self._readers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
     def send_signal(self, task_id: int, signum: int) -> bool:
-        """Sends a signal to one worker; False if no worker of this task id lives."""
+        """Send a signal to one worker; return False if no worker of this task id lives."""
         worker = self._workers.get(task_id)
         return worker is not None and worker.send_signal(signum)
 
     def restart(self, task_id: int, signum: int = signal.SIGTERM) -> bool:
-        """Ends one worker by ``signum`` and replaces it, however it exits, at no charge to the budget.
+        """End one worker by ``signum`` and replace it, however it exits, at no charge to the budget.
 
         Returns:
             False if no worker of this task id lives, or all are being ended.
@@ -167,7 +166,7 @@ class Supervisor:
         return worker.send_signal(signum)
 
     def stop(self, signum: int = signal.SIGTERM, *, delay: float = 0.0) -> None:
-        """Ends all workers: after ``delay`` seconds ``signum``, after the grace time SIGKILL.
+        """End all workers: after ``delay`` seconds ``signum``, after the grace time SIGKILL.
 
         A further call sends ``signum`` at once; the time of the SIGKILL stands.
         """
@@ -207,7 +206,7 @@ class Supervisor:
         return None
 
     def _settle(self, worker: Worker, returncode: int) -> bool:
-        """Acts on an exit; True in the replacement that was forked for it."""
+        """Act on an exit; return True in the replacement that was forked for it."""
         if self._escalation:
             self._stopped_abnormally += returncode != 0
             self._report(worker, returncode)
@@ -230,7 +229,7 @@ class Supervisor:
         return False
 
     def _wait(self) -> list[tuple[Worker, int]]:
-        """Sleeps until something happens; returns the workers that have exited, with their status."""
+        """Sleep until something happens; return the workers that have exited, with their status."""
         ready = {fd for fd, _ in self._poll.poll(self._timeout_ms())}
         if self._signals.fd in ready:
             self._pass_on(self._signals.drain())
@@ -267,7 +266,7 @@ class Supervisor:
             worker.close()
 
     def _fork(self, number: int) -> bool:
-        """Forks one worker; True in the worker."""
+        """Fork one worker; return True in the worker."""
         if self._before_fork is not None:
             self._before_fork(number)
         flush_standard_streams()
@@ -333,7 +332,7 @@ class Supervisor:
             worker.send_signal(signum)
 
     def _end_undisturbed(self) -> None:
-        """Ends what is left on the way out of an exception; signals wait, observers hear no more."""
+        """End what is left on the way out of an exception; signals wait, observers hear no more."""
         self._on_event = None
         for fd in list(self._readers):
             self.remove_reader(fd)
@@ -393,12 +392,3 @@ class Supervisor:
     def _tell_news(self) -> None:
         while self._news:
             self._news.popleft()()
-
-
-def flush_standard_streams() -> None:
-    """Write out what is buffered: a fork would write its copy of it, and a process that dies nothing."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # None under pythonw, closed by a daemon, or with nobody left at the other end.

@@ -55,7 +55,7 @@ class Guarded:
         self.directories: set[str] = set()
 
     def take(self, line: bytes) -> None:
-        """Take one message; what is none is left out, and said so on standard error."""
+        """Take one message; leave out what is no message, and say so on standard error."""
         try:
             if line[:1] == b"d":
                 self._take_directory(bytes.fromhex(line[1:].decode("ascii")))
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _complaint(arguments: list[str]) -> str:
-    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
+    """Return what is wrong with how the program was started, in one sentence; empty when nothing is."""
     if len(arguments) != 1 or not arguments[0].isdecimal() or int(arguments[0]) < 1:
         given = " ".join(arguments) or "nothing"
         return f"the one argument is the kernel's pid, but {given!r} was given; ipyproc itself starts this."
@@ -158,7 +158,7 @@ def _guarded_in_the_end(kernel: int) -> Guarded:
 
 
 def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> set[int]:
-    """The sessions in which a process holds one of the pipes that are expected.
+    """Return the sessions in which a process holds one of the pipes that are expected.
 
     Not the kernel's own: forks of the kernel in it may hold them too.
     """
@@ -183,7 +183,7 @@ def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> se
 
 
 def _session_of(pid: int) -> int:
-    """The session of a process; 0 when it is gone."""
+    """Return the session of a process; 0 when it is gone."""
     try:
         return os.getsid(pid)
     except OSError:
@@ -191,7 +191,7 @@ def _session_of(pid: int) -> int:
 
 
 def _is_gone(kernel: int, parent: int) -> bool:
-    """Whether the kernel has exited, or does so within a moment: it may only have closed the pipe."""
+    """Return whether the kernel has exited, or does so within a second: it may only have closed the pipe."""
     deadline = time.monotonic() + _GONE_SECONDS
     # A zombie exists, but is nobody's parent.
     while os.getppid() == parent if parent == kernel else has_process(kernel):

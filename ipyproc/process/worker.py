@@ -32,7 +32,7 @@ class Worker:
         return f"<Worker {self.task_id}, pid {self.pid}>"
 
     def send_signal(self, signum: int) -> bool:
-        """Sends a signal; False if it has exited, or, with a logged warning, if it may not be signalled."""
+        """Send a signal; return False if the worker has exited, or may not be signalled (logged)."""
         try:
             if self.pidfd is not None:
                 signal.pidfd_send_signal(self.pidfd, signum)
@@ -46,7 +46,7 @@ class Worker:
         return True
 
     def reap(self) -> int | None:
-        """Takes the exit status, negative for a signal; None while it lives.
+        """Take and return the exit status, negative for a signal; None while the worker lives.
 
         Where somebody else has taken it (a ``wait`` for any child) and the system does not tell what
         it was, a warning is logged and `LOST_STATUS` stands in.
@@ -67,7 +67,7 @@ class Worker:
         return os.waitstatus_to_exitcode(status) if pid else None
 
     def close(self) -> None:
-        """Closes the pidfd; in the parent when the worker has exited, in a sibling after the fork."""
+        """Close the pidfd; call in the parent when the worker has exited, and in a sibling after the fork."""
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None

@@ -1,1 +1,1 @@
-"""Where output is kept: bytes by offset with their stream and time, lines, text."""
+"""Storage of output: bytes by offset, each with its stream and time; lines; text."""

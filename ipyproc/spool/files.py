@@ -1,4 +1,4 @@
-"""The files in which jobs' output is kept: all in one private directory, which goes with the process."""
+"""The files that hold jobs' output, in one private directory, which is removed when the process exits."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def directory_path() -> str:
-    """Return where this process keeps output from now on; the directory may not be there yet.
+    """Return the path of the directory for new output files; the directory may not exist yet.
 
-    Known before it is made, so that somebody can be told who removes it if the process is killed.
+    The path is fixed before the directory is created, so that a caller can register it with whatever
+    removes it if the process is killed.
     """
     return _directory().path
 
 
 class SpoolFile:
-    """One file in the private directory of this process; made by `create`.
+    """One file in the private directory of this process; create it with `create`.
 
-    Its fd is open from then on, until `rest`; after that every access opens the file for a moment. It is
-    removed by `remove`, and when nobody has it any more. In a fork of the process it can be read, and
-    nothing else: it is the process's.
+    Its fd stays open until `rest`; after that each access opens the file and closes it again. `remove`
+    removes the file, and so does garbage collection. A fork of the process can only read it, since the
+    file belongs to the process that created it.
     """
 
     __slots__ = ("_directory", "_fd", "_inode", "_number")
@@ -50,15 +51,15 @@ class SpoolFile:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this process's, and not that of the one from which it was forked."""
+        """True if this process created the file; False in a fork of it."""
         return self._directory.owner == os.getpid()
 
     @classmethod
     def create(cls) -> SpoolFile:
-        """Make an empty one.
+        """Create an empty file.
 
         Raises:
-            OSError: the system has no room for it, or no more files may be opened.
+            OSError: the disk is full, or the process may open no more files.
         """
         directory = _directory()
         try:
@@ -72,13 +73,13 @@ class SpoolFile:
         return cls(directory, number, os.fstat(fd).st_ino, fd)
 
     def write(self, data: memoryview, offset: int) -> int:
-        """Write some of ``data`` at an offset; return how many bytes that was, one at least.
+        """Write ``data`` at an offset; return the number of bytes written, at least one.
 
         Raises:
-            OSError: none can be written.
+            OSError: no byte could be written, or this process is a fork of the one that owns the file.
         """
         if not self.is_ours:
-            raise OSError(errno.EPERM, "A fork keeps no output")
+            raise OSError(errno.EPERM, "A fork may not write output")
         if self._fd is None:
             try:
                 self._fd = self._open(_WRITE)
@@ -95,7 +96,8 @@ class SpoolFile:
         """Return the bytes between two offsets; fewer at the end of the file.
 
         Raises:
-            OSError: it cannot be opened, as when somebody has removed it.
+            FileNotFoundError: the file was removed, or replaced by another.
+            OSError: the file could not be opened.
         """
         if (fd := self._fd) is not None:
             return os.pread(fd, stop - start, start)
@@ -107,13 +109,13 @@ class SpoolFile:
         return self._read_and_close(fd, start, stop)
 
     def rest(self) -> None:
-        """Close its fd; it can be read and written still."""
+        """Close the fd; `read` and `write` still work, and open the file when called."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
 
     def remove(self) -> None:
-        """Give back its fd and its place on disk; harmless the second time."""
+        """Close the fd and remove the file; a second call does nothing."""
         self.rest()
         number, self._number = self._number, -1
         if number >= 0:
@@ -139,14 +141,14 @@ class SpoolFile:
 
 
 class Reserve:
-    """One fd, kept open to be given up for a moment when no other may be opened."""
+    """One fd, kept open so that it can be closed for a moment when the process may open no other."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
         _reserves.add(self)
 
     def open(self) -> None:
-        """Take the fd, unless it is there, or none is to be had."""
+        """Open the fd if it is closed; do nothing if the process may open no more."""
         if self._fd is None:
             try:
                 self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -154,7 +156,7 @@ class Reserve:
                 pass
 
     def close(self) -> bool:
-        """Give it up; return whether there was one."""
+        """Close the fd; return True if it was open."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -165,19 +167,19 @@ class Reserve:
 
 
 class _Directory:
-    """The private directory; it is there while a file is in it.
+    """The private directory; it exists while it has a file.
 
     Attributes:
-        path: where it is, or will be.
-        owner: the process id of whose it is.
+        path: its path, also before it exists.
+        owner: the pid of the process that owns it.
     """
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.parent = tempfile.gettempdir()
         self.path = os.path.join(self.parent, PREFIX + secrets.token_hex(8))
-        # A collection may remove files in the midst of anything, in this thread too: an RLock, and a set,
-        # which has a file's number before its file is there.
+        # The garbage collector may call `remove` at any point, in this thread too. Hence an RLock, and hence
+        # a file's number is in the set before the file exists.
         self._lock = threading.RLock()
         self._numbers: set[int] = set()
         self._last_number = 0
@@ -185,11 +187,11 @@ class _Directory:
         self._is_made = False
 
     def path_of(self, number: int) -> str:
-        """Return where a file is."""
+        """Return the path of a file."""
         return f"{self.path}/{number}"
 
     def new_file(self) -> tuple[int, int]:
-        """Make a file; return its number, and an fd that is the caller's to close."""
+        """Create a file; return its number and its fd, which the caller closes."""
         with self._lock:
             number = self._last_number = self._last_number + 1
             self._numbers.add(number)
@@ -206,29 +208,29 @@ class _Directory:
             return number, fd
 
     def remove(self, number: int) -> None:
-        """Remove a file, and with the last one the directory; nothing in a fork of the process."""
+        """Remove a file, and the directory after its last file; do nothing in a fork of the process."""
         if self.owner != os.getpid():
             return
         try:
             os.unlink(self.path_of(number))
         except OSError:
-            pass  # Somebody has removed it.
+            pass  # Another program has removed it.
         with self._lock:
             self._forget(number)
 
     def remove_all(self) -> None:
-        """Remove it with all files, for the end of the process; nothing in a fork of the process."""
+        """Remove the directory and its files as the process exits; do nothing in a fork of the process."""
         if self.owner == os.getpid() and self._is_made:
             remove_directory(self.path, _AT_EXIT_SECONDS)
 
     def _lock_it(self) -> None:
-        # Whoever clears old files out of temporary directories leaves alone what somebody has locked. It
-        # comes after the file: there may have been one fd left.
+        # Programs that clear old files out of temporary directories skip what is locked. The lock comes
+        # after the file, since only one fd may have been left.
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            pass  # It serves without.
+            pass  # The lock is a precaution only.
 
     def _forget(self, number: int) -> None:
         self._numbers.discard(number)
@@ -241,7 +243,7 @@ class _Directory:
         try:
             os.rmdir(self.path)
         except OSError:
-            # Somebody has put something in it: it stays, and the next one is another.
+            # Another program has put something in it: it stays, and the next file gets a new directory.
             _plan_another(self)
 
 
@@ -252,7 +254,7 @@ _borrowing = threading.RLock()
 
 
 def _directory() -> _Directory:
-    """The directory in which the next file is made."""
+    """Return the directory for the next file."""
     global _planned
     found = _planned
     if found is None or found.parent != tempfile.gettempdir():
@@ -269,7 +271,7 @@ def _plan_another(spoiled: _Directory) -> None:
 
 @contextmanager
 def _borrowed_fd(error: OSError) -> Iterator[None]:
-    """Have an fd free within the block, by a reserve; raise ``error`` where that does not help."""
+    """Free an fd for the block by closing a reserve; raise ``error`` if that would not help."""
     if not is_want_of_fds(error):
         raise error
     with _borrowing:
@@ -288,7 +290,7 @@ def _remove_all() -> None:
 
 
 def _forked() -> None:
-    """A fork of the process makes files of its own, in a directory of its own."""
+    """Give a fork of the process a directory and a lock of its own."""
     global _planned, _borrowing
     _planned = None
     _borrowing = threading.RLock()

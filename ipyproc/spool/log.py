@@ -1,4 +1,4 @@
-"""Bytes that are kept: in memory at first, in private files past a bound."""
+"""A log of bytes: in memory up to a bound, in private files past it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REMOVED = "its file was removed"
 
 
 class _Segment:
-    """A run of bytes in one place: in memory, or in a file."""
+    """A contiguous run of bytes, either in memory or in a file."""
 
     __slots__ = ("base", "file", "memory", "size")
 
@@ -36,10 +36,10 @@ class _Segment:
         self.memory: bytes | bytearray = b""
 
     def write(self, data: memoryview) -> int:
-        """Append what it can, and return how many bytes that was, one at least.
+        """Append bytes; return the number of bytes appended, at least one.
 
         Raises:
-            OSError: it can append nothing.
+            OSError: no byte could be appended.
         """
         if self.file is not None:
             done = self.file.write(data, self.size)
@@ -58,16 +58,18 @@ class _Segment:
 
 
 class ByteLog:
-    """Bytes, appended at one end, read anywhere, the oldest dropped past a bound.
+    """An append-only log of bytes that can be read at any offset and drops the oldest past a bound.
+
+    It has no lock: the caller allows one thread at a time.
 
     Args:
-        memory: how many bytes stay in memory; past that all go to files.
-        max_bytes: how many bytes are kept.
+        memory: the number of bytes to hold in memory; past it all bytes go to files.
+        max_bytes: the number of bytes to keep.
 
     Attributes:
-        start: the offset of the oldest byte that is kept.
-        end: the offset past the newest.
-        error: why the last bytes that could not be kept could not; None where all were.
+        start: the offset of the oldest byte kept.
+        end: the offset past the newest byte.
+        error: why bytes were lost last; None if none were lost.
     """
 
     __slots__ = ("_max_bytes", "_memory", "_segments", "end", "error", "start")
@@ -82,11 +84,11 @@ class ByteLog:
 
     @property
     def in_memory(self) -> bool:
-        """Whether none of it is in a file."""
+        """True if no byte is in a file."""
         return not any(segment.file for segment in self._segments)
 
     def append_whole(self, data: bytes) -> bool:
-        """Append ``data``, which is small, or none of it; return whether it could be kept."""
+        """Append all of ``data``, which is small, or none of it; return True if it was appended."""
         try:
             segment = self._room()
             written = segment.write(memoryview(data))
@@ -102,7 +104,7 @@ class ByteLog:
         return True
 
     def append(self, data: bytes | memoryview) -> int:
-        """Append a copy of ``data``; return how many bytes of it could be kept."""
+        """Append a copy of ``data``; return the number of bytes kept, fewer if there was no room."""
         view, kept = memoryview(data), 0
         while kept < len(view) and (written := self._append(view[kept:])):
             kept += written
@@ -110,10 +112,10 @@ class ByteLog:
         return kept
 
     def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes from ``start`` to ``stop``, less what was dropped or has not come yet.
+        """Return the bytes from ``start`` to ``stop``, without those that were dropped or have not come.
 
         Raises:
-            OSError: its file cannot be opened for want of fds.
+            OSError: a file could not be opened, since the process may open no more.
         """
         start, stop = max(start, self.start), min(stop, self.end)
         parts = []
@@ -132,7 +134,7 @@ class ByteLog:
         return b"".join(parts)
 
     def drop_before(self, offset: int) -> None:
-        """Drop what lies before ``offset``; a segment's place is given back once all of it is dropped."""
+        """Drop the bytes before ``offset``; a segment is removed once all its bytes are dropped."""
         self.start = max(self.start, offset)
         while len(self._segments) > 1 and self._segments[1].base <= self.start:
             first, *rest = self._segments
@@ -147,10 +149,10 @@ class ByteLog:
         _remove(segments)
 
     def settle(self, memory: int) -> None:
-        """Hold no fd, and no more memory than needed, until something is appended again.
+        """Close all fds and free spare memory, until the next append.
 
         Args:
-            memory: how many bytes may stay in memory.
+            memory: the number of bytes that may stay in memory.
         """
         settled = []
         for segment in self._segments:
@@ -158,7 +160,7 @@ class ByteLog:
                 try:
                     segment = _in_a_file(segment)
                 except OSError:
-                    pass  # It stays where it is.
+                    pass  # It stays in memory.
             if segment.file is not None:
                 segment.file.rest()
             else:
@@ -167,7 +169,7 @@ class ByteLog:
         self._segments = tuple(settled)
 
     def close(self) -> None:
-        """Give everything back; nothing of it can be read after this."""
+        """Free the memory and remove the files; `read` returns nothing after this."""
         segments, self._segments = self._segments, ()
         self.start = self.end
         _remove(segments)
@@ -176,13 +178,16 @@ class ByteLog:
         _remove(self._segments)
 
     def _miss(self, segment: _Segment, error: OSError) -> None:
-        # In a fork it is no loss: whose the files are may have dropped what is in them.
+        # In a fork this is no loss: the owner of the files may have dropped these bytes.
         if segment.file and segment.file.is_ours and self.error != _REMOVED:
             self.error = _REMOVED
-            log.warning("Output that was kept is gone, since somebody removed its file: %s.", error)
+            log.warning("Output is lost, since another program removed its file: %s.", error)
 
     def _append(self, view: memoryview) -> int:
-        """Append what the last segment takes of ``view``, and all of it where it is small."""
+        """Append to the last segment; return the number of bytes appended, 0 if there is no room.
+
+        A segment may pass its limit by one byte, so that each call makes progress.
+        """
         try:
             segment = self._room()
             written = segment.write(view[: max(self._limit_of(segment) - segment.size, 1)])
@@ -195,14 +200,14 @@ class ByteLog:
     def _limit_of(self, segment: _Segment) -> int:
         if segment.file is not None:
             return max(_MIN_SEGMENT, self._max_bytes // _SEGMENTS)
-        # It is full only where no file could be opened.
+        # Only a process that may open no more files fills a segment in memory.
         return self._memory if segment.size < self._memory else self._memory + _WITHOUT_FDS
 
     def _room(self) -> _Segment:
         """Return the segment to append to.
 
         Raises:
-            OSError: there is no place for one.
+            OSError: neither memory nor disk has room for one.
         """
         if not self._segments:
             self._segments = (_Segment(self.end),)
@@ -211,10 +216,10 @@ class ByteLog:
             if last.size < self._memory:
                 return last
             try:
-                # All that was in memory moves along, so that a job which writes much holds no memory.
+                # All bytes in memory move to the file, so that a job that writes much holds no memory.
                 self._segments = (*self._segments[:-1], _in_a_file(last))
             except OSError as error:
-                # Memory has to do until an fd can be had again, though not for ever.
+                # Memory serves until an fd is free again, up to a bound.
                 if not is_want_of_fds(error) or last.size >= self._limit_of(last):
                     raise
         elif last.size >= self._limit_of(last):
@@ -230,10 +235,10 @@ class ByteLog:
 
 
 def _in_a_file(segment: _Segment) -> _Segment:
-    """Return a copy, in a file, of a segment that is in memory.
+    """Return a copy, in a new file, of a segment in memory.
 
     Raises:
-        OSError: there is no place for it.
+        OSError: the disk has no room for it, or the process may open no more files.
     """
     copy = _Segment(segment.base, SpoolFile.create())
     view = memoryview(segment.memory)
@@ -251,8 +256,8 @@ def _why(error: OSError) -> str:
 
 
 def _remove(segments: Sequence[_Segment]) -> None:
-    # The system takes its time to free the pages of a file, 5 ms for 128 MiB. A loop has no such time,
-    # and what is collected may be collected there.
+    # The system needs 5 ms to free 128 MiB of a file, which would hold an event loop up; garbage collection
+    # may call this on a loop's thread.
     large = [segment.file for segment in segments if segment.file and segment.size >= _LARGE_FILE]
     for segment in segments:
         if segment.file and segment.size < _LARGE_FILE:
@@ -261,7 +266,7 @@ def _remove(segments: Sequence[_Segment]) -> None:
         try:
             _thread.start_new_thread(_remove_files, (large,))
         except RuntimeError:
-            # No more threads can be had, at the end of the interpreter for one.
+            # The system allows no more threads, or the interpreter is shutting down.
             _remove_files(large)
 
 

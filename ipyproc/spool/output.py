@@ -1,6 +1,6 @@
-"""Where all of a job's output is kept: memory at first, private files past a bound.
+"""All output of a job: in memory up to a bound, in private files past it.
 
-Bytes are kept as they came; text is made when it is asked for.
+The bytes are stored as they came, and decoded when text is asked for.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _INDEX_BYTES = 64 << 20
 _SAME_MOMENT = 0.01
 _STDERR_TAIL = 8 << 10
 
-# offset of a piece's first byte, time, stream; its length is the next one's offset less its own
+# The offset of a piece's first byte, its time, its stream. A piece ends where the next one begins.
 _RECORD = struct.Struct("<QdB")
 
 
@@ -46,7 +46,7 @@ class Piece:
         stream: "stdout" or "stderr".
         at: when it was read, in seconds since the epoch.
         start: the offset of its first byte in the job's output.
-        stop: the offset past its last.
+        stop: the offset past its last byte.
     """
 
     stream: StreamName
@@ -58,17 +58,17 @@ class Piece:
 class Output:
     """All output of one job: every byte, in order, each piece with its stream and its time.
 
-    Any thread may call it. `lock` is held for every access, and by whoever reads a pipe into it, so
-    that no byte comes twice or out of order. In a fork of the process it can be read; whatever another
-    thread was doing to it at that moment, nobody waits for that thread.
+    Any thread may call any method. Each access holds `lock`; code that reads a pipe into an `Output` holds
+    it from the read to the append, so that no byte comes twice or out of order. A fork of the process can
+    read it, even if another thread held the lock at the fork.
 
     Args:
-        max_bytes: how many bytes are kept; past that the oldest go.
-        encoding: what the bytes are as text; its line ends are those of ASCII.
+        max_bytes: the number of bytes to keep; past it the oldest are dropped.
+        encoding: the encoding of the bytes; it has the line ends of ASCII.
 
     Attributes:
-        encoding: that encoding.
-        lost: bytes that could not be kept.
+        encoding: the encoding of the bytes.
+        lost: the number of bytes that could not be stored, for example on a full disk.
     """
 
     __slots__ = (
@@ -105,9 +105,9 @@ class Output:
 
     @property
     def lock(self) -> threading.RLock:
-        """Held for every access; the holder may take it again."""
+        """The reentrant lock that each access holds."""
         if self._owner != os.getpid():
-            # In a fork: whoever held the lock is not here to release it.
+            # In a fork the thread that held the lock does not exist, and would never release it.
             with _renewing:
                 if self._owner != os.getpid():
                     self._lock = threading.RLock()
@@ -116,17 +116,17 @@ class Output:
 
     @property
     def lost_because(self) -> str:
-        """Why the last bytes that could not be kept could not, such as "no room on disk"."""
+        """Why bytes were lost last, such as "no room on disk"; empty if none were."""
         return self._log.error or self._index.error or ""
 
     @property
     def start(self) -> int:
-        """The offset of the oldest byte that is kept."""
+        """The offset of the oldest byte kept."""
         return self._log.start
 
     @property
     def dropped(self) -> int:
-        """How many bytes went because of ``max_bytes``."""
+        """The number of bytes dropped because of ``max_bytes``."""
         return self._log.start - self._given_back
 
     @property
@@ -135,13 +135,13 @@ class Output:
         return self._log.end
 
     def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
-        """Keeps a copy of ``data``, which came on ``stream`` at the time ``at``."""
+        """Append a copy of ``data``, which came on ``stream`` at the time ``at``."""
         code = _CODES[stream]
         with self.lock:
             if self._is_settled:
                 self._stderr_tail, self._is_settled = self._last_of_stderr(), False
-            # Bytes of which nobody knows the stream could be shown on the wrong one: on a full disk
-            # the note must have its place first.
+            # Bytes without a record could be shown on the wrong stream, so the record is written first;
+            # if the disk is full, the bytes are lost.
             kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
             if stream == "stderr":
@@ -162,12 +162,12 @@ class Output:
             self._log.error = because or self._log.error
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
-        """The bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""
+        """Return the bytes from ``start`` to ``stop`` (default: the end), both streams as they came."""
         with self.lock:
             return self._log.read(start, self._log.end if stop is None else stop)
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
-        """The pieces between two offsets, adjacent ones of one stream and one moment joined."""
+        """Yield the pieces between two offsets; neighbours of one stream and one moment are joined."""
         with self.lock:
             stop = self.end if stop is None else min(stop, self.end)
             position = max(start, self.start)
@@ -190,7 +190,7 @@ class Output:
                 return
 
     def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[StreamName, int, int]]:
-        """Stretches of one stream between two offsets, at most 1 MiB each."""
+        """Yield the stretches of one stream between two offsets, (stream, start, stop), of at most 1 MiB."""
         run: tuple[StreamName, int, int] | None = None
         for piece in self._stretches(start, stop):
             if run and run[0] == piece[0]:
@@ -203,7 +203,7 @@ class Output:
             yield from _cut(run)
 
     def text(self, stream: StreamName | None = None, start: int = 0, stop: int | None = None) -> str:
-        """The text between two offsets, of one stream or of both, with replacement."""
+        """Return the text between two offsets, of one stream or both; undecodable bytes become U+FFFD."""
         decoders = decoders_of(self.encoding)
         parts = [
             decoders[name].decode(self.read(first, last))
@@ -214,11 +214,11 @@ class Output:
         return "".join(parts)
 
     def tail(self, lines: int, max_bytes: int | None = None) -> str:
-        """The last lines, as text.
+        """Return the last lines as text.
 
         Args:
-            lines: how many.
-            max_bytes: look at no more than so many bytes, however long the lines are.
+            lines: the number of lines.
+            max_bytes: the number of bytes to look at, which may cut a long line; None for no bound.
         """
         with self.lock:
             end, size = self.end, 4096
@@ -236,14 +236,14 @@ class Output:
         return data.decode(self.encoding, "replace") if lines > 0 else ""
 
     def last_line(self, max_bytes: int = 512) -> str:
-        """The last line on which there is something to be seen: what a terminal would show, in one colour."""
+        """Return the last line that is not blank, as a terminal would show it, without colours."""
         try:
             return last_line(self.tail(5, max_bytes))
         except OSError:
-            return ""  # It is for a view, which has more to show.
+            return ""  # A view, which asks for it, has more to show.
 
     def stderr_tail(self, lines: int) -> str:
-        """The last lines of standard error, of its last 8 KiB."""
+        """Return the last lines of standard error; at most 8 KiB are looked at."""
         data = self._last_of_stderr()
         if len(data) == _STDERR_TAIL:
             data = self._from_character(data)
@@ -252,16 +252,16 @@ class Output:
         return "\n".join(text.split("\n")[-lines:])
 
     def settle(self) -> None:
-        """Hold no fd, and little memory: its job has ended. What is appended after this is kept as well."""
+        """Close all fds and free spare memory, since the job has ended; `append` still works."""
         with self.lock:
             self._log.settle(_SETTLED_MEMORY)
             self._index.settle(_SETTLED_INDEX)
             if not self.lost and self._log.in_memory:
-                self._stderr_tail = None  # It can be had from what is in memory.
+                self._stderr_tail = None  # The log, in memory, has it.
             self._is_settled = True
 
     def close(self) -> None:
-        """Gives back memory and files; nothing can be read after it."""
+        """Free the memory and remove the files; nothing can be read after this."""
         with self.lock:
             self._given_back += self._log.end - self._log.start
             self._log.close()
@@ -276,24 +276,24 @@ class Output:
             return b"".join(self._log.read(first, last) for first, last in stretches)[-_STDERR_TAIL:]
 
     def _from_character(self, data: bytes) -> bytes:
-        """``data`` from the first byte that begins a character."""
+        """Return ``data`` from the first byte that begins a character."""
         first = 0
         while self._is_utf8 and first < min(3, len(data)) and data[first] & 0xC0 == 0x80:
             first += 1
         return data[first:]
 
     def _note(self, code: int, start: int, at: float) -> bool:
-        """Begins a new piece, where it is one; returns whether there was room for that."""
+        """Record that a piece begins here, if one does; return False if its bytes have the wrong stream."""
         if code == self._last_code and at - self._last_at < _SAME_MOMENT:
             return True
         dropped = self._index.start
         if not self._index.append_whole(_RECORD.pack(start, at, code)):
-            # Later it may be a piece of its own; as part of the one before it has the wrong time.
+            # On the same stream the bytes join the piece before, with a time that is too early.
             return code == self._last_code
         self._last_code, self._last_at = code, at
         self._seen |= code
         if self._index.start != dropped:
-            # Bytes that no record describes any more have no stream: they go too.
+            # Bytes whose record was dropped have no stream: drop them too.
             self._log.drop_before(self._offset_of(self._first_record()))
         return True
 
@@ -314,7 +314,7 @@ class Output:
         return int(_RECORD.unpack(raw)[0]) if len(raw) == _RECORD.size else self.end
 
     def _record_of(self, offset: int) -> int:
-        """The record of the piece in which an offset lies."""
+        """Return the number of the record of the piece that has an offset."""
         low, high = self._first_record(), self._index.end // _RECORD.size
         while high - low > 1:
             middle = (low + high) // 2
@@ -326,10 +326,10 @@ class Output:
 
 
 class LineReader:
-    """Takes the lines of an output one after another, as they come.
+    """Read an output line by line, as lines come.
 
-    Lines of the two streams are put together apart from each other: half a line on one is not
-    finished by the other.
+    Each stream is split into lines on its own: half a line on one is not completed by the other. One thread
+    at a time may call it.
     """
 
     def __init__(self, output: Output) -> None:
@@ -339,7 +339,7 @@ class LineReader:
         self._open: dict[StreamName, list[str]] = {"stdout": [], "stderr": []}
 
     def take(self) -> list[str] | None:
-        """The lines that came since the last call; None when no new bytes are there."""
+        """Return the lines completed since the last call, of at most 1 MiB; None if no bytes came."""
         output = self._output
         start = max(self._position, output.start)
         stop = min(output.end, start + _CHUNK)
@@ -353,7 +353,7 @@ class LineReader:
         return lines
 
     def rest(self) -> list[str]:
-        """The last lines, when they have no end; to be called once, when no more can come."""
+        """Return the last lines, which have no line end; call it once, when no more output can come."""
         lines = []
         for name, decoder in self._decoders.items():
             lines += self._split(name, decoder.decode(b"", final=True))
@@ -372,12 +372,12 @@ class LineReader:
 
 
 def decoders_of(encoding: str) -> dict[StreamName, codecs.IncrementalDecoder]:
-    """A decoder for each stream, which keeps half a character until the rest comes."""
+    """Return a decoder for each stream, as `decoder_of` does."""
     return {"stdout": decoder_of(encoding), "stderr": decoder_of(encoding)}
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
-    """Return a decoder that keeps half a character until the rest comes, and replaces what is none."""
+    """Return an incremental decoder that replaces undecodable bytes by U+FFFD."""
     return codecs.getincrementaldecoder(encoding)("replace")
 
 

@@ -1,4 +1,4 @@
-"""A pattern, looked for in the lines of what comes in pieces."""
+"""Search for a pattern in the lines of output that comes in pieces."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CUT = "\ufffd"
 
 
 class LineSearch:
-    """Looks for a pattern in whole lines: half a line may go on in a way that does not match.
+    """Search for a pattern in complete lines, since the rest of half a line may undo a match.
 
-    A match may span lines, 16 kB of them. Of a line that is longer than 256 kB its last 128 kB are looked
-    at. CR LF ends a line as LF does, and a pattern may have either.
+    A match may span lines, up to 16 kB. Of a line longer than 256 kB only the last 128 kB are searched.
+    CR LF ends a line as LF does, and the pattern may contain either.
 
     Args:
-        pattern: compiled with `re.MULTILINE` where ``^`` and ``$`` are to stand for a line's ends.
-        encoding: what the bytes are as text.
+        pattern: the pattern; compile it with `re.MULTILINE` if ``^`` and ``$`` are to match at each line.
+        encoding: the encoding of the bytes.
     """
 
     def __init__(self, pattern: re.Pattern[str], encoding: str) -> None:
@@ -30,27 +30,27 @@ class LineSearch:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, at the start of a line."""
+        """Forget all input; the next byte begins a line."""
         self._decoder.reset()
         self._lines = "\n"
         self._open = ""
 
     def feed(self, data: bytes) -> bool:
-        """Take what came; return whether a match is in the lines that are whole by now."""
+        """Add bytes; return True if the pattern matches in the lines that they complete."""
         whole, newline, self._open = (self._open + self._decoder.decode(data)).rpartition("\n")
         if len(self._open) > _LONGEST_LINE:
-            # With something before it: a ^ is not to match where the line was cut.
+            # The character before it keeps ^ from matching where the line was cut.
             self._open = _CUT + self._open[-_LONGEST_LINE // 2 :]
-        return bool(newline) and self._look(whole + newline)
+        return bool(newline) and self._search(whole + newline)
 
     def end(self) -> bool:
-        """Take it that no more comes; return whether a match is in the line that has no end."""
+        """End the input; return True if the pattern matches in the last line, which has no line end."""
         rest = self._open + self._decoder.decode(b"", final=True)
         self._open = ""
-        return bool(rest) and self._look(rest)
+        return bool(rest) and self._search(rest)
 
-    def _look(self, text: str) -> bool:
-        # The character before the first line is not looked at: it says whether a line begins there.
+    def _search(self, text: str) -> bool:
+        # The search skips the first character; it is there so that ^ knows whether a line begins after it.
         lines = self._lines + text
         self._lines = lines[-_CARRY:]
         if self._pattern.search(lines, 1):

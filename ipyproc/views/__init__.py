@@ -1,1 +1,1 @@
-"""What shows a job: the views of it in cells, the table of jobs, and how each looks."""
+"""Views of jobs in cells, the table of jobs, and their rendering."""

@@ -1,4 +1,4 @@
-"""Where views show what they have: cells, and the front end in which these stand. Interfaces alone."""
+"""The interfaces of cells, in which views show output, and of the front end that has the cells."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Bundle = dict[str, SafeText]
 class Medium(Enum):
     """Where output is seen.
 
-    A page must not be flooded. A file that a batch run saves, and a terminal, take output as fast as it
-    comes. What is printed to a terminal stays there: no display is updated.
+    Output to a page is limited in rate. A file that a batch run saves, and a terminal, get output as fast as
+    it comes. Text on a terminal stays there: no display is updated.
     """
 
     PAGE = "page"
@@ -29,48 +29,48 @@ class Medium(Enum):
 
 
 class Cell(Protocol):
-    """One cell's output area, or what stands for it; it takes only what may be shown.
+    """One cell's output area, or a widget in its place; it accepts safe text only.
 
-    All methods may be called from any thread.
+    Any thread may call any method.
     """
 
     @property
     def key(self) -> str:
-        """The same text for the same area."""
+        """A text that identifies the output area."""
 
     @property
     def lasting(self) -> bool:
-        """True when what is sent after the cell's end arrives in a batch run, too."""
+        """True if output sent after the cell's end arrives also in a batch run."""
 
     @property
     def medium(self) -> Medium:
-        """Where the cell is seen."""
+        """The medium in which the cell is seen."""
 
     def stream(self, name: StreamName, text: SafeText) -> None:
         """Append text to the cell's stdout or stderr."""
 
     def display(self, bundle: Bundle, display_id: str) -> None:
-        """Show a display, which can be updated under its id."""
+        """Show a display, which `update` can replace by its id."""
 
     def update(self, bundle: Bundle, display_id: str) -> None:
-        """Update a display, in whichever cell it stands."""
+        """Update a display, which may stand in another cell."""
 
     def settle(self, bundle: Bundle, display_id: str) -> None:
         """Update a display for the last time."""
 
 
 class FrontEnd(Protocol):
-    """What has the cells of one kernel or terminal: a page, a program that executes a file, a terminal."""
+    """The front end of one kernel: a page, a program that executes a notebook file, or a terminal."""
 
     @property
     def medium(self) -> Medium:
-        """Where the cell that runs in this thread is seen."""
+        """The medium in which the cell that runs in this thread is seen."""
 
     def running_cell(self) -> Cell | None:
-        """Return the cell that runs in this thread; None in a callback, which is no cell's."""
+        """Return the cell that runs in this thread; None in a callback, which belongs to no cell."""
 
     def target(self) -> Cell:
-        """Return what takes the output of a job that is started in this thread now, from now to its end."""
+        """Return the cell for all output of a job that this thread starts now."""
 
     def flush_prints(self) -> None:
-        """Send what the running cell has printed, where that is gathered for a while."""
+        """Send what the running cell has printed, if the front end buffers it."""

@@ -1,4 +1,4 @@
-"""Tables that fit a screen: on a narrow one, those columns go that matter least."""
+"""Tables that fit a screen: a narrow one drops the least important columns."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _GAPS = (2, 1)
 
 @dataclass(frozen=True)
 class Column:
-    """A column, and what becomes of it where there is no room for all.
+    """A column, and how it gives way on a narrow screen.
 
     Attributes:
         name: its heading.
-        rank: 0 stays; of the others the highest goes first. Those that are empty go before, and before
-            anything is shortened.
-        number: whether it is aligned to the right.
-        least: to how many characters its cells may be shortened; None for not at all: a figure that is
-            cut short says nothing.
+        rank: 0 for a column that is never dropped; of the others the highest is dropped first. Empty columns
+            are dropped before those, and before any column is shortened.
+        number: whether to align it to the right.
+        least: the number of characters to which its cells may be shortened; None if they may not, since a
+            figure that is cut short is useless.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Column:
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Mapping[str, Text]], width: int) -> Table:
-    """A table of ``rows``, no wider than ``width`` characters as long as the columns of rank 0 fit."""
+    """Return a table of ``rows``, at most ``width`` characters wide if the columns of rank 0 fit in that."""
     widest = {
         column.name: max([cell_len(column.name), *(row[column.name].cell_len for row in rows)])
         for column in columns
@@ -63,7 +63,7 @@ def fitted(columns: Sequence[Column], rows: Sequence[Mapping[str, Text]], width:
 def _choose(
     columns: Sequence[Column], rows: Sequence[Mapping[str, Text]], widest: Mapping[str, int], width: int
 ) -> tuple[list[Column], int]:
-    """The columns for which there is room, and how far apart they stand."""
+    """Return the columns that fit, and the gap between them."""
     chosen = list(columns)
     empty = [column for column in columns if column.rank and not any(row[column.name].plain for row in rows)]
     empty.sort(key=lambda column: column.rank)
@@ -80,7 +80,7 @@ def _choose(
 
 
 def _least_width(columns: Sequence[Column], widest: Mapping[str, int], gap: int) -> int:
-    # With a gap after the last column too, which rich 13.0 gives to that column.
+    # rich 13.0 gives the gap after the last column to that column, so it counts as well.
     return sum(_least_of(column, widest) + gap for column in columns)
 
 

@@ -1,4 +1,4 @@
-"""How each kind of job is shown: what its snapshot is decides it, here and nowhere else."""
+"""How each kind of job is shown. The type of its snapshot decides that, in this module only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipyproc.model.state import Snapshot
     from ipyproc.views.cell import Bundle
 
-__all__ = ["Freshness", "figures_differ", "freshness_of", "picture", "result_picture"]
+__all__ = ["Freshness", "figures_differ", "freshness_of", "has_marks", "picture", "result_picture"]
 
 _LINE_WIDTH = 120
 _TABLE_WIDTH = 88
@@ -26,12 +26,12 @@ _CLOCK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Freshness:
-    """How long the picture of a job's status stays good while nothing happens to the job.
+    """How long the picture of a status stays valid while no event comes.
 
     Attributes:
-        moves: whether it changes all the time, as a bar does.
-        look: seconds between looks at figures that may have changed; None where it has none.
-        patience: seconds that its clocks may be older than those of a line.
+        moves: whether it changes all the time, as a progress bar does.
+        look: the seconds between checks of its figures; None if it has none.
+        patience: the seconds by which its elapsed times may be older than those of a plain status line.
     """
 
     moves: bool = False
@@ -40,16 +40,16 @@ class Freshness:
 
 
 _LINE = Freshness()
-# A table costs ten times a line; for uptimes alone it is not drawn often.
+# A table costs ten times a line, so new uptimes alone are drawn seldom.
 _WORKERS = Freshness(look=_LOOK_SECONDS, patience=_CLOCK_SECONDS)
 _BAR = Freshness(moves=True)
 
 
 def freshness_of(snapshot: Snapshot) -> Freshness:
-    """Return how long the picture of a snapshot stays good."""
+    """Return how long the picture of a snapshot stays valid."""
     if not isinstance(snapshot, GroupSnapshot):
         return _LINE
-    # Not at the top: to import it takes some milliseconds, for which whoever shows plain jobs would wait.
+    # Imported late: it takes milliseconds, for which plain jobs need not wait.
     from ipyproc.bench.model import BenchSnapshot
 
     return _BAR if isinstance(snapshot, BenchSnapshot) else _WORKERS
@@ -60,8 +60,7 @@ def picture(snapshot: Snapshot, medium: Medium) -> Bundle:
 
     Args:
         snapshot: the job.
-        medium: where the cell is seen. On a terminal, where what is printed stays, there is no table as
-            long as it would say nothing.
+        medium: the medium of the cell. A terminal, where text stays, gets no table before it has content.
     """
     from ipyproc.views import render
 
@@ -84,8 +83,13 @@ def picture(snapshot: Snapshot, medium: Medium) -> Bundle:
     return render.bundle(shown, width)
 
 
+def has_marks(snapshot: Snapshot) -> bool:
+    """Return True when each line of its output begins with the mark of a worker."""
+    return isinstance(snapshot, GroupSnapshot)
+
+
 def figures_differ(before: Snapshot, now: Snapshot) -> bool:
-    """Return True when a reader would want to see how the figures have changed."""
+    """Return True if the figures of a group have changed enough to be shown."""
     if not isinstance(before, GroupSnapshot) or not isinstance(now, GroupSnapshot):
         return False
     return any(map(_differ, before.workers, now.workers))

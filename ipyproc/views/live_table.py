@@ -24,13 +24,13 @@ _MOST_ROWS = 60
 
 
 class LiveTable:
-    """One display of all jobs, updated once a second as long as any of them runs.
+    """One display of all jobs, updated once a second while any of them runs.
 
     Args:
-        jobs: the table of them.
-        cell: where the table stands.
-        io_loop: the jobs' loop; processes are measured in a thread beside it.
-        width: of the screen, in characters.
+        jobs: the table of jobs.
+        cell: the cell of the display.
+        io_loop: the loop of the updates; processes are measured in a thread beside it.
+        width: the width of the screen in characters.
     """
 
     def __init__(self, jobs: JobTable, cell: Cell, io_loop: IOLoop, width: int) -> None:
@@ -45,19 +45,19 @@ class LiveTable:
         self._ending = False
 
     def open(self, live: bool) -> None:
-        """Show the table, and keep it up to date when ``live``."""
+        """Show the table, and keep it up to date if ``live``; any thread may call it."""
         self._cell.display(self._bundle(self._jobs.sample()), self._display_id)
         if live:
             on_loop(self._io_loop, self._begin)
 
     def close(self) -> None:
-        """Leave the table as it is."""
+        """End the updates; the table stays as it is."""
         self._closed = True
         if self._task is not None:
             self._task.cancel()
 
     def farewell(self) -> None:
-        """Show for the last time what runs: it ends with the kernel."""
+        """Show the running jobs for the last time, as ended with the kernel."""
         was_live, self._ending = self._task is not None and not self._closed, True
         self.close()
         if was_live:
@@ -84,7 +84,7 @@ class LiveTable:
         from ipyproc.views import render
 
         percent = self._meter.update(usages)
-        # Every row is drawn anew each second, on the loop: of the jobs that have ended, the last ones.
+        # The loop draws every row each second, so only the last of the ended jobs are shown.
         jobs = list(self._jobs)
         ended = [job for job in jobs if job.done]
         left_out = set(ended[: max(0, len(jobs) - _MOST_ROWS)])

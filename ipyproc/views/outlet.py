@@ -1,4 +1,4 @@
-"""How the output of one view is sent: as safe text to a cell, or into a display that the cell leaves."""
+"""Send the output of one view: as safe text to a cell, or into a display that the cell leaves behind."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _NO_FILTERS: Mapping[StreamName, StreamFilter] = {}
 
 
 def new_display_id() -> str:
-    """Return an id that no other display has."""
+    """Return a new, unique id for a display."""
     return f"ipyproc-{uuid.uuid4()}"
 
 
 class Outlet:
-    """Sends output to a cell, and the live tail after it.
+    """The way of one view's output to its cell, and of the live tail after it.
 
     Args:
-        cell: takes the output, until `move` is called.
-        encoding: what the bytes are as text.
+        cell: the cell of the output, until `move` is called.
+        encoding: the encoding of the output.
     """
 
     __slots__ = ("_cell", "_decoders", "_encoding", "_filters", "_left", "_tail_id")
@@ -42,23 +42,23 @@ class Outlet:
         self._encoding = encoding
         self._left: _LeftDisplay | None = None
         self._tail_id: str | None = None
-        # Empty before output comes, and after its end.
+        # Empty before the first output and after its end.
         self._decoders = _NO_DECODERS
         self._filters = _NO_FILTERS
 
     @property
     def lasting(self) -> bool:
-        """True when what is sent arrives between the cells of a batch run, too."""
+        """True if output also arrives between the cells of a batch run."""
         return self._cell.lasting
 
     def is_live_in(self, cell: Cell) -> bool:
-        """Return True when what is sent next appears as the output of this cell."""
+        """Return True if output that is sent next appears in this cell."""
         return self._left is None and self._cell.key == cell.key
 
     def send(self, runs: list[tuple[StreamName, bytes]]) -> None:
-        """Send output, in stretches of one stream each."""
+        """Send output, given as stretches of one stream each."""
         if len(runs) > _MOST_RUNS:
-            # Two pipes have no order between them finer than the reading of them.
+            # The order between two pipes is only as fine as the reads, so the stretches may be joined.
             names: tuple[StreamName, ...] = ("stdout", "stderr")
             runs = [(name, b"".join(data for other, data in runs if other == name)) for name in names]
         if not self._decoders:
@@ -68,7 +68,7 @@ class Outlet:
             self._write(name, self._decoders[name].decode(data))
 
     def end(self) -> None:
-        """Send what was held back of a character or an escape sequence that did not end."""
+        """End the output: decode an incomplete character, drop an incomplete escape, reset colours."""
         for name, decoder in self._decoders.items():
             self._write(name, decoder.decode(b"", final=True))
         for name, stream in self._filters.items():
@@ -76,38 +76,37 @@ class Outlet:
         self._decoders, self._filters = _NO_DECODERS, _NO_FILTERS
 
     def begin_tail(self, bundle: Bundle) -> None:
-        """Show the live tail, after all that was sent."""
+        """Show the live tail after the output."""
         self._tail_id = new_display_id()
         if self._left is None:
             self._cell.display(bundle, self._tail_id)
 
     def update_tail(self, bundle: Bundle, carrier: Cell | None) -> None:
-        """Update the live tail, through another cell where the tail's own has ended."""
+        """Update the live tail, through ``carrier`` if its own cell has ended."""
         if self._left is not None:
             self._left.tail = bundle["text/plain"]
         elif self._tail_id is not None:
             (carrier or self._cell).update(bundle, self._tail_id)
 
-    # Batch runs, in which nobody listens to a cell that has ended
+    # Batch runs, in which output of a cell that has ended is discarded
 
     def leave(self) -> None:
-        """Have what is sent from now on go into a display that the cell leaves behind."""
+        """Send later output into a display that the cell leaves behind; call it before the cell ends."""
         if self._left is None and not self._cell.lasting:
             self._left = _LeftDisplay()
             self._left.open(self._cell)
 
     def show_left(self, carrier: Cell) -> None:
-        """Bring the display that the cell has left up to date, if there is one."""
+        """Update the display that the cell has left behind, if there is one."""
         if self._left is not None:
             self._left.show(carrier)
 
     def move(self, cell: Cell, tail: Bundle | None) -> None:
-        """Have what is sent from now on appear in another cell.
+        """Send later output to another cell.
 
         Args:
             cell: the other cell.
-            tail: the live tail, where there is one: it stood in what was left behind, and has a display of
-                its own over there.
+            tail: the live tail, which gets a display of its own in the other cell; None if there is none.
         """
         if self._left is not None:
             self._left.show(cell)

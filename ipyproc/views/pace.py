@@ -1,4 +1,4 @@
-"""What a view shows next, and when: decided from sizes and times that are handed in, without I/O."""
+"""Decide what a view shows next, and when, from sizes and times that are handed in; without I/O."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DISPLAY_PAUSE = 0.25
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of output that is to be sent next.
+    """The next piece of output to send.
 
     Attributes:
-        size: how many bytes; they may be fewer where ``is_last``.
-        is_last: whether the cell has no room for more. The piece then ends with a line's end, if there is
-            one in it, and the live tail follows.
+        size: the number of bytes; an upper bound if ``is_last``.
+        is_last: whether the cell has no room for more. The piece is then cut after its last line end, if it
+            has one, and the live tail follows.
     """
 
     size: int
@@ -34,23 +34,23 @@ class Step:
 
 
 class Pace:
-    """How far one view of a job has come, and when it goes on.
+    """How far one view of a job has got, and when it continues.
 
-    All times are in seconds, on a clock that only goes forward.
+    All times are in seconds on a monotonic clock.
 
     Args:
-        medium: where the view is seen: on it depends how much is shown, and how fast.
-        limits: likewise; read anew each time.
-        output: whether the output is shown, or the status alone.
+        medium: the medium of the view, which sets how much is shown, and how fast.
+        limits: the limits for that, which are read each time.
+        output: whether to show the output, or the status only.
         start: the offset in the output to begin at.
 
     Attributes:
-        limits: as given; may be replaced.
-        output: as given.
+        limits: the limits; a caller may replace them.
+        output: whether the output is shown.
         position: the offset up to which the output has been shown.
-        shown: how many bytes of output have been shown.
-        is_tailing: whether the live tail stands for all output from ``position`` on.
-        status_changed: whether the status is to be shown anew.
+        shown: the number of bytes of output shown.
+        is_tailing: whether the live tail replaces all output from ``position`` on.
+        status_changed: whether the status must be shown again.
     """
 
     __slots__ = (
@@ -75,23 +75,23 @@ class Pace:
 
     @property
     def is_paced(self) -> bool:
-        """True where what is sent counts against the page's budget."""
+        """True if output counts against the page's budget."""
         return self._medium is Medium.PAGE
 
     def has_caught_up(self, end: int) -> bool:
-        """Return True when all output up to the offset ``end`` is shown, or left to the live tail."""
+        """Return True if all output up to the offset ``end`` is shown, or belongs to the live tail."""
         return not self.output or self.is_tailing or self.position >= end
 
     # The output
 
     def next_step(self, now: float, end: int, allowance: int, *, force: bool) -> Step | None:
-        """Return what is to be sent of the output now; None for nothing.
+        """Return the piece of output to send now; None if none is due.
 
         Args:
             now: the time.
             end: the offset past the newest byte.
-            allowance: how many bytes may go to the page.
-            force: whether it is to be sent whether it is due or not.
+            allowance: the number of bytes that may go to the page.
+            force: whether to send a piece that is not due.
         """
         if self.has_caught_up(end):
             return None
@@ -108,7 +108,7 @@ class Pace:
         return Step(step, False)
 
     def went(self, now: float, size: int, *, is_last: bool) -> None:
-        """Take note of a piece that has been sent, and of whether the live tail follows it."""
+        """Record that a piece was sent, and whether the live tail follows it."""
         self.position += size
         self.shown += size
         self.is_tailing = is_last
@@ -117,38 +117,38 @@ class Pace:
     # The live tail
 
     def is_tail_due(self, now: float, end: int, allowance: int, *, force: bool) -> bool:
-        """Return True when the live tail is to be shown anew; the arguments are those of `next_step`."""
+        """Return True if the live tail is due; the arguments are those of `next_step`."""
         if not self.is_tailing or end == self._tail_end:
             return False
         return force or (now >= self._tail_due and (allowance > 0 or not self.is_paced))
 
     def tail_went(self, now: float, end: int) -> None:
-        """Take note that the tail up to the offset ``end`` has been sent."""
+        """Record that the tail was sent, up to the offset ``end``."""
         self._tail_end, self._tail_due = end, now + _DISPLAY_PAUSE
 
     # The status
 
     def is_status_due(self, now: float, *, force: bool) -> bool:
-        """Return True when the status is to be shown anew."""
+        """Return True if a changed status is due."""
         return self.status_changed and (force or now >= self._status_due)
 
     def status_opened(self, now: float) -> None:
-        """Take note that the status has been shown for the first time."""
+        """Record that the status was shown for the first time."""
         self._opened = now
 
     def status_went(self, now: float) -> None:
-        """Take note that the status has been looked at, and sent where it was new."""
+        """Record that the status was rendered, and sent if it differed."""
         self._status_due = now + _DISPLAY_PAUSE
 
     def is_look_due(self, now: float, freshness: Freshness) -> bool:
-        """Return True when it is time for a look at the figures of the job; take note of that look."""
+        """Return True if a check of the job's figures is due, and schedule the next one."""
         if freshness.look is None or now < self._look_due:
             return False
         self._look_due = now + freshness.look
         return True
 
     def is_status_old(self, now: float, freshness: Freshness) -> bool:
-        """Return True when the elapsed time is to be shown anew; rarer the longer the job runs."""
+        """Return True if the elapsed time is due; the longer the job runs, the rarer it is."""
         if freshness.moves:
             return now >= self._status_due
         now -= freshness.patience
@@ -157,13 +157,13 @@ class Pace:
     # All of it
 
     def due(self, now: float, page_free_at: float, end: int, *, over: bool) -> float:
-        """Return when the view is to be flushed next; infinity when nothing is new.
+        """Return the time of the next flush; infinity if nothing is new.
 
         Args:
             now: the time.
-            page_free_at: when the page may be sent something.
+            page_free_at: the time from which the budget allows output to the page.
             end: the offset past the newest byte of the output.
-            over: whether nothing more will happen to the job.
+            over: whether the job has ended for good.
         """
         due = math.inf
         if self.is_tailing:
@@ -176,7 +176,7 @@ class Pace:
         return min(due, now) if over and self.has_caught_up(end) else due
 
     def _room(self) -> float:
-        """Return how many bytes of output are shown before the live tail."""
+        """Return the number of bytes of output that are shown before the live tail."""
         if self._medium is Medium.TERMINAL:
             return math.inf
         return float(self.limits.cell_bytes if self.is_paced else self.limits.batch_bytes)

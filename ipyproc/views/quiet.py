@@ -1,4 +1,4 @@
-"""Quiet jobs that fail, with nobody who awaits them: the one thing that a cell says of them."""
+"""Report quiet jobs that fail without being awaited, which is all that a cell shows of them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _PAUSE = 1.0
 
 
 class QuietFailures:
-    """Tells of quiet jobs that have failed, in the cells that started them.
+    """Report quiet jobs that have failed, in the cells that started them.
 
-    A failure is told once: by whatever awaits the job, or here when no cell has run for a second, so that the
-    cells of a run that would await it have had their turn. In a batch run nobody listens to a cell that has
-    ended, so there it is told at the kernel's end, on its standard error.
+    A failure is reported once: by an await of the job, or here once no cell has run for a second, so that
+    queued cells that would await it run first. In a batch run, where output of a cell that has ended is
+    discarded, failures are reported at the kernel's end, on its standard error.
 
     Args:
-        show_end: shows the status of a job that has ended, in a cell that has shown nothing of it.
-        jobs: the table; has the place where it is told at the end.
-        io_loop: of the kernel.
+        show_end: called with a job and its cell to show the status of the job.
+        jobs: the table, whose `say` reports at the kernel's end.
+        io_loop: the kernel's loop.
 
     Attributes:
-        is_batch: whether nobody listens between two cells; the screen keeps it up to date.
+        is_batch: whether output between two cells is discarded; the screen keeps it up to date.
     """
 
     def __init__(self, show_end: Callable[[Job, Cell], None], jobs: JobTable, io_loop: IOLoop) -> None:
@@ -53,12 +53,12 @@ class QuietFailures:
         self._timer: object | None = None
 
     def expect(self, job: Job, cell: Cell) -> None:
-        """Take note of a quiet job and of the cell that has started it."""
+        """Register a quiet job and the cell that started it."""
         with self._lock:
             self._cells[job] = cell
 
     def on_event(self, job: Job, event: Event) -> None:
-        """Take note of a failure, or of somebody who is told of it otherwise; in any thread."""
+        """Record a failure, or drop it if the job is awaited or released; any thread may call it."""
         if job not in self._cells:
             return
         with self._lock:
@@ -70,55 +70,55 @@ class QuietFailures:
                 return
             else:
                 return
-        self._look_later()
+        self._report_later()
 
     def cell_begins(self) -> None:
-        """Wait for what this cell awaits."""
+        """Hold reports back while a cell runs, since it may await the job."""
         with self._lock:
             self._running += 1
 
     def cell_ends(self) -> None:
-        """See in a while whether another cell begins."""
+        """Schedule the report, unless another cell begins soon."""
         with self._lock:
             self._running = max(0, self._running - 1)
         if self._failed:
-            self._look_later()
+            self._report_later()
 
     def farewell(self) -> None:
-        """Say what nobody was told of, at the kernel's end."""
-        for job in self._take():
+        """Report the remaining failures at the kernel's end."""
+        for job in self._pop_failed():
             status = describe_status(job.returncode or 0)
             self._jobs.say(f"ipyproc: job {job.name!r} failed ({status}), and nothing awaited it.")
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Drop all failures and the timer; call on the loop."""
         self._failed = []
         if self._timer is not None:
             self._io_loop.remove_timeout(self._timer)
             self._timer = None
 
-    def _look_later(self) -> None:
+    def _report_later(self) -> None:
         on_loop(self._io_loop, self._arm)
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._io_loop.remove_timeout(self._timer)
-        self._timer = self._io_loop.call_later(_PAUSE, self._look)
+        self._timer = self._io_loop.call_later(_PAUSE, self._report)
 
-    def _look(self) -> None:
+    def _report(self) -> None:
         self._timer = None
         if self._running or self.is_batch:
             return
-        for job in self._take():
+        for job in self._pop_failed():
             self._show_end(job, self._cells[job])
 
-    def _take(self) -> list[Job]:
+    def _pop_failed(self) -> list[Job]:
         with self._lock:
             failed, self._failed = self._failed, []
         return failed
 
 
 def is_failure(job: Job) -> bool:
-    """Whether a job that has ended has failed, other than by somebody's `kill`."""
+    """Return True if a job that has ended failed, except by a stop that a user asked for."""
     snapshot = job.snapshot()
     return bool(job.returncode) and (snapshot.ended_by is None or bool(snapshot.notes))

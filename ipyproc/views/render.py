@@ -1,4 +1,4 @@
-"""Snapshots to rich renderables, and those to what a cell can show. No IPython, no jobs."""
+"""Render snapshots by rich, and turn renderables into the forms that a cell can show. No IPython, no jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"]
 
-# What rich sets in columns: it is not to be folded by a page.
+# rich lays these out in columns, so a page must not fold their lines.
 _LAID_OUT = (Table, Group)
 
 _GLYPHS = {
@@ -48,7 +48,7 @@ _PRE = (
 
 
 def status_line(snapshot: Snapshot) -> RenderableType:
-    """A job's state, on one line: what runs, how it goes or went, and what there is to say."""
+    """Return a job's status on one line: its command, its state, and its notes."""
     glyph, colour = _mark(snapshot)
     line = Text.assemble((f"{glyph} ", colour), no_wrap=False)
     if snapshot.name != snapshot.command.split(" ")[0].rsplit("/", 1)[-1]:
@@ -76,7 +76,7 @@ def status_line(snapshot: Snapshot) -> RenderableType:
 
 
 def tail_block(tail: str, hidden: int, name: str, dropped: int) -> RenderableType:
-    """The end of an output of which the cell shows no more, and how to get what is kept of it."""
+    """Return the end of an output that a cell does not show in full, and a hint where to find the rest."""
     text = Text()
     kept = f"all but the oldest {human_bytes(dropped)}" if dropped else "all of it"
     where = f"ipyproc.jobs[{name!r}].output has {kept} (import ipyproc)"
@@ -93,14 +93,14 @@ def jobs_table(
     left_out: int = 0,
     forgotten: int = 0,
 ) -> Table:
-    """The table of jobs; a narrow screen drops columns, not rows.
+    """Return the table of jobs; a narrow screen drops columns, not rows.
 
     Args:
-        snapshots: one a job.
-        usage: by pid, the CPU in percent of a core (None when it has not been measured yet) and the rest.
-        width: of the screen, in characters.
-        left_out: how many jobs that have ended are not among them.
-        forgotten: how many that ended before those are in no table any more.
+        snapshots: one per job.
+        usage: by pid, the CPU in percent of a core (None before it was measured twice) and the usage.
+        width: the width of the screen in characters.
+        left_out: the number of ended jobs that are not among them.
+        forgotten: the number of ended jobs that the table of jobs has dropped.
     """
     table = fitted(_COLUMNS, [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots], width)
     if not snapshots:
@@ -114,9 +114,9 @@ def jobs_table(
 
 
 def bundle(renderable: RenderableType, width: int) -> dict[str, SafeText]:
-    """What a front end can show of a renderable: HTML, plain text, and text with ANSI colours.
+    """Return a renderable as HTML, as plain text, and as text with ANSI colours.
 
-    Whatever the renderable has in it, the page gets text, colours, and links to http and https.
+    Whatever the renderable contains, the page gets text, colours, and links to http and https only.
     """
     laid_out = isinstance(renderable, _LAID_OUT)
     console = Console(
@@ -129,12 +129,12 @@ def bundle(renderable: RenderableType, width: int) -> dict[str, SafeText]:
     )
     segments: Iterable[Segment]
     if laid_out:
-        # A line may be folded to the page's width; a table may not.
+        # The page may fold a line to its width, but not a table.
         rows = console.render_lines(renderable, pad=False, new_lines=True)
         segments = [segment for row in rows for segment in row]
     else:
         segments = console.render(renderable, console.options.update(no_wrap=True, overflow="ignore"))
-    # The whole of what goes to the page is made here: rich's own export writes links as they come.
+    # All markup for the page is written here: rich's own export passes any link on.
     parts = [
         (safe.lines(text), style or Style.null())
         for text, style, control in Segment.simplify(segments)
@@ -164,7 +164,7 @@ def _ansi(text: str, style: Style) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """A duration for people, such as ``4 ms``, ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    """Return a duration as text: ``4 ms``, ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds < 0.0995:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
     if seconds < 9.95:
@@ -179,7 +179,7 @@ def human_seconds(seconds: float) -> str:
 
 
 def human_bytes(size: float) -> str:
-    """A size for people, in decimal units, such as ``512 B`` or ``21.9 MB``."""
+    """Return a size as text in decimal units: ``512 B``, ``21.9 MB``."""
     if size < 1000:
         return f"{size:.0f} B"
     for unit in ("kB", "MB"):
@@ -190,7 +190,7 @@ def human_bytes(size: float) -> str:
 
 
 def human_rate(number: float) -> str:
-    """How often a second, for people, such as ``0.25``, ``61.3`` or ``12,345``."""
+    """Return a rate as text: ``0.25``, ``61.3``, ``12,345``."""
     return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
 
 

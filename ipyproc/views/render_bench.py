@@ -1,4 +1,4 @@
-"""A benchmark's picture to rich: how far it is, and a row a number of workers. No IPython, no jobs."""
+"""Render a benchmark by rich: its progress, and a row per number of workers. No IPython, no jobs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _COSTS = (
 
 
 def bench_status(snapshot: BenchSnapshot, width: int) -> RenderableType:
-    """How a benchmark is: its state, how far it is while it runs, and what it has found so far.
+    """Return a benchmark's status line, its progress while it runs, and its findings so far.
 
     Args:
         snapshot: the benchmark.
-        width: of the screen, in characters; a narrow one has fewer columns.
+        width: the width of the screen in characters; a narrow one has fewer columns.
     """
     parts = [status_line(snapshot)]
     if not snapshot.state.done and not snapshot.ends_with_kernel:
@@ -53,11 +53,11 @@ def bench_status(snapshot: BenchSnapshot, width: int) -> RenderableType:
 
 
 def bench_result(result: BenchResult, width: int) -> RenderableType:
-    """What a benchmark found.
+    """Return the findings of a benchmark.
 
     Args:
-        result: the benchmark's.
-        width: of the screen, in characters; a narrow one has fewer columns.
+        result: the result of the benchmark.
+        width: the width of the screen in characters; a narrow one has fewer columns.
     """
     headline = Text(safe.line(result.findings.statement or "What forking costs here"), "bold", no_wrap=True)
     headline.truncate(width, overflow="ellipsis")
@@ -65,7 +65,7 @@ def bench_result(result: BenchResult, width: int) -> RenderableType:
 
 
 def human_latency(seconds: float) -> str:
-    """A short time for people, in three digits, such as ``52.3 ns``, ``1.24 ms`` or ``2.00 s``."""
+    """Return a short time as text of three digits: ``52.3 ns``, ``1.24 ms``, ``2.00 s``."""
     for unit, scale in (("ns", 1e9), ("µs", 1e6), ("ms", 1e3)):
         if seconds * scale < 999.5:
             return f"{_digits(seconds * scale)} {unit}"
@@ -146,5 +146,5 @@ def _workers(number: int) -> str:
 
 
 def _digits(number: float) -> str:
-    """Three digits."""
+    """Return a number in three digits."""
     return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:.0f}"

@@ -1,4 +1,4 @@
-"""A worker group's picture to rich: a headline, and a row a worker. No IPython, no jobs."""
+"""Render a worker group by rich: a status line, and a row per worker. No IPython, no jobs."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _OF_THE_LIVING = ("uptime", "CPU", "memory")
 
 
 def group_status(snapshot: GroupSnapshot, width: int) -> RenderableType:
-    """How a group and each of its workers are.
+    """Return the status line of a group, and a table of its workers.
 
     Args:
         snapshot: the group.
-        width: of the screen, in characters; a narrow one has fewer columns.
+        width: the width of the screen in characters; a narrow one has fewer columns.
     """
     if snapshot.ends_with_kernel:
-        # The rows would say that the workers run.
+        # The table would show the workers as running.
         return status_line(snapshot)
     return Group(status_line(snapshot), _table(snapshot, width))
 
@@ -66,7 +66,7 @@ def _table(snapshot: GroupSnapshot, width: int) -> Table:
 def _row(worker: WorkerSnapshot) -> dict[str, Text]:
     last = worker.last_exit
     if worker.state is WorkerState.EXITED:
-        # What a stop sends is no failure.
+        # The signals of a stop do not count as a failure.
         stopped = last in (-SIGINT, -SIGTERM)
         glyph, colour = ("■", AMBER) if stopped else ("✗", RED) if last else ("✓", GREEN)
     else:

@@ -1,4 +1,4 @@
-"""When views are flushed on the loop: soon after an event, when one is due, and as clocks grow old."""
+"""Timers that flush views on the loop: after an event, at the next due time, and to renew elapsed times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Schedule:
     """The timers of a screen.
 
     Args:
-        io_loop: where they run.
-        flush: flushes what is due, and returns when the next is.
-        age: has clocks that have grown old shown anew; returns whether there are any that go on.
+        io_loop: the loop on which they run.
+        flush: called to flush what is due; returns the time of the next flush.
+        age: called to mark old elapsed times for renewal; returns False if no view has any.
     """
 
     def __init__(self, io_loop: IOLoop, flush: Callable[[], float], age: Callable[[], bool]) -> None:
@@ -36,30 +36,30 @@ class Schedule:
         self._closed = False
 
     def soon(self) -> None:
-        """Have the loop look at what is due; in any thread."""
-        # Of many events while the loop is held, one callback is enough.
+        """Schedule a flush on the loop; any thread may call it."""
+        # One callback is enough for all events that come while the loop is held.
         if not self._poked:
             self._poked = True
             try:
                 on_loop(self._io_loop, self._arm_soon)
             except BaseException:
-                # An interrupt of the cell, for one.
+                # An interrupt of the cell may come here.
                 self._poked = False
                 raise
 
     def begin_anew(self) -> None:
-        """Take it that the loop has come round: what was handed to it may have got lost."""
+        """Allow `soon` to schedule again, since a cell begins and an earlier callback may be lost."""
         self._poked = False
 
     def tick(self) -> None:
-        """Flush what is due and see to the next time; on the loop."""
+        """Flush what is due and set the timer for the next time; call on the loop."""
         if self._timer is not None:
             self._io_loop.remove_timeout(self._timer)
             self._timer = None
         self._arm(self._flush())
 
     def close(self) -> None:
-        """End the timers; on the loop."""
+        """Cancel the timers; call on the loop."""
         self._closed = True
         for handle in (self._timer, self._ticker):
             if handle is not None:

@@ -1,4 +1,4 @@
-"""All views of a kernel: when each is flushed, and how much may go to the page."""
+"""All views of a kernel: create them, flush them when due, share the page's budget among them."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ _PAGE_WIDTH = 96
 
 
 class _Places:
-    """Where a job is shown.
+    """The cells that show a job.
 
     Attributes:
-        cells: the keys of the cells that show it, or are not to.
-        home: the key of the first that does.
-        ended: the view there, once the job has ended.
+        cells: the keys of the cells that show it, and of the one that started a quiet job.
+        first: the key of the first cell that shows it; empty before one does.
+        ended: the view in that cell, kept after the job's end for a restart.
     """
 
-    __slots__ = ("cells", "ended", "home")
+    __slots__ = ("cells", "ended", "first")
 
     def __init__(self) -> None:
         self.cells: tuple[str, ...] = ()
-        self.home = ""
+        self.first = ""
         self.ended: View | None = None
 
 
 class Screen:
-    """Shows jobs in the cells that started them; it watches the table of jobs.
+    """Show jobs in the cells that started them, as a watcher of the table of jobs.
 
-    Any thread may flush, one at a time: the loop by a timer, the stand-in while the loop is held.
+    Any thread may flush, one at a time: the loop by a timer, the stand-in thread while the loop is held.
 
     Args:
-        front_end: has the cells.
-        jobs: the table.
-        io_loop: the kernel's, by whose timers the views are flushed.
+        front_end: the front end that has the cells.
+        jobs: the table of jobs.
+        io_loop: the kernel's loop, whose timers flush the views.
         limits: how much is shown, and how fast.
     """
 
@@ -86,9 +86,9 @@ class Screen:
     # A watcher of the jobs
 
     def on_started(self, job: Job) -> None:
-        """Give a new job its view, in the cell that runs in this thread."""
-        if job.quiet:
-            # Not as the value of its cell, either.
+        """Open a view of a new job in the cell that runs in this thread."""
+        if job.hosted.spec.quiet:
+            # A quiet job is not shown as the value of its cell either.
             cell = self._front_end.target()
             self._places.setdefault(job, _Places()).cells = (cell.key,)
             self._failures.expect(job, cell)
@@ -96,7 +96,7 @@ class Screen:
             self.show(job)
 
     def on_event(self, job: Job, event: Event) -> None:
-        """Take note of an event, and show it when it is due."""
+        """Schedule the views of a job for the event; any thread may call it."""
         if self._over:
             return
         if event.kind is EventKind.STARTED and event.worker is None:
@@ -123,9 +123,9 @@ class Screen:
     # Views
 
     def show(self, job: Job, *, output: bool = True, start: int = 0) -> None:
-        """Show a job in the running cell, from an offset in its output on.
+        """Show a job in the running cell, from an offset in its output.
 
-        A cell shows a job once: asked for a second time, nothing happens.
+        A cell shows a job once; a second call does nothing.
         """
         cell = self._front_end.target()
         with self._lock:
@@ -135,9 +135,9 @@ class Screen:
             if cell.key in places.cells:
                 return
             places.cells = (*places.cells, cell.key)
-            # What was printed before the job stands before it.
+            # Text that the cell printed before comes first.
             self._front_end.flush_prints()
-            places.home = places.home or cell.key
+            places.first = places.first or cell.key
             if (running := self._front_end.running_cell()) is not None:
                 self._runs(running)
             view = View(job, cell, self._limits, output=output, start=start)
@@ -148,7 +148,7 @@ class Screen:
         self._schedule.soon()
 
     def show_table(self) -> None:
-        """Show all jobs in a table in the running cell; the table before it stays as it is."""
+        """Show the table of all jobs in the running cell; an earlier table is no longer updated."""
         cell, medium = self._front_end.target(), self._front_end.medium
         width = shutil.get_terminal_size().columns if medium is Medium.TERMINAL else _PAGE_WIDTH
         if self._table is not None:
@@ -157,44 +157,43 @@ class Screen:
         self._table.open(live=medium is Medium.PAGE)
 
     def catch_up(self, jobs: Iterable[Job]) -> None:
-        """Show what these jobs have written so far, due or not, as far as their cells have room."""
+        """Show what these jobs have written so far, due or not, as far as their cells have room for it."""
         with self._lock:
             for view in [view for job in jobs for view in self._views.get(job, ())]:
                 self._flush(view, time.monotonic(), self._carrier(), force=True)
 
     def flush_due(self, now: float | None = None) -> float:
-        """Flush what is due; return when the next flush is."""
+        """Flush what is due; return the time of the next flush."""
         with self._lock:
             now = time.monotonic() if now is None else now
             carrier = self._carrier()
             if self._batch and carrier is None:
-                # Between two cells of a batch run nobody listens; the next cell asks again.
+                # Output between two cells of a batch run is discarded; the next cell flushes it.
                 dirty = {view for view in self._dirty if view.lasting}
             else:
                 dirty = self._dirty
-            # The page's budget goes first to those that have had least of it: a line is not to wait for
-            # a flood.
+            # Views that have shown least come first in the page's budget: a line does not wait for a flood.
             for view in sorted(dirty, key=lambda view: view.pace.shown):
                 if view.due(now, now) <= now:
                     self._flush(view, now, carrier)
-            # An overdrawn page budget holds back the paced views until it has something to give.
+            # An overdrawn budget delays the paced views until it is above zero.
             free_at = self._budget.free_at(now)
             return min((view.due(now, free_at) for view in self._dirty & dirty), default=float("inf"))
 
     def flush_all(self) -> None:
-        """Flush everything now, due or not; for a cell that stops listening."""
+        """Flush all views now, due or not."""
         with self._lock:
             for view in list(self._dirty):
                 self._flush(view, time.monotonic(), self._carrier(), force=True)
 
     def tick(self) -> None:
-        """Flush what is due and see to the next time; on the loop."""
+        """Flush what is due and set the timer for the next time; call on the loop."""
         self._schedule.tick()
 
     # The running cell, for batch runs
 
     def cell_begins(self, _info: object = None) -> None:
-        """Take note that a cell begins to run."""
+        """Record that a cell begins to run; call it on the thread of the cell."""
         self._failures.cell_begins()
         with self._lock:
             self._runs(self._front_end.running_cell())
@@ -203,7 +202,7 @@ class Screen:
             self._schedule.soon()
 
     def cell_ends(self, _result: object = None) -> None:
-        """Take note that a cell ends; in a batch run nobody listens to it after this."""
+        """Record that a cell ends; in a batch run, send its output first, since later output is discarded."""
         with self._lock:
             if self._batch and self._running is not None:
                 for views in self._views.values():
@@ -217,7 +216,7 @@ class Screen:
         self._failures.cell_ends()
 
     def farewell(self) -> None:
-        """Say in every cell that its jobs end with the kernel; show nothing after it. In any thread."""
+        """Show in every cell that its jobs end with the kernel, and then nothing more; for any thread."""
         with self._lock:
             if self._over:
                 return
@@ -236,7 +235,7 @@ class Screen:
             self._failures.farewell()
 
     def adopt(self, before: Screen) -> None:
-        """Go on with the views of a screen that was closed."""
+        """Continue the views of a screen that was closed."""
         with self._lock:
             self._places, left = before.hand_over()
             for places in self._places.values():
@@ -252,11 +251,11 @@ class Screen:
         self._schedule.soon()
 
     def hand_over(self) -> tuple[WeakKeyDictionary[Job, _Places], dict[Job, list[View]]]:
-        """Return where each job is shown, and the views that a closed screen had, for the one that adopts."""
+        """Return the cells that show each job, and the views that this closed screen had, for `adopt`."""
         return self._places, self._left
 
     def close(self) -> None:
-        """Show what there is to show, and end; another screen may `adopt` its views."""
+        """Flush all views and close; call on the loop. Another screen may `adopt` the views."""
         with self._lock:
             self.flush_all()
             self._left = self._views
@@ -269,19 +268,19 @@ class Screen:
             self._schedule.close()
 
     def _runs(self, cell: Cell | None) -> None:
-        """Take note of the cell that runs, and of whether nobody listens to it after its end."""
+        """Record the cell that runs, and whether this is a batch run."""
         self._running = cell
         self._batch = self._failures.is_batch = self._front_end.medium is Medium.FILE
 
     def _show_end(self, job: Job, cell: Cell) -> None:
-        """Show the status of a job that has ended, in a cell that has shown nothing of it."""
+        """Show the status of an ended job in a cell that has not shown the job."""
         View(job, cell, self._limits, output=False).open(time.monotonic())
 
     def _carrier(self) -> Cell | None:
         return self._running if self._batch else None
 
     def _bring(self, views: list[View]) -> None:
-        """In a batch run, the cell that awaits a job gets the output that is still to come."""
+        """In a batch run, move the output that is still to come to the cell that awaits the job."""
         with self._lock:
             cell = self._running
             if not self._batch or cell is None or any(view.is_live_in(cell) for view in views):
@@ -295,12 +294,12 @@ class Screen:
         if view.lasting:
             carrier = None
         elif self._batch and carrier is None:
-            # Between two cells of a batch run nobody listens: it stays for the next cell.
+            # Output between two cells of a batch run is discarded: keep it for the next cell.
             return
         try:
             sent = view.flush(now, self._budget.available(now), carrier, force=force)
         except Exception:
-            # One view that cannot be shown is not to silence the others.
+            # A view that fails must not stop the others.
             log.exception("A view of job %r failed.", view.name)
             self._dirty.discard(view)
             return
@@ -319,15 +318,15 @@ class Screen:
                 if not views:
                     del self._views[job]
                 places = self._places.get(job)
-                if places is not None and places.home == view.cell.key:
-                    # Kept for a restart, as long as somebody else has the job.
+                if places is not None and places.first == view.cell.key:
+                    # Kept for a restart, for as long as a reference to the job exists elsewhere.
                     view.rest()
                     places.ended = view
         if view in self._ticking:
             self._ticking.remove(view)
 
     def _revive(self, job: Job) -> None:
-        """Has a job that is started anew, by somebody's restart, go on in its own cell."""
+        """Continue the view of a job that was started anew after its end, in the cell that it had."""
         with self._lock:
             places = self._places.get(job)
             view = None if places is None else places.ended
@@ -341,7 +340,10 @@ class Screen:
                 view.move(self._running)
 
     def _age_clocks(self) -> bool:
-        """Have a few elapsed times shown anew, so that many idle jobs cost next to nothing."""
+        """Mark a few views for new elapsed times; return False if there are no views.
+
+        A call marks two views at most, so that many idle jobs cost little.
+        """
         with self._lock:
             now = time.monotonic()
             left = 2 if len(self._ticking) <= _FEW else 1

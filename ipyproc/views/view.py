@@ -1,11 +1,12 @@
-"""What a cell shows of a job: a status line and the live output, within a budget."""
+"""One cell's view of a job: a status line and the live output, within a budget."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.model.state import Snapshot, at_kernels_end
-from ipyproc.views.kinds import figures_differ, freshness_of, picture
+from ipyproc.views.kinds import figures_differ, freshness_of, has_marks, picture
+from ipyproc.views.marks import with_coloured_marks
 from ipyproc.views.outlet import Outlet, new_display_id
 from ipyproc.views.pace import LARGEST_MESSAGE, Pace
 
@@ -21,19 +22,19 @@ _TAIL_WIDTH = 120
 
 
 class Shown(Protocol):
-    """What a view needs to know of a job, wherever it runs."""
+    """What a view reads of a job, whichever host runs it."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the job."""
 
     @property
     def done(self) -> bool:
-        """True when nothing more will happen to it."""
+        """True once the job has ended."""
 
     @property
     def lingers(self) -> bool:
-        """True when there may be more to show though it has ended: what it has left running."""
+        """True while an ended job may still change, since it has left processes running."""
 
     @property
     def size(self) -> int:
@@ -41,10 +42,10 @@ class Shown(Protocol):
 
     @property
     def encoding(self) -> str:
-        """What its bytes are as text."""
+        """The encoding of its output."""
 
     def snapshot(self) -> Snapshot:
-        """Return a picture of this moment."""
+        """Return a snapshot of this moment."""
 
     def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
         """Return the bytes between two offsets, in stretches of one stream each."""
@@ -53,21 +54,21 @@ class Shown(Protocol):
         """Return the bytes between two offsets."""
 
     def tail(self, n: int, max_bytes: int | None) -> str:
-        """Return the last lines, of at most so many bytes."""
+        """Return the last ``n`` lines, from at most ``max_bytes`` bytes."""
 
 
 class View:
     """One cell's view of one job.
 
-    A view is flushed by its screen, in one thread at a time. It takes what is to be shown from the
-    job's own output, from where it got to: nothing is queued for it. What to show, and when, is its
-    `Pace`'s to decide; how, is that of its `Outlet` and of `ipyproc.views.kinds`.
+    The screen flushes a view, on one thread at a time. A view reads the job's output from its own position,
+    so nothing is queued for it. Its `Pace` decides what to show, and when; its `Outlet` and
+    `ipyproc.views.kinds` decide how.
 
     Args:
-        job: what is shown.
-        cell: where; the cell's medium says how much, and how fast.
-        limits: the budget.
-        output: whether the output is shown, or the status alone.
+        job: the job.
+        cell: the cell; its medium sets how much is shown, and how fast.
+        limits: the limits for that.
+        output: whether to show the output, or the status only.
         start: the offset in the output to begin at.
     """
 
@@ -92,17 +93,17 @@ class View:
 
     @property
     def job(self) -> Shown:
-        """The job that is shown; there is none while the view is at rest."""
+        """The job; the view has none between `rest` and `resume`."""
         assert self._job is not None
         return self._job
 
     @property
     def lasting(self) -> bool:
-        """True when what it sends arrives between the cells of a batch run, too."""
+        """True if its output also arrives between the cells of a batch run."""
         return self._outlet.lasting
 
     def is_live_in(self, cell: Cell) -> bool:
-        """Return True when the output that is still to come appears in this cell."""
+        """Return True if the output that is still to come appears in this cell."""
         return self.pace.output and self._outlet.is_live_in(cell)
 
     # Its life
@@ -112,26 +113,26 @@ class View:
         self._show_status(now, self.cell)
 
     def rest(self) -> None:
-        """Hold no more than it takes to go on, should its job be started anew: not the job either."""
+        """Release the job and its snapshot; keep what `resume` needs if the job is started anew."""
         self._job = self._last = None
         self._status = ""
 
     def resume(self, job: Shown) -> None:
-        """Go on with a job that has been started anew, after `rest`."""
+        """Continue with a job that was started anew, after `rest`."""
         self._job = job
         self.finished = False
 
     def move(self, cell: Cell) -> None:
-        """Have the output that is still to come appear in another cell."""
+        """Send the output that is still to come to another cell."""
         self._outlet.move(cell, self._tail() if self.pace.is_tailing else None)
 
     def postpone(self) -> None:
-        """Have output that comes later go into a display, since the cell stops listening."""
+        """Send later output into a display, since the cell of a batch run ends."""
         if self.pace.output and not self.finished:
             self._outlet.leave()
 
     def farewell(self, now: float) -> None:
-        """Show all that there is, and say that the job ends with the kernel."""
+        """Show all output so far, and that the job ends with the kernel."""
         self._ends_with_kernel = True
         try:
             self.flush(now, LARGEST_MESSAGE, force=True)
@@ -139,19 +140,19 @@ class View:
             self.finished = True
             self.cell.settle(self._picture(), self._status_id)
 
-    # Its turns
+    # Flushing
 
     def flush(self, now: float, allowance: int, carrier: Cell | None = None, *, force: bool = False) -> int:
         """Show what is new and due.
 
         Args:
-            now: the time, in seconds on a clock that only goes forward.
-            allowance: how many bytes of output may go to the page.
-            carrier: the cell through which displays are updated, where that is not their own.
-            force: show everything, due or not, as far as the cell has room.
+            now: the time in seconds on a monotonic clock.
+            allowance: the number of bytes of output that may go to the page.
+            carrier: the cell through which to update displays; None for their own.
+            force: whether to show everything, due or not, as far as the cell has room.
 
         Returns:
-            How many bytes of output were sent.
+            The number of bytes of output sent.
         """
         job, pace = self.job, self.pace
         done = job.done
@@ -174,13 +175,13 @@ class View:
         return sent
 
     def due(self, now: float, page_free_at: float) -> float:
-        """Return when `flush` should be called next; infinity when nothing is new."""
+        """Return the time at which to call `flush` next; infinity if nothing is new."""
         if self.finished:
             return float("inf")
         return self.pace.due(now, page_free_at, self.job.size, over=self.job.done and not self.job.lingers)
 
     def tick_due(self, now: float) -> bool:
-        """Return True when the status should be shown anew, for its clocks or its figures alone."""
+        """Return True if the status is due only because its elapsed time or its figures have changed."""
         last = self._last
         if last is None:
             return False
@@ -193,24 +194,30 @@ class View:
         return self.pace.is_status_old(now, freshness)
 
     def _send(self, now: float, size: int, is_last: bool) -> tuple[int, bool]:
-        """Send the next piece of output; return how large it was, and whether the live tail follows it."""
+        """Send the next piece of output; return its size, and whether the live tail follows it."""
         position = self.pace.position
         if is_last:
             size = self._whole_lines(size)
         runs = self.job.runs(position, position + size) if size > 0 else []
         if sum(len(data) for _, data in runs) < size:
-            # It went before the page could take it (max_output): what is still there is the tail's.
+            # max_output has dropped bytes before they were sent: the tail shows what is still there.
             size, is_last, runs = 0, True, []
         if runs:
-            self._outlet.send(runs)
+            self._outlet.send(self._painted(runs, position))
         self.pace.went(now, size, is_last=is_last)
         if is_last:
             self._outlet.end()
             self._outlet.begin_tail(self._tail())
         return size, is_last
 
+    def _painted(self, runs: list[tuple[StreamName, bytes]], position: int) -> list[tuple[StreamName, bytes]]:
+        """Return output of the job from ``position`` on with its marks in colour, where it has any."""
+        if not has_marks(self._last or self.job.snapshot()):
+            return runs
+        return with_coloured_marks(runs, self.job.read(position - 1, position) if position else b"")
+
     def _whole_lines(self, room: int) -> int:
-        """Return how much of ``room`` the next whole lines take; all of it when there is no line's end."""
+        """Return the bytes of the whole lines that fit in ``room``; all of it if no line ends there."""
         position = self.pace.position
         data = self.job.read(position, position + room) if room else b""
         return data.rfind(b"\n") + 1 or room
@@ -245,7 +252,7 @@ class View:
         self.pace.status_went(now)
 
     def _picture(self) -> Bundle:
-        """Return the job's state, as it is to be shown now."""
+        """Return the picture of the job's status now."""
         snapshot = self.job.snapshot()
         if self._ends_with_kernel:
             snapshot = at_kernels_end(snapshot)

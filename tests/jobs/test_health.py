@@ -74,7 +74,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(table: JobTable) -> None:
         ({"max_memory": "much"}, "max_memory is 'much'; give a number of bytes, or one such as '2G'."),
         ({"max_memory": 0}, "max_memory is 0; give a number of bytes, or one such as '2G'."),
         ({"backoff": -1}, "backoff is -1; give 0 or more."),
-        ({"stop_signal": "TERM"}, "The signal 'TERM' is none; give one such as signal.SIGTERM"),
+        ({"stop_signal": "TERM"}, "'TERM' is not a signal number; give one such as signal.SIGTERM"),
     ):
 
         @looped

@@ -143,19 +143,19 @@ async def test_interrupts_beside_a_stop_do_not_take_its_signals_away(table: JobT
     await until(lambda: job.output)
     stop = asyncio.ensure_future(job.stop(grace=0.2))
     await asyncio.sleep(0.01)
-    job.interrupt(1)
+    job.hosted.stop(None, (signal.SIGINT,))
     assert (await asyncio.wait_for(stop, 30)).ended_by == "SIGKILL"
 
 
 @looped
-async def test_the_third_interrupt_kills(table: JobTable) -> None:
+async def test_interrupts_climb_by_the_signals_that_whoever_interrupts_gives(table: JobTable) -> None:
     job = table.spawn(IGNORES_BOTH)
     await until(lambda: job.output)
-    for times in (1, 2):
-        job.interrupt(times)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        job.hosted.stop(None, (signum,))
         await asyncio.sleep(0.05)
         assert job.state is JobState.STOPPING
-    job.interrupt(3)
+    job.hosted.stop(None, (signal.SIGKILL,))
     assert (await job.wait(raise_error=False)).ended_by == "SIGKILL"
 
 
@@ -163,7 +163,9 @@ async def test_the_third_interrupt_kills(table: JobTable) -> None:
 async def test_a_signal_that_cannot_be_sent_is_refused_in_one_sentence(table: JobTable) -> None:
     job = table.spawn(["sleep", "60"], name="busy")
     for bad in (999, -1, "SIGTERM", 1.5):
-        with pytest.raises(JobSpecError, match=re.escape(f"The signal {bad!r} is none; give one such as")):
+        with pytest.raises(
+            JobSpecError, match=re.escape(f"{bad!r} is not a signal number; give one such as")
+        ):
             job.signal(bad)
     for bad in (-1, "2", float("nan")):
         with pytest.raises(JobSpecError, match=f"The grace {bad!r} is not a number of seconds; give"):

@@ -155,7 +155,7 @@ async def test_a_large_input_is_let_go_of_at_the_end_and_a_small_one_is_given_ag
     assert large.output.split() == [str(LARGE)]
     await (await small.restart())
     assert small.output.split() == ["60000", "60000"]
-    with pytest.raises(JobStateError, match="The input of job 'large', 20,000,000 bytes, was let go of"):
+    with pytest.raises(JobStateError, match="The input of job 'large', 20,000,000 bytes, was released"):
         await large.restart()
     assert large.output.split() == [str(LARGE)]
 
@@ -189,7 +189,7 @@ async def test_a_groups_large_variables_are_let_go_of_at_its_end(table: JobTable
     await group
     assert group.output.strip().endswith(str(LARGE))
     await until(lambda: not group.lingers)
-    with pytest.raises(JobStateError, match="was let go of when it ended"):
+    with pytest.raises(JobStateError, match="was released when the job ended"):
         await group.restart()
 
 

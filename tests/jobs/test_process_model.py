@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ipyproc.errors import JobNameError, ReadyTimeout
@@ -24,7 +25,7 @@ from ipyproc.model.state import JobState
 from ipyproc.process.platform.sessions import find_members, is_surely_empty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
-from tests.support import PROGRAMS, ROOT, until, wait_until
+from tests.support import PROGRAMS, PYTHONPATH, until, wait_until
 
 TRAIN = f"{sys.executable} -I -S {PROGRAMS / 'train.py'}"
 SERVER = f"{sys.executable} -I -S {PROGRAMS / 'master_worker.py'}"
@@ -241,7 +242,7 @@ def test_what_made_a_group_of_its_own_ends_with_the_job(table: JobTable, script:
 def kernel_with(script: str, mark: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, PROGRAMS / "job_kernel.py", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: mark},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, MARK: mark},
         stdout=subprocess.PIPE,
         text=True,
     ) as kernel:
@@ -250,6 +251,16 @@ def kernel_with(script: str, mark: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             kernel.kill()
             wait_until(lambda: not marked(mark))
+
+
+def test_a_jobs_first_process_group_ends_with_a_kernel_that_is_killed() -> None:
+    mark = uuid.uuid4().hex
+    with kernel_with("sleep 500 & (sleep 500 & wait) & echo up; wait", mark) as kernel:
+        assert kernel.stdout is not None
+        assert kernel.stdout.readline() == "up\n"
+        wait_until(lambda: len(marked(mark)) >= 5)
+        kernel.kill()
+        wait_until(lambda: not marked(mark))
 
 
 @scripts
@@ -386,8 +397,8 @@ async def _stop_all(*jobs: Job) -> None:
 
 def _words(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
         return ""
 
 

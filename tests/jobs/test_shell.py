@@ -362,7 +362,7 @@ def test_two_commands_to_a_posix_shell_are_not_one() -> None:
 async def test_a_list_is_executed_as_it_is(table: JobTable) -> None:
     assert launch_of(("ls", "-l"), ShellChoice(), {}).exec_program
     assert await output(table.spawn(["printf", "%s|", "$HOME", "a  b"])) == "$HOME|a  b|"
-    with pytest.raises(JobSpecError, match="is a list, which needs none; give a string"):
+    with pytest.raises(JobSpecError, match="is a list, which runs without one; give a string"):
         table.spawn(["ls"], shell="bash")
 
 
@@ -404,12 +404,12 @@ async def test_bytes_become_text_by_the_encoding_that_is_given(table: JobTable) 
     ready = table.spawn("printf '\\351\\n'; sleep 60", encoding="latin-1", ready="^é$")
     await ready.ready(timeout=20)
     await ready.stop()
-    with pytest.raises(JobSpecError, match="has 'é', which cannot be written in 'ascii'"):
+    with pytest.raises(JobSpecError, match="has 'é', which 'ascii' does not encode"):
         table.spawn("cat", stdin="é", encoding="ascii")
 
 
 @looped
 async def test_an_encoding_whose_lines_cannot_be_told_is_refused(table: JobTable) -> None:
     for encoding in ("utf-16", "nosuch", "hex", 5):
-        with pytest.raises(JobSpecError, match="is none of text whose lines end as in ASCII"):
+        with pytest.raises(JobSpecError, match="is unknown, or does not have the line ends of ASCII"):
             table.spawn("cat", encoding=encoding)

@@ -14,7 +14,7 @@ from ipyproc.process.leftovers import remove_directory
 from ipyproc.spool.files import Reserve, SpoolFile, directory_path
 from ipyproc.spool.output import Output
 from tests.jobs.looped import looped
-from tests.support import PROGRAMS, ROOT, open_fds, run_program, until, wait_until
+from tests.support import PROGRAMS, PYTHONPATH, open_fds, run_program, until, wait_until
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_output_whose_file_was_removed_reads_as_nothing_and_says_so(
     output.settle()
     os.unlink(f"{directory_path()}/1")
     assert output.read() == b""
-    assert "somebody removed its file" in caplog.text
+    assert "another program removed its file" in caplog.text
     output.close()
     assert os.listdir(folder) == []
 
@@ -167,7 +167,7 @@ def test_a_directory_in_which_somebody_has_put_something_stays_and_is_not_used_a
 def test_a_kernel_leaves_no_output_behind_however_it_ends(tmp_path: Path, end: str) -> None:
     done = subprocess.run(
         [sys.executable, PROGRAMS / "job_killed_kernel.py", tmp_path, end],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
         stdout=subprocess.PIPE,
         text=True,
         timeout=50,

@@ -16,8 +16,8 @@ import pytest
 
 import ipyproc.hosts.local.start as start_module
 from ipyproc.hosts.local.driver import Driver
+from ipyproc.hosts.local.execution import Execution
 from ipyproc.hosts.local.feed import Feed
-from ipyproc.hosts.local.job import LocalJob
 from ipyproc.hosts.local.loop_end import LoopEnd
 from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.run import Run
@@ -65,7 +65,7 @@ STEPS: dict[str, tuple[object, str, int]] = {
     "the pidfd": (os, "pidfd_open", 1),
     "the watch for the loop's end": (LoopEnd, "watch", 1),
     "the timer of the timeout": (Driver, "at", 1),
-    "the look after it": (LocalJob, "_begin", 1),
+    "the look after it": (Execution, "_begin", 1),
     "the beginning of its reading": (Run, "begin", 1),
     "the output entered in the loop's poll": (SpoolStream, "start", 1),
     "the errors entered in the loop's poll": (SpoolStream, "start", 2),

@@ -137,6 +137,25 @@ async def test_a_stream_that_ends_while_the_loop_is_held_keeps_its_number_until_
 
 
 @looped
+async def test_a_stream_whose_end_another_thread_reads_first_is_closed_on_the_loop() -> None:
+    pipe = Pipe()
+    pipe.close()
+    reader = threading.Thread(target=pipe.stream.read)
+    reader.start()
+    reader.join()
+    # The thread has handed in that the pipe is at its end, and the loop has not come round yet.
+    assert pipe.stream.at_end
+    assert pipe.events == []
+    os.fstat(pipe.stream.fileno())
+    pipe.stream.start()
+    pipe.stream.drain()
+    assert pipe.events == ["end"]
+    assert pipe.stream.closed()
+    await asyncio.sleep(0.01)
+    assert pipe.events == ["end"]
+
+
+@looped
 async def test_a_terminal_that_nobody_has_open_any_more_is_at_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -396,6 +415,29 @@ for number in range(200000):
     assert [int(n) for n in job.stdout.split()] == [*range(0, 200_000, 2)]
     assert [int(n) for n in job.stderr.split()] == [*range(1, 200_000, 2)]
     assert sorted(await lines) == [*range(200_000)]
+
+
+@looped
+async def test_quick_jobs_that_another_thread_reads_first_end_without_a_note(table: JobTable) -> None:
+    stop = threading.Event()
+
+    def read_first() -> None:
+        while not stop.is_set():
+            for end in table.pipes.all():
+                end.read()
+
+    thread = threading.Thread(target=read_first)
+    thread.start()
+    try:
+        for number in range(150):
+            result = await table.spawn(["/bin/echo", str(number)])
+            assert (result.stdout, result.notes) == (f"{number}\n", ())
+        jobs = [table.spawn(["/bin/echo", str(number)]) for number in range(50)]
+        for number, job in enumerate(jobs):
+            assert ((await job).stdout, job.snapshot().notes) == (f"{number}\n", ())
+    finally:
+        stop.set()
+        thread.join()
 
 
 async def _numbers(job: object) -> list[int]:

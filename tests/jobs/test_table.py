@@ -34,7 +34,7 @@ async def test_a_pid_is_that_of_the_job_that_runs_not_of_one_long_gone(table: Jo
     old, young = table.spawn("true", name="old"), table.spawn(["sleep", "60"], name="young")
     await old
     # What the system does when its numbers have come round.
-    old.hosted._last_pid = young.pid
+    old.hosted._pid = young.pid
     assert old.pid == young.pid
     assert table[young.pid] is young
     await young.stop()

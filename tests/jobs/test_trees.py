@@ -21,7 +21,7 @@ import pytest
 from ipyproc.job.table import JobTable
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, WITNESS, marked, script, sessions_alive
-from tests.support import PROGRAMS, ROOT, until, wait_until
+from tests.support import PROGRAMS, PYTHONPATH, until, wait_until
 
 _AT_ONCE = 8
 _BOUND = 20.0
@@ -116,7 +116,7 @@ def abandon(seeds: range) -> None:
     with subprocess.Popen(
         [sys.executable, PROGRAMS / "trees_kernel.py", mark, *map(str, seeds)],
         # The kernel, its warden and all that they start have the mark.
-        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: mark},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, MARK: mark},
         stdout=subprocess.PIPE,
         text=True,
     ) as kernel:

@@ -22,7 +22,7 @@ import ipyproc.hosts.local.warden as warden_module
 from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.process.platform import processes as processes_module
 from ipyproc.process.platform.sessions import session_members
-from tests.support import PROGRAMS, ROOT, lives, open_fds, run_program, until, wait_until
+from tests.support import PROGRAMS, PYTHONPATH, lives, open_fds, run_program, until, wait_until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -42,7 +42,7 @@ class Kernel:
     def __init__(self, *args: str) -> None:
         self.proc = subprocess.Popen(
             [sys.executable, "-W", "error", PROGRAMS / "warden_kernel.py", *args],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": PYTHONPATH},
             stdout=subprocess.PIPE,
             text=True,
         )

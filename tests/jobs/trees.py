@@ -6,10 +6,11 @@ minutes. Its processes are found by a variable of their environment: `marked`.
 
 from __future__ import annotations
 
-import os
 import random
 import shlex
 from collections.abc import Callable
+
+import psutil
 
 from ipyproc.process.platform.sessions import find_members
 
@@ -46,16 +47,13 @@ def script(seed: int) -> str:
 
 def marked(mark: str) -> list[int]:
     """Return the pids of the processes that live and have the mark in their environment."""
-    wanted = f"{MARK}={mark}".encode()
     found = []
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
+    for process in psutil.process_iter():
         try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                environment = file.read().split(b"\0")
-        except OSError:
-            continue  # It has gone; a zombie has no environment.
-        if wanted in environment:
-            found.append(pid)
+            if process.environ().get(MARK) == mark:
+                found.append(process.pid)
+        except (OSError, psutil.Error):
+            continue  # It has gone, or is another user's; a zombie has no environment.
     return found
 
 

@@ -321,7 +321,9 @@ def test_what_cannot_happen_in_a_state_is_refused_in_one_sentence(before: Life, 
     with pytest.raises(JobStateError) as caught:
         decide(before, stimulus, NOW)
     where = f"({type(before.state).__name__}, {type(before.process).__name__})"
-    assert str(caught.value) == f"{stimulus!r} cannot happen now {where}; tell each once, in order."
+    assert (
+        str(caught.value) == f"{stimulus!r} is impossible now {where}; report each stimulus once, in order."
+    )
     assert isinstance(caught.value, IpyprocError)
 
 
@@ -377,6 +379,6 @@ def test_people_are_told_a_plain_state_and_what_an_ended_job_has_left(
 def test_the_example_of_the_docstring_runs() -> None:
     modules = [import_module(f"ipyproc.model.{name}") for name in ("policy", "life", "action", "decide")]
     names = {name: thing for module in modules for name, thing in vars(module).items()}
-    code = names["__doc__"].partition("::\n")[2].partition("\n\nWhat")[0]
+    code = names["__doc__"].partition("::\n")[2].partition("\n\n`")[0]
     exec(dedent(code), names)
     assert names["actions"] == (names["StartProcess"](),)

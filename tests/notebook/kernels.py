@@ -18,7 +18,7 @@ import zmq
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
 
-from tests.support import ROOT, wait_until
+from tests.support import PYTHONPATH, wait_until
 
 __all__ = ["Cell", "Display", "Kernel", "Message", "running_kernel"]
 
@@ -329,7 +329,7 @@ def running_kernel(
     """
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PYTHONPATH,
         "IPYTHONDIR": str(directory / "ipython"),
         "PYTHONWARNINGS": "error::RuntimeWarning,error::ResourceWarning",
     }

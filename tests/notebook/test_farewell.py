@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebook.kernels import Cell, Kernel, running_kernel
-from tests.support import ROOT
+from tests.support import PYTHONPATH
 
 ENDED = "ended with the kernel"
 
@@ -161,7 +161,7 @@ def test_a_quiet_job_that_fails_while_its_cell_runs_can_be_awaited_in_it(kernel:
 
 def ipython(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PYTHONPATH,
         "IPYTHONDIR": str(directory / "ipython"),
         "NO_COLOR": "1",
     }
@@ -240,7 +240,7 @@ def test_a_shell_that_a_program_made_for_itself_waits_for_its_job(tmp_path: Path
     done = subprocess.run(
         [sys.executable, "program.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")},
+        env=os.environ | {"PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -256,7 +256,7 @@ def test_jupyter_run_waits_where_it_was_asked_to_and_says_what_it_has_ended(
     done = subprocess.run(
         [sys.executable, "-m", "jupyter_client.runapp", "script.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")},
+        env=os.environ | {"PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
         timeout=60,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.notebook.kernels import is_warden
-from tests.support import ROOT, wait_until
+from tests.support import PYTHONPATH, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>()][0-9AB]?")
 
@@ -25,7 +25,7 @@ class Terminal:
     def __init__(self, directory: Path, *, simple: bool) -> None:
         environment = os.environ | {
             "TERM": "xterm",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PYTHONPATH,
             "IPYTHONDIR": str(directory / "ipython"),
             "PROMPT_TOOLKIT_NO_CPR": "1",
         }

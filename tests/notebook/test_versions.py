@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebook.kernels import Kernel, running_kernel
-from tests.support import ROOT
+from tests.support import PYTHONPATH
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -107,7 +107,7 @@ def test_the_versions_that_colab_has_work(tmp_path: Path, colab: str) -> None:
 def test_ipython_7_in_a_terminal_waits_for_a_job(tmp_path: Path, colab: str) -> None:
     done = subprocess.run(
         [colab, "-m", "IPython", "--ext", "ipyproc", "-c", "%%spawn\nsleep 0.3; echo late"],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")},
+        env=os.environ | {"PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
         timeout=60,

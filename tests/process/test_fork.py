@@ -18,7 +18,15 @@ import psutil
 import pytest
 
 from ipyproc.process import fork
-from tests.support import PROGRAMS, ROOT, lives, run_program, system_tells_taken_statuses, wait_until
+from tests.support import (
+    PROGRAMS,
+    PYTHONPATH,
+    ROOT,
+    lives,
+    run_program,
+    system_tells_taken_statuses,
+    wait_until,
+)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
@@ -56,7 +64,7 @@ def run(*args: str) -> Scenario:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PYTHONPATH": PYTHONPATH}
 
 
 def facts_in(out: str) -> Facts:

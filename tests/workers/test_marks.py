@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from ipyproc.hosts.local.marks import HELD_SECONDS, Marker, coloured
+from ipyproc.hosts.local.marks import HELD_SECONDS, Marker
 from ipyproc.spool.output import Output
 
 
@@ -60,9 +60,3 @@ def test_whatever_is_written_each_workers_text_is_there_in_order() -> None:
         own = [data.decode().rstrip() for number, _, data in writes if number == task_id]
         assert [line[4:] for line in lines if line.startswith(f"[{task_id}] ")] == own
     assert all(re.fullmatch(r"\[(\d)\] \1-\d+", line) for line in lines)
-
-
-def test_marks_are_coloured_at_the_beginning_of_lines_alone() -> None:
-    painted = coloured(b"[0] a [1] b\n[1] c", at_line=True)
-    assert painted == b"\x1b[36m[0]\x1b[0m a [1] b\n\x1b[35m[1]\x1b[0m c"
-    assert coloured(b"[0] a", at_line=False) == b"[0] a"

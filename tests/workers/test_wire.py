@@ -1,4 +1,4 @@
-"""Messages arrive as they were sent, and what is no message has a name."""
+"""Messages arrive as they were sent, and bytes that are not a message raise a WireError."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The program in which workers are forked; it imports little, since a cell waits for it."""
+"""The program that forks workers; it imports little, since a cell waits for its start."""

@@ -1,4 +1,4 @@
-"""The code for workers: what runs once before the fork, and what runs in each worker after it."""
+"""The code for workers: a part that runs once before the fork, and a part that each worker runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import sys
 
 from ipyproc.process.bare import signal
-from ipyproc.process.supervisor import flush_standard_streams
+from ipyproc.process.fds import flush_standard_streams
 
-# Known to type checkers by its name: `typing` is slow to import.
+# Type checkers know this name; `typing` is slow to import.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ _FUTURES = 0x1FE0000  # every flag of __future__
 
 
 class Stopped(SystemExit):
-    """Raised by a signal that is to end this process; most code lets it through."""
+    """A signal asked this process to end; as a `SystemExit`, it passes through most code.
+
+    Attributes:
+        signum: the signal.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
@@ -36,17 +40,17 @@ class Body:
 
     Args:
         source: the code.
-        filename: what tracebacks call it.
+        filename: its name in tracebacks.
         first_line: the number of its first line in the cell, from 1.
         fork_line: the line of ``source``, from 0, before which the workers are forked.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: the code is not valid Python.
     """
 
     def __init__(self, source: str, filename: str, first_line: int, fork_line: int) -> None:
         self._filename = filename
-        # Blank lines stand for what is left out, so that every line keeps its number.
+        # Blank lines replace what is left out, so that every line keeps its number.
         lines = [""] * (first_line - 1) + source.split("\n")
         fork_at = fork_line + first_line - 1
         self._source = "\n".join(lines)
@@ -54,24 +58,24 @@ class Body:
         flags = self._setup.co_flags & _FUTURES | _TOP_LEVEL_AWAIT
         self._work = self._compiled("\n" * fork_at + "\n".join(lines[fork_at:]), flags)
         self._module = ModuleType("__main__")
-        # Through the loader, tracebacks and `inspect` find the lines; nobody pays who does not ask.
+        # Tracebacks and `inspect` find the lines through the loader, which costs nothing until then.
         self._module.__loader__ = self  # type: ignore[assignment]
 
     def get_source(self, _name: str) -> str:
-        """The code, for `linecache`."""
+        """Return the code, for `linecache`."""
         return self._source
 
     def enter(self, names: dict[str, object]) -> None:
-        """Makes the module the program's own, with some names in it."""
+        """Add names to the module and make it the program's ``__main__``."""
         self._module.__dict__.update(names)
         sys.modules["__main__"] = self._module
 
     def set_up(self) -> int:
-        """Runs what stands before the fork; returns an exit status, 0 to go on."""
+        """Run the part before the fork; return its exit status, 0 to go on."""
         return self._run(self._setup)
 
     def work(self) -> int:
-        """Runs the rest, in a worker; returns its exit status."""
+        """Run the part after the fork, in a worker; return its exit status."""
         return self._run(self._work)
 
     def _compiled(self, source: str, flags: int) -> CodeType:
@@ -94,25 +98,25 @@ class Body:
             self._show(error)
             return 1
         finally:
-            # Of one that a signal kept from running, Python would say that it was never awaited.
+            # A signal may have kept the coroutine from running; unclosed, Python would warn of it.
             if coroutine is not None:
                 coroutine.close()
         return 0
 
     def _show(self, error: BaseException) -> None:
-        """Prints a traceback that begins in the cell."""
+        """Print a traceback that begins in the cell."""
         trace = error.__traceback__
         while trace and trace.tb_next and trace.tb_frame.f_code.co_filename != self._filename:
             trace = trace.tb_next
         hook = sys.excepthook
         if hook is sys.__excepthook__:
-            # Python's own, before 3.13, looks for the lines in a file.
+            # Before Python 3.13 the default hook looks for the lines in a file.
             from traceback import print_exception as hook
         hook(type(error), error, trace)
 
 
 def die_by(signum: int) -> None:
-    """Ends this process by a signal, so that whoever waits for it sees that."""
+    """End this process by a signal, so that its exit status names the signal."""
     flush_standard_streams()
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)

@@ -1,4 +1,4 @@
-"""A worker's end of the wire: what it tells its helper of itself, and the barrier."""
+"""A worker's end of the wire: its messages to the helper, and the barrier."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Channel"]
 
 
 class Channel:
-    """Leads from a worker to its helper, which passes on what comes.
+    """A worker's way to its helper, which passes the messages on to the kernel.
 
     Args:
-        task_id: whose it is.
-        up: where to write.
-        gate: one byte comes out of it for each worker that may pass the barrier.
+        task_id: the number of the worker.
+        up: the fd to write messages to.
+        gate: the fd to read the barrier from, one byte for each worker that may pass.
     """
 
     def __init__(self, task_id: int, up: int, gate: int) -> None:
@@ -25,7 +25,7 @@ class Channel:
         self._gate = gate
 
     def barrier(self) -> None:
-        """Says that this worker is ready, and waits until the kernel lets those that are begin."""
+        """Report that this worker is ready, and wait until the kernel opens the barrier."""
         self._send(encode("ready", task=self._task_id))
         while True:
             try:
@@ -35,9 +35,9 @@ class Channel:
             return
 
     def measure(self, operations: int, **figures: object) -> None:
-        """Tells how many operations this worker has done since it began, and further figures.
+        """Report how many operations this worker has done since it began, and further figures.
 
-        The live table shows operations a second when this is called from time to time::
+        The live table shows operations per second if this is called from time to time::
 
             while True:
                 handle(next(requests))
@@ -45,12 +45,12 @@ class Channel:
                 measure(done)
 
         Args:
-            operations: a number that only grows.
-            figures: anything that JSON can hold.
+            operations: a number that never falls.
+            figures: values that JSON can hold.
         """
         body = b""
         if figures:
-            import json  # not before it is needed: a worker that measures nothing need not wait for it
+            import json  # Late, since a worker without figures need not wait for it.
 
             body = json.dumps(figures).encode()
         now = time.monotonic()
@@ -61,4 +61,4 @@ class Channel:
             while data:
                 data = data[os.write(self._up, data) :]
         except BrokenPipeError:
-            pass  # The helper is gone; the signal that ends this worker is on its way.
+            pass  # The helper has exited; the signal that ends this worker is on its way.

@@ -1,8 +1,8 @@
-"""The helper: a fresh interpreter in which `fork_processes` runs for a notebook's worker group.
+"""The helper: a fresh interpreter that runs `fork_processes` for a notebook's worker group.
 
-``python -m ipyproc.hosts.helper.helper`` is started by ipyproc, which gives it a pid and a pipe: commands
-come on standard input, events and the workers' output leave through the pipe. What the code prints
-before the fork goes to the helper's own standard output. It imports little, since a cell waits for it.
+The kernel starts ``python -m ipyproc.hosts.helper.helper`` with its pid and a pipe. Commands come on
+standard input; events and the workers' output leave through the pipe. What the code prints before the fork
+goes to the helper's own standard output. The helper imports little, since a cell waits for its start.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _BROKEN, _MISUSED = 1, 2
 
 
 class Helper:
-    """Supervises the workers, tells the kernel what happens, and does what the kernel asks.
+    """Supervise the workers, report events to the kernel, and carry out its commands.
 
     Args:
-        kernel: the pid of the kernel; when it is gone, so are the workers.
-        commands: where the kernel's messages come from.
-        events: where ours go to.
-        leader: of the session.
+        kernel: the pid of the kernel; when the kernel exits, the workers are stopped.
+        commands: the fd of the kernel's messages.
+        events: the fd for messages to the kernel.
+        leader: the leader of the session.
     """
 
     def __init__(self, kernel: int, commands: int, events: int, leader: Detached) -> None:
@@ -54,16 +54,16 @@ class Helper:
         self._status = 0
 
     def run(self) -> int:
-        """Serves one group; in the helper and in each worker, returns the exit status.
+        """Serve one group; return the exit status, in the helper and in each worker.
 
-        Only a helper that was stopped does not return: it dies by the signal that stopped it.
+        A helper that a signal stopped does not return: it ends itself by that signal.
         """
         try:
             status = self._serve()
         except Stopped as stopped:
             status = -stopped.signum
         except SystemExit as error:
-            # Of the code; in a worker, Python knows what to do about it.
+            # The code raised it; in a worker the interpreter handles it.
             if task_id() is not None:
                 raise
             status = _status_of(error)
@@ -74,7 +74,7 @@ class Helper:
                 self._leader.tell(_BROKEN)
             raise
         if task_id() is None:
-            _be_deaf()
+            _ignore_stops()
             self._leader.tell(status)
         if status < 0:
             die_by(-status)
@@ -106,9 +106,9 @@ class Helper:
 
     def _fork(self, workers: int, max_restarts: int, rest: list[Message]) -> int:
         self._supervisor = supervisor = Supervisor(
-            workers, max_restarts, on_event=self._happened, before_fork=self._prepare
+            workers, max_restarts, on_event=self._report, before_fork=self._prepare
         )
-        supervisor.add_reader(self._commands, self._obey)
+        supervisor.add_reader(self._commands, self._read_commands)
         supervisor.add_reader(self._leader.fd, partial(self._kernel_gone, self._leader.fd))
         if self._kernel is not None:
             supervisor.add_reader(self._kernel, partial(self._kernel_gone, self._kernel))
@@ -127,7 +127,7 @@ class Helper:
     # In the helper
 
     def _receive_start(self) -> tuple[Message | None, list[Message]]:
-        """The first message, and what came with it; None when the kernel is gone."""
+        """Return the first message and those that came with it; None for the first if the kernel is gone."""
         while data := os.read(self._commands, _CHUNK):
             messages = list(self._decoder.feed(data))
             if messages:
@@ -135,7 +135,7 @@ class Helper:
                 return messages[0], messages[1:]
         return None, []
 
-    def _obey(self) -> None:
+    def _read_commands(self) -> None:
         data = os.read(self._commands, _CHUNK)
         if not data:
             self._kernel_gone(self._commands)
@@ -163,7 +163,7 @@ class Helper:
             waiting, self._waiting = self._waiting, set()
             os.write(self._gate_end, bytes(len(waiting)))
         else:
-            raise ValueError(f"{message!r} is nothing that a kernel says.")
+            raise ValueError(f"{message!r} is not a command of the kernel.")
 
     def _kernel_gone(self, fd: int) -> None:
         supervisor = self._supervisor
@@ -172,38 +172,38 @@ class Helper:
         supervisor.stop(signal.SIGTERM)
 
     def _prepare(self, number: int) -> None:
-        """Makes the pipes of a worker that is about to be forked."""
+        """Make the pipes of a worker that is about to be forked."""
         assert self._supervisor is not None
         before = self._pipes.get(number)
         if before is not None:
-            # All of the one before comes before anything of its successor.
+            # Pass on all output of the process before, ahead of its successor's.
             before.drain()
-        self._let_go()
+        self._close_workers_ends()
         self._waiting.discard(number)
         remove = self._supervisor.remove_reader
-        self._pipes[number] = pipes = WorkerPipes(number, self._pass_on, self._hear, remove)
-        # A process that a worker started may hold its pipes, and outlive it.
+        self._pipes[number] = pipes = WorkerPipes(number, self._send_output, self._forward, remove)
+        # A process that a worker started may outlive it and hold its pipes open.
         self._open = [pipes, *filter(None, self._open)]
         for fd, read in pipes.readers():
             self._supervisor.add_reader(fd, read)
 
-    def _pass_on(self, number: int, stream: str, data: bytes) -> None:
+    def _send_output(self, number: int, stream: str, data: bytes) -> None:
         self._send("output", data, task=number, stream=stream)
 
-    def _hear(self, message: Message) -> None:
+    def _forward(self, message: Message) -> None:
         if message.kind == "ready":
             self._waiting.add(message.number("task"))
         self._send(message.kind, message.body, **message.fields)
 
-    def _happened(self, event: Event) -> None:
-        self._let_go()
+    def _report(self, event: Event) -> None:
+        self._close_workers_ends()
         if isinstance(event, Started):
             self._pipes[event.task_id].pid = event.pid
             self._send("started", task=event.task_id, pid=event.pid, at=time.monotonic())
         elif isinstance(event, Exited):
             self._waiting.discard(event.task_id)
             pipes = self._pipes[event.task_id]
-            # That of a successor is drained when it has exited itself.
+            # The pipes may be a successor's already; they are drained at its own exit.
             if pipes.pid == event.pid:
                 pipes.drain()
             status = event.returncode
@@ -214,14 +214,14 @@ class Helper:
             self._status = 1
             self._send("gave-up", max_restarts=event.max_restarts)
 
-    def _let_go(self) -> None:
+    def _close_workers_ends(self) -> None:
         for pipes in self._open:
-            pipes.let_go()
+            pipes.close_workers_ends()
 
     def _send(self, kind: str, body: bytes = b"", **fields: Value) -> None:
         data = encode(kind, body, **fields)
         try:
-            # It blocks while the kernel takes nothing, so that output waits in the workers' pipes.
+            # The write blocks while the kernel does not read, so that output waits in the workers' pipes.
             while data:
                 data = data[os.write(self._events, data) :]
         except BrokenPipeError:
@@ -233,7 +233,7 @@ class Helper:
     def _work(self, number: int) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        up = self._pipes[number].put_on()
+        up = self._pipes[number].redirect_output()
         for pipes in self._open:
             pipes.close()
         for fd in (self._commands, self._events, self._gate_end, self._kernel):
@@ -241,7 +241,7 @@ class Helper:
                 os.close(fd)
         self._leader.close()
         for stream in (sys.stdout, sys.stderr):
-            # As on a terminal: whole lines, so that those of several workers do not mix.
+            # Line buffering, as on a terminal, keeps the lines of several workers apart.
             stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
         channel = Channel(number, up, self._gate)
         assert self._body is not None
@@ -250,7 +250,7 @@ class Helper:
 
 
 def _unpacked(start: Message) -> dict[str, object]:
-    """The variables that came with ``start``; puts the kernel's ``sys.path`` in place first."""
+    """Set ``sys.path`` to the kernel's, and return the variables that came with ``start``."""
     source, path = start.number("source"), start.number("path")
     sys.path[:] = start.body[source : source + path].decode("utf-8", "surrogateescape").split("\0")
     pickled = start.body[source + path :]
@@ -262,7 +262,7 @@ def _unpacked(start: Message) -> dict[str, object]:
         variables: dict[str, object] = pickle.loads(pickled)
     except Exception as error:
         raise ValueError(
-            f"the pushed variables cannot be read here ({error!r}); make them in the cell."
+            f"the pushed variables could not be unpickled ({error!r}); make them in the cell."
         ) from None
     return variables
 
@@ -271,13 +271,13 @@ def _stop(signum: int, _frame: object) -> None:
     raise Stopped(signum)
 
 
-def _be_deaf() -> None:
-    """Take no more signals that ask for the end: it is here, and an exception would only be printed."""
+def _ignore_stops() -> None:
+    """Ignore SIGINT and SIGTERM: the helper ends now, and an exception would only be printed."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         try:
             signal.signal(signum, signal.SIG_IGN)
         except (KeyboardInterrupt, Stopped):
-            # It came at this very moment; the handler has been replaced all the same, or is now.
+            # The signal came during the call, which may or may not have replaced the handler.
             signal.signal(signum, signal.SIG_IGN)
 
 

@@ -1,9 +1,8 @@
-"""Taking a helper out of the kernel's family, and a leader that stands in for it there.
+"""Detach a helper from the kernel's process tree, behind a session leader that represents it there.
 
-Whoever sweeps the kernel's descendants, as ipykernel does when it shuts down, or counts them, finds
-no worker: their ancestors are the helper and ``init``. The kernel's child is the leader of the
-session, which does nothing but wait: it passes SIGINT and SIGTERM on to the helper, and exits as the
-helper does.
+A program that sweeps or counts the kernel's descendants, as ipykernel does when it shuts down, finds no
+worker: their ancestors are the helper and ``init``. The kernel's child is the leader of the session, which
+only waits: it passes SIGINT and SIGTERM on to the helper, and exits as the helper does.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ _MISUSED = 2
 
 
 def main() -> None:
-    """Runs a helper, and in each worker the worker; does not return."""
-    if complaint := _complaint(sys.argv[1:]):
+    """Run a helper, and in each of its forks the worker; do not return."""
+    if complaint := _misuse(sys.argv[1:]):
         print(f"ipyproc helper: {complaint}", file=sys.stderr)
         sys.exit(_MISUSED)
     kernel, events = map(int, sys.argv[1:])
     del sys.argv[1:]
     os.set_inheritable(events, False)
-    # A worker that reads its standard input is not to eat the kernel's commands.
+    # A worker that reads its standard input must not consume the kernel's commands.
     commands = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     leader = _detach(commands, events)
-    # Not before: a process that has imported little is forked faster.
+    # Imported after the forks: a process that has imported little forks faster.
     from ipyproc.hosts.helper.helper import Helper
 
     sys.exit(Helper(kernel, commands, events, leader).run())
 
 
 class Detached:
-    """What a helper has of its leader.
+    """A helper's connection to its leader.
 
     Attributes:
-        fd: at its end when the leader is gone.
+        fd: an fd that reaches its end when the leader exits.
     """
 
     def __init__(self, fd: int, report: int) -> None:
@@ -52,23 +51,25 @@ class Detached:
         self._report = report
 
     def tell(self, status: int) -> None:
-        """Has the leader exit as the helper is about to: with a status, or by a signal (negative)."""
+        """Tell the leader how to exit: with a status, or by a signal (negative)."""
         try:
             os.write(self._report, status.to_bytes(4, "big", signed=True))
         except OSError:
-            pass  # It is gone; so shall we be.
+            pass  # The leader has exited, and the helper is about to.
 
     def close(self) -> None:
-        """Lets go of the leader, in a worker."""
+        """Close the fds; a worker calls this."""
         os.close(self.fd)
         os.close(self._report)
 
 
 def _detach(*fds: int) -> Detached:
-    """Returns in the helper: a grandchild of this process, which stays behind as its leader.
+    """Fork the helper and return in it; this process stays as the leader, and does not return.
+
+    The helper is a grandchild of this process, so that ``init`` adopts it.
 
     Args:
-        fds: what the helper alone is to hold.
+        fds: the fds that the helper alone keeps.
     """
     report, report_end = os.pipe()
     alive, alive_end = os.pipe()
@@ -89,7 +90,7 @@ def _detach(*fds: int) -> Detached:
 def _lead(report: int) -> None:
     helper = int.from_bytes(_read(report), "big")
 
-    # The helper's start does not wait for the import.
+    # Imported here, so that the helper's start does not wait for it.
     from ipyproc.process.platform.processes import signal_process
 
     def pass_on(signum: int, _frame: object) -> None:
@@ -99,25 +100,25 @@ def _lead(report: int) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, pass_on)
     told = _read(report)
-    os.read(report, 1)  # Its end: the helper is gone.
+    os.read(report, 1)  # End of file: the helper has exited.
     status = int.from_bytes(told, "big", signed=True) if told else _KILLED
     if status >= 0:
         os._exit(status)
     if not told:
-        # Nobody else ends what its workers have started.
+        # The helper was killed: no other process ends what its workers have started.
         os.killpg(0, signal.SIGKILL)
     signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 
 
 def _read(fd: int) -> bytes:
-    """Four bytes; none when the writer is gone."""
+    """Return four bytes; empty if the writer has exited."""
     data = os.read(fd, 4)
     return data if len(data) == 4 else b""
 
 
-def _complaint(arguments: list[str]) -> str:
-    """What is wrong with how the program was started, in one sentence; empty when nothing is."""
+def _misuse(arguments: list[str]) -> str:
+    """Return what is wrong with the program's arguments, in one sentence; empty if they are right."""
     try:
         kernel, events = arguments
         if int(kernel) > 0 and stat.S_ISFIFO(os.fstat(int(events)).st_mode):

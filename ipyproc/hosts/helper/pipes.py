@@ -8,7 +8,7 @@ import sys
 from ipyproc.hosts.helper.wire import Decoder, Message
 from ipyproc.process.bare import partial
 
-# Known to type checkers by its name: `typing` is slow to import.
+# Type checkers know this name; `typing` is slow to import.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ _DRAIN_READS = 64
 
 
 class WorkerPipes:
-    """The helper's ends of a worker's pipes, and until it is forked the worker's as well.
+    """The helper's ends of a worker's pipes, and, until the worker is forked, its ends too.
 
     Attributes:
-        pid: the worker's, once that is known.
+        pid: the pid of the worker; None before it is forked.
 
     Args:
-        task_id: whose.
-        on_output: takes the task id, the stream and what came on it.
-        on_message: takes what the worker tells of itself.
-        on_end: takes an fd that is about to be closed.
+        task_id: the number of the worker.
+        on_output: called with the task id, the stream and the bytes that came on it.
+        on_message: called with each message of the worker.
+        on_end: called with an fd before it is closed.
     """
 
     def __init__(
@@ -57,34 +57,34 @@ class WorkerPipes:
             raise
 
     def __bool__(self) -> bool:
-        """Whether anything can still come."""
+        """Return True while a pipe is open for reading."""
         return bool(self._ours)
 
     def readers(self) -> Iterator[tuple[int, Callable[[], object]]]:
-        """Each fd to read from, with what reads it once."""
+        """Yield each fd to read from, and a function that reads it once."""
         for name, fd in self._ours.items():
             yield fd, partial(self._read, name)
 
-    def let_go(self) -> None:
-        """Closes the worker's ends, once it has been forked."""
+    def close_workers_ends(self) -> None:
+        """Close the worker's ends; call it once the worker has been forked."""
         while self._theirs:
             os.close(self._theirs.popitem()[1])
 
     def drain(self) -> None:
-        """Takes what is left when the worker has exited; a process that it started may hold the pipes."""
+        """Read what the pipes hold after the worker's exit; do not wait for processes that hold them open."""
         for name in list(self._ours):
             for _ in range(_DRAIN_READS):
                 if not self._read(name):
                     break
 
     def close(self) -> None:
-        """Closes everything."""
-        self.let_go()
+        """Close all ends."""
+        self.close_workers_ends()
         while self._ours:
             os.close(self._ours.popitem()[1])
 
-    def put_on(self) -> int:
-        """Makes the pipes this process's standard output and error, in the worker; returns its way up."""
+    def redirect_output(self) -> int:
+        """Redirect standard output and error to the pipes, in the worker; return the fd for messages."""
         os.dup2(self._theirs["stdout"], 1)
         os.dup2(self._theirs["stderr"], 2)
         up = self._theirs.pop("up")
@@ -92,7 +92,7 @@ class WorkerPipes:
         return up
 
     def _read(self, name: str) -> bool:
-        """Reads once; whether there was anything."""
+        """Read once; return True if bytes came."""
         fd = self._ours.get(name)
         if fd is None:
             return False
@@ -103,17 +103,17 @@ class WorkerPipes:
         if not data:
             self._end(name)
         elif name == "up":
-            self._take(data)
+            self._decode(data)
         else:
             self._on_output(self.task_id, name, data)
         return bool(data)
 
-    def _take(self, data: bytes) -> None:
+    def _decode(self, data: bytes) -> None:
         try:
             for message in self._decoder.feed(data):
                 self._on_message(message)
         except ValueError as error:
-            print(f"ipyproc helper: worker {self.task_id} wrote to our pipe. {error}", file=sys.stderr)
+            print(f"ipyproc helper: worker {self.task_id} wrote to ipyproc's pipe. {error}", file=sys.stderr)
             self._end("up")
 
     def _end(self, name: str) -> None:

@@ -1,16 +1,16 @@
 """The messages between the kernel and a helper, and between a helper and its workers.
 
-A message is a kind, a few named fields, and bytes. On the wire it is a head (a mark, the length of the
-fields, the length of the bytes), the fields as text, the bytes as they are. Each end begins with its
-version: the helper by `hello`, the kernel by `start`. Only the bytes of `start` may hold a pickle, and
-only the helper reads it.
+A message has a kind, named fields, and a body of bytes. On the wire it is a head (a mark, the length of the
+fields, the length of the body), the fields as text, and the body. Each end first sends its version: the
+helper in `hello`, the kernel in `start`. Only the body of `start` may hold a pickle, and only the helper
+reads it.
 """
 
 from __future__ import annotations
 
 import struct
 
-# Known to type checkers by its name: `typing` is slow to import, and a helper is waited for.
+# Type checkers know this name; `typing` is slow to import, and a cell waits for the helper.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["BODY_LIMIT", "START_LIMIT", "VERSION", "Decoder", "Message", "check_version", "encode"]
 
 VERSION = 1
-"""Both ends must have the same: they come from one package, unless it was upgraded in between."""
+"""The version of the protocol; both ends must have the same. They differ after an upgrade in between."""
 
 BODY_LIMIT = 1 << 20
-"""Bytes that a message carries at most; `start`, with the pushed variables, may have `START_LIMIT`."""
+"""The largest body of a message in bytes; that of `start`, with the pushed variables, is `START_LIMIT`."""
 
 START_LIMIT = 1 << 30
 
@@ -41,10 +41,10 @@ _TYPES: dict[str, dict[str, type[int] | type[float] | type[str]]] = {
         "workers": int,
         "max_restarts": int,
         "filename": str,
-        "first_line": int,  # where the body stands in its cell
+        "first_line": int,  # the line of the cell in which the code begins
         "fork_line": int,  # the line before which the workers are forked
-        "source": int,  # bytes of it, at the front of the body
-        "path": int,  # bytes of sys.path, NUL between, after the source; a pickle follows
+        "source": int,  # the size of the code, which begins the body
+        "path": int,  # the size of sys.path, separated by NUL, which follows it; a pickle is the rest
     },
     "stop": {"signum": int},
     "signal": {"task": int, "signum": int},  # task -1: every worker
@@ -57,7 +57,7 @@ _TYPES: dict[str, dict[str, type[int] | type[float] | type[str]]] = {
     "exited": {"task": int, "pid": int, "status": int, "at": float},
     "restarting": {"task": int, "restarts": int},
     "gave-up": {"max_restarts": int},
-    # from a worker, through its helper, which says whose they are
+    # from a worker, through its helper
     "ready": {"task": int},
     "measure": {"task": int, "operations": int, "at": float},  # the body: further figures as JSON
 }
@@ -67,9 +67,9 @@ class Message:
     """One message.
 
     Attributes:
-        kind: what it says.
-        fields: its fields, by name.
-        body: its bytes.
+        kind: its kind, such as "started".
+        fields: its fields by name.
+        body: its body.
     """
 
     __slots__ = ("body", "fields", "kind")
@@ -84,23 +84,23 @@ class Message:
         return f"<Message {self.kind}{fields}, {len(self.body)} bytes>"
 
     def number(self, name: str) -> int:
-        """A field that is a whole number."""
+        """Return a field that is a whole number."""
         return int(self.fields[name])
 
     def text(self, name: str) -> str:
-        """A field as text."""
+        """Return a field as text."""
         return str(self.fields[name])
 
     def time(self, name: str) -> float:
-        """A field that is a time, in seconds since the epoch."""
+        """Return a field that is a time, in seconds of `time.monotonic`."""
         return float(self.fields[name])
 
 
 def encode(kind: str, body: bytes = b"", /, **fields: Value) -> bytes:
-    """A message as it goes over the wire.
+    """Return a message as the bytes that go over the wire.
 
     Raises:
-        WireError: there is no such message, or it is too large.
+        WireError: no such message exists, or it is too large.
     """
     types = _TYPES.get(kind)
     if types is None or fields.keys() != types.keys():
@@ -116,10 +116,10 @@ def encode(kind: str, body: bytes = b"", /, **fields: Value) -> bytes:
 
 
 class Decoder:
-    """Takes bytes as they come, and gives the messages that are complete.
+    """Decode messages from bytes that come in pieces.
 
     Args:
-        limit: bytes that a message may carry.
+        limit: the largest body in bytes.
     """
 
     def __init__(self, limit: int = BODY_LIMIT) -> None:
@@ -127,14 +127,14 @@ class Decoder:
         self._unread = bytearray()
 
     def __bool__(self) -> bool:
-        """Whether a part of a message is there, and the rest is not."""
+        """Return True while an incomplete message is buffered."""
         return bool(self._unread)
 
     def feed(self, data: bytes | memoryview) -> Iterator[Message]:
-        """Takes ``data``, and gives what it completes.
+        """Add ``data`` and yield the messages that it completes.
 
         Raises:
-            WireError: the bytes are no message. What came before them has been given by then.
+            WireError: the bytes are not a message. Those before it have been yielded by then.
         """
         unread = self._unread
         unread += data
@@ -143,8 +143,8 @@ class Decoder:
             while len(unread) - position >= _HEAD.size:
                 mark, text_size, body_size = _HEAD.unpack_from(unread, position)
                 if mark != _MARK or text_size > _FIELDS_LIMIT or body_size > self._limit:
-                    # Told by its first bytes, so that no length made of garbage is waited for.
-                    raise _error(f"{bytes(unread[position : position + 24])!r} is no message")
+                    # Checked before the length is waited for, since it may be garbage.
+                    raise _error(f"{bytes(unread[position : position + 24])!r} is not a message")
                 start = position + _HEAD.size
                 end = start + text_size + body_size
                 if len(unread) < end:
@@ -158,7 +158,7 @@ class Decoder:
 
 
 def check_version(message: Message, kind: str) -> None:
-    """Makes sure that the other end has greeted, and is of our version.
+    """Check that the first message of the other end is its greeting, with the version of this end.
 
     Raises:
         WireError: it is not.
@@ -181,11 +181,11 @@ def _message(text: bytes, body: bytes) -> Message:
             raise KeyError(kind)
         return Message(kind, {name: of(pairs[name]) for name, of in types.items()}, body)
     except (ValueError, KeyError):
-        raise _error(f"{text[:80]!r} is no message that this version knows") from None
+        raise _error(f"{text[:80]!r} is not a message of this version") from None
 
 
 def _error(what: str) -> WireError:
-    # Not at the top: with `subprocess` it is slow to import, and this is seldom needed.
+    # Imported late: it imports `subprocess`, which is slow, and errors are rare.
     from ipyproc.errors import WireError
 
     return WireError(f"Unexpected bytes between the kernel and its helper: {what}")

@@ -39,12 +39,12 @@ class Feed:
 
     @property
     def open(self) -> bool:
-        """Whether more can be written: it has neither been closed, nor told to close after the rest."""
+        """Return True until it is closed, or told to close after what waits."""
         return self._fd is not None and not self._ends
 
     @property
     def pending(self) -> bool:
-        """Whether something waits that the process has not taken."""
+        """Return True while something waits that the process has not taken."""
         return bool(self._waiting)
 
     @property

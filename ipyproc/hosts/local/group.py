@@ -125,7 +125,7 @@ class LocalGroup(LocalJob, HostedGroup):
             output = self._own[task_id] = Output(self._group.max_output)
         return output
 
-    def hand_on(self, message: Message) -> None:
+    def tell_listeners(self, message: Message) -> None:
         """Tell every listener of a message."""
         for listener in self._message_listeners:
             try:
@@ -192,7 +192,7 @@ class _GroupExecution(Execution):
         elif self._group_spec.gives_up:
             self.tell(GaveUp(detail))
             self._group.publish(EventKind.STOPPING, "gave up")
-        self._group.hand_on(message)
+        self._group.tell_listeners(message)
 
 
 class _HelperRun(Run):

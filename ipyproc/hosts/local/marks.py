@@ -8,15 +8,13 @@ from collections.abc import Callable
 
 from ipyproc.spool.output import Output, StreamName
 
-__all__ = ["Marker", "coloured"]
+__all__ = ["Marker"]
 
 HELD_SECONDS = 0.2
 """How long the beginning of a line waits for the rest of it."""
 
 _HELD_BYTES = 32 << 10
 _RETURN = re.compile(rb"\r(?=[^\r\n])")
-_MARK = re.compile(rb"(^|(?<=[\n\r]))\[(\d+)\] ")
-_COLOURS = (36, 35, 32, 34, 33)
 
 _Key = tuple[int, StreamName]
 
@@ -97,22 +95,6 @@ class Marker:
         assert self._unfinished is not None
         self._output.append(self._unfinished[1], b"\n", at)
         self._unfinished = None
-
-
-def coloured(data: bytes, at_line: bool) -> bytes:
-    """Text of a marked output with its marks in colour, one a worker (ANSI).
-
-    Args:
-        data: the text.
-        at_line: whether it begins a line.
-    """
-
-    def paint(match: re.Match[bytes]) -> bytes:
-        if not at_line and match.start() == 0:
-            return match[0]
-        return b"\x1b[%dm[%s]\x1b[0m " % (_COLOURS[int(match[2]) % len(_COLOURS)], match[2])
-
-    return _MARK.sub(paint, data)
 
 
 def _whole_characters(text: bytes) -> int:

@@ -141,9 +141,12 @@ class Pipes:
     def _readable(self, timeout: float | None) -> list[int]:
         if self._epoll is not None:
             return [fd for fd, _ in self._epoll.poll(timeout)]
+        # Not select(2): it takes no fd above 1023, and none that another thread has closed just now.
+        poll = select.poll()
         with self._lock:
-            fds = [*self._ends, self._alarm[0]]
-        return select.select(fds, [], [], _SLOWEST_LOOK if timeout is None else timeout)[0]
+            for fd in (*self._ends, self._alarm[0]):
+                poll.register(fd, select.POLLIN)
+        return [fd for fd, _ in poll.poll(1000 * (_SLOWEST_LOOK if timeout is None else timeout))]
 
     def _ends_of(self, fds: list[int]) -> list[ReadingEnd]:
         with self._lock:

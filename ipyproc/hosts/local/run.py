@@ -332,7 +332,7 @@ class Run:
         with self._listener.lock:
             self._open -= 1
             # Not changed in place: another thread may be going through it.
-            self._streams = [stream for stream in self._streams if not stream.at_end]
+            self._streams = [stream for stream in self._streams if not stream.told]
             self._look_no_more()
             if not self._open:
                 self._listener.run_piped_out(self)

@@ -32,7 +32,6 @@ _BUFFER = 256 << 10
 _MOST_BUFFERS = 4
 _CUT_READS = 32
 _NEVER = 1e9
-_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
 _ErrorInfo = (
     bool
@@ -134,10 +133,13 @@ class SpoolStream(PipeIOStream):
         return found
 
     def drain(self) -> None:
-        """Read what is there, though not for ever where a writer lives on; in any thread."""
+        """Read what is there, though not for ever where a writer lives on; where the loop is driven."""
         for _ in range(_CUT_READS):
             if not self.read() or self.at_end:
                 break
+        if self.at_end:
+            # Another thread may have read the end, and what it handed in has not come round yet.
+            self._driver.call(self._end)
 
     def cut(self) -> None:
         """Read what is there and close, though a writer may live on; where the loop is driven."""
@@ -148,7 +150,10 @@ class SpoolStream(PipeIOStream):
         """Close it and tell nobody, in any thread: its writer was not started, or is over."""
         with self._sink.lock:
             self.at_end, self._on_end = True, None
-        self._close_on_loop()
+        if self._started:
+            self._close_on_loop()
+        else:
+            self.close()
 
     def lose(self) -> None:
         """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
@@ -156,6 +161,11 @@ class SpoolStream(PipeIOStream):
         self.at_end, self._on_end = True, None
         if self._is_open:
             put_nothing_at(self.fd)
+
+    @property
+    def told(self) -> bool:
+        """Return True when ``on_end`` has been called, or is not to be called any more."""
+        return self._on_end is None
 
     # What Tornado calls
 
@@ -237,7 +247,8 @@ class SpoolStream(PipeIOStream):
         # (/proc/sys/fs/pipe-user-pages-soft) the system refuses, and a small pipe serves as well.
         self._large = True
         try:
-            fcntl.fcntl(self.fd, _F_SETPIPE_SZ, _LARGE_PIPE)
+            if hasattr(fcntl, "F_SETPIPE_SZ"):
+                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _LARGE_PIPE)
         except OSError:
             pass
 
@@ -254,11 +265,12 @@ class SpoolStream(PipeIOStream):
     def _close_on_loop(self) -> None:
         with self._sink.lock:
             self.at_end = True
-        if self._started and not self._driver.closed:
-            # The loop's poll knows the fd: nobody else may get its number before the loop forgets it.
-            on_loop(self.io_loop, self.close)
-        else:
+        if self._driver.closed:
             self.close()
+        else:
+            # The loop's poll knows the fd, or is about to be told of it (`start`): nobody else may get its
+            # number before the loop forgets it.
+            on_loop(self.io_loop, self.close)
 
     def _close_fd(self) -> None:
         if self._is_open:
@@ -287,13 +299,15 @@ class _Hold:
 
     def __init__(self, io_loop: IOLoop, pipes: Pipes) -> None:
         self._io_loop = io_loop
-        self._pipes = pipes
+        # Weakly, as what has no stream any more may go before the loop.
+        self._pipes = ref(pipes)
 
     def __call__(self) -> None:
         """Do nothing: for the loop this is a timer that is never due."""
 
     def __del__(self) -> None:
-        for end in self._pipes.all():
+        pipes = self._pipes()
+        for end in () if pipes is None else pipes.all():
             if end.io_loop is self._io_loop:
                 self._io_loop.remove_handler(end.fileno())
 

@@ -22,13 +22,12 @@ from signal import (
     SIGXFSZ,
 )
 
-from ipyproc.process.platform.processes import parent_of
+from ipyproc.process.platform.processes import handles, parent_of, program_of
 from ipyproc.process.platform.sessions import Member, find_members
 
 __all__ = ["program_targets"]
 
 _BY_BASH = (SIGVTALRM, SIGXCPU, SIGXFSZ)
-_MASKS = ("SigBlk", "SigIgn", "SigCgt")
 _ENDING = frozenset({SIGINT, SIGKILL, SIGQUIT, SIGTERM})
 # Those by which nothing is ended.
 _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
@@ -44,7 +43,9 @@ def program_targets(pid: int, command: str | tuple[str, ...], signum: int) -> li
       terminal;
     - any other (SIGUSR1, say) goes to the programs that the script runs and that handle it, and not to what
       would only die of it: the shell, a ``tee`` in a pipeline, the programs' own workers. Where nobody
-      handles it, a SIGHUP goes to the process group, and another to the programs without the shell.
+      handles it, a SIGHUP goes to the process group, and another to the programs without the shell. Where
+      the system does not tell who handles it (no ``/proc`` of Linux's kind), both go to the programs that
+      the shell itself has started.
 
     Args:
         pid: the job's process, which leads its session and process group.
@@ -58,7 +59,8 @@ def program_targets(pid: int, command: str | tuple[str, ...], signum: int) -> li
         below = _by_parent(members)
         if found := _nearest(pid, below, signum):
             return found
-        if below.get(pid) and signum != SIGHUP and not _is_handled(pid, signum):
+        known = handles(pid, signum)
+        if below.get(pid) and not known and (signum != SIGHUP or known is None):
             return below[pid]
     group = [member.pid for member in members if member.pgid == pid]
     return group if pid in group else [*group, pid]
@@ -75,32 +77,17 @@ def _nearest(pid: int, below: dict[int, list[int]], signum: int) -> list[int]:
     """The processes that handle a signal: the first of each branch, a script's shell beside its programs."""
     found = []
     for child in below.get(pid, ()):
-        found += [child] if _is_handled(child, signum) else _nearest(child, below, signum)
+        found += [child] if handles(child, signum) else _nearest(child, below, signum)
     return [pid, *found] if _is_shell(pid) and _is_trapped(pid, signum) else found
 
 
 def _is_shell(pid: int) -> bool:
     """Whether a process is still the shell in which its command was started."""
-    try:
-        program = os.readlink(f"/proc/{pid}/exe")
-    except OSError:
-        return False
-    name = os.path.basename(program).removesuffix(" (deleted)")
+    name = os.path.basename(program_of(pid))
     return name.endswith("sh") or name == "busybox"
 
 
 def _is_trapped(pid: int, signum: int) -> bool:
     """Whether a shell handles a signal by a trap of the script's, as far as can be seen."""
     # With a trap for its exit, bash catches all signals that end a process, and ends by them.
-    return _is_handled(pid, signum) and not all(_is_handled(pid, other) for other in _BY_BASH)
-
-
-def _is_handled(pid: int, signum: int) -> bool:
-    """Whether a process catches, ignores or blocks a signal, so that it is not ended by it."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            masks = [line.split(":", 1)[1] for line in file if line.startswith(_MASKS)]
-    except OSError:
-        return False
-    bit = 1 << (signum - 1)
-    return any(int(mask, 16) & bit for mask in masks)
+    return bool(handles(pid, signum)) and not all(handles(pid, other) for other in _BY_BASH)

@@ -383,6 +383,7 @@ def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
 
     As `ipyproc.process.platform.sessions.end_sessions`; blocks.
     """
+    exits.sigchld.forget_closed_loops()
     started = {sid: _start_of_child(sid) for sid in sids}
     sessions.end_sessions(started, grace, started=started, tell=_log.warning)
 

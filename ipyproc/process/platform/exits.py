@@ -52,11 +52,11 @@ class Child(Protocol):
     proc: subprocess.Popen[bytes]
 
     def _exited(self, status: int) -> None:
-        """Takes the exit status; called once, on `io_loop`."""
+        """Take the exit status; called once, on `io_loop`."""
 
 
 def reap(proc: subprocess.Popen[bytes]) -> int | None:
-    """Takes the exit status of a child that has exited, and leaves ``proc.returncode`` in step.
+    """Take the exit status of a child that has exited, and leave ``proc.returncode`` in step.
 
     Returns:
         The exit status, negative for a signal; None while the child lives, or while another thread
@@ -94,14 +94,14 @@ class Pidfd:
         self.close()
 
     def close(self) -> None:
-        """Closes it; harmless when closed."""
+        """Close the fd; harmless when it is closed."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 def early_pidfd(pid: int) -> Pidfd | None:
-    """Opens a pidfd for a child that was started just now, while SIGCHLD is ignored.
+    """Open a pidfd for a child that was started just now, while SIGCHLD is ignored.
 
     Once the child has gone nobody can open it, and only a pidfd from before tells its exit status.
     """
@@ -110,7 +110,7 @@ def early_pidfd(pid: int) -> Pidfd | None:
 
 
 def watch(child: Child, pidfd: Pidfd | None = None) -> None:
-    """Sees to it that ``child._exited`` is called when the child has exited.
+    """Have ``child._exited`` called, on the child's loop, when the child has exited; call from any thread.
 
     Args:
         child: the child.
@@ -132,7 +132,7 @@ def watch(child: Child, pidfd: Pidfd | None = None) -> None:
 
 
 def _is_over(proc: subprocess.Popen[bytes]) -> bool:
-    """Whether the child has exited, even if another thread is taking its status at this very moment."""
+    """Return whether the child has exited, even if another thread is taking its status at this moment."""
     try:
         exited = None if proc.returncode is not None else has_exited(proc.pid)
     except ChildProcessError:
@@ -141,7 +141,7 @@ def _is_over(proc: subprocess.Popen[bytes]) -> bool:
 
 
 def _settle(child: Child, pidfd: Pidfd | None = None, looks: int = _LOOKS_FOR_A_TAKEN_STATUS) -> None:
-    """Delivers the status of a child that has certainly exited, whoever took or takes the status."""
+    """Deliver the status of a child that has certainly exited, whoever took or takes the status."""
     try:
         status = _status(child.proc, pidfd)
     except ChildProcessError:
@@ -159,7 +159,7 @@ def _settle(child: Child, pidfd: Pidfd | None = None, looks: int = _LOOKS_FOR_A_
 
 
 def _status(proc: subprocess.Popen[bytes], pidfd: Pidfd | None) -> int | None:
-    """Takes or finds the exit status; returns and raises what `reap` does."""
+    """Take or find the exit status; return and raise what `reap` does."""
     if proc.returncode is None:
         try:
             return reap(proc)
@@ -211,7 +211,7 @@ class _Watch:
 
 
 def watch_with_pidfd(child: Child) -> bool:
-    """Watches by a pidfd; False where the system has none or refuses them (a seccomp filter)."""
+    """Watch by a pidfd; return False where the system has none or refuses them (a seccomp filter)."""
     if not HAS_PIDFDS:
         return False
     try:
@@ -241,18 +241,18 @@ class Sigchld:
 
     @property
     def active(self) -> bool:
-        """Whether the handler is installed on a loop that is still open."""
+        """Return whether the handler is installed on a loop that is still open."""
         return self._io_loop is not None and not asyncio_loop(self._io_loop).is_closed()
 
     def install(self, io_loop: IOLoop) -> None:
-        """Installs the handler on ``io_loop``; harmless when one is there already.
+        """Install the handler on ``io_loop``; harmless when one is there already.
 
         Raises:
             RuntimeError: off the main thread, where Python allows no signal handler.
         """
         if self.active:
             return
-        if threading.current_thread() is not threading.main_thread():
+        if not _on_main_thread():
             raise RuntimeError(
                 "Subprocess.initialize() was called off the main thread, where Python allows no signal "
                 "handler; call it on the main thread, or not at all: where the system has pidfds, exits "
@@ -266,7 +266,7 @@ class Sigchld:
         self._sweep()
 
     def uninstall(self) -> None:
-        """Removes the handler, puts back the one before it, and hands what is watched to pidfds."""
+        """Remove the handler, put back the one before it, and hand what is watched to pidfds."""
         if self._io_loop is None:
             return
         loop = asyncio_loop(self._io_loop)
@@ -278,14 +278,26 @@ class Sigchld:
         self._io_loop = self._previous = None
         self.hand_over()
 
+    def forget_closed_loops(self) -> None:
+        """Let go of loops that are closed, or are being closed; for who ends the children of such a loop.
+
+        A loop closes the pipe that signals are written to first: of each child that exits after that, Python
+        would print that it cannot write.
+        """
+        for pid, child in list(self._children.items()):
+            if asyncio_loop(child.io_loop).is_closed():
+                self._children.pop(pid, None)
+        if self._io_loop is not None and not self.active and _on_main_thread():
+            signal.set_wakeup_fd(-1)
+
     def hand_over(self) -> None:
-        """Hands what a handler that is gone was watching to pidfds."""
+        """Hand to pidfds what a handler that is gone was watching."""
         for pid, child in list(self._children.items()):
             if watch_with_pidfd(child):
                 self._children.pop(pid, None)
 
     def watch(self, child: Child) -> None:
-        """Watches one more child, which may have exited already."""
+        """Watch one more child, which may have exited already."""
         self._children[child.proc.pid] = child
         self._look_at(child)
 
@@ -300,6 +312,10 @@ class Sigchld:
             return
         if _is_over(child.proc) and self._children.pop(pid, None) is not None:
             child.io_loop.add_callback(_settle, child)
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 sigchld = Sigchld()

@@ -18,16 +18,17 @@ _lock = threading.Lock()
 
 
 def is_ignored() -> bool:
-    """Whether SIGCHLD is ignored, so that the system throws exit statuses away (wait(2), NOTES)."""
+    """Return whether SIGCHLD is ignored, so that the system throws exit statuses away (wait(2), NOTES)."""
     return sys.platform != "win32" and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
 
 
 @contextmanager
 def exits_kept() -> Iterator[dict[int, int]]:
-    """Has SIGCHLD not ignored within the ``with``, in any thread, so that what exits can still be opened.
+    """Give SIGCHLD its default within the ``with``, so that a pidfd of what exits can still be opened.
 
-    Gives a dict, which has at the end the wait status of each child that exited meanwhile, by pid.
-    They have been reaped then, as they would have been at once while SIGCHLD is ignored.
+    It holds for every thread of the process. The dict that the ``with`` binds has at its end the wait status
+    of each child that exited meanwhile, by pid; they have been reaped then, as they would have been at once
+    while SIGCHLD is ignored.
     """
     statuses: dict[int, int] = {}
     try:

@@ -25,7 +25,7 @@ _PR_GET_PDEATHSIG = 2
 
 
 class Lifeline:
-    """Ties workers to this process. Made in the parent before the fork, tied in each worker after it."""
+    """Ties workers to this process: `open` in the parent before the fork, `tie` in each worker after it."""
 
     def __init__(self) -> None:
         self._parent_pid = os.getpid()
@@ -34,13 +34,13 @@ class Lifeline:
         self._write_end: int | None = None
 
     def open(self) -> None:
-        """Prepares the tie, in the parent: no worker's start is to wait for that."""
+        """Prepare the tie; call in the parent before the first fork, so that no worker waits for it."""
         self._ask_for_signal = _load_parent_death_signal()
         if self._ask_for_signal is None:
             self._read_end, self._write_end = os.pipe()
 
     def tie(self) -> None:
-        """Ties this worker. With a pipe, a thread and one fd stay behind for the worker's life."""
+        """Tie this worker to its parent. Without the signal, a thread and one fd stay for its life."""
         if self._ask_for_signal is not None:
             # Sent when the *thread* that forked ends: the supervisor's own, which leaves none alive.
             self._ask_for_signal()
@@ -56,7 +56,7 @@ class Lifeline:
             ).start()
 
     def close(self) -> None:
-        """Closes what the parent holds, once no worker is left."""
+        """Close what the parent holds; call once no worker is left."""
         self._close_write_end()
         if self._read_end is not None:
             os.close(self._read_end)
@@ -69,7 +69,7 @@ class Lifeline:
 
 
 def _load_parent_death_signal() -> Callable[[], object] | None:
-    """Gives the call that asks the kernel for a SIGKILL at the parent's death; None where it has none."""
+    """Return the call that asks the kernel for a SIGKILL at the parent's death; None where there is none."""
     if not sys.platform.startswith("linux"):
         return None
     try:

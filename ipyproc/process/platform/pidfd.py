@@ -44,7 +44,7 @@ def open_pidfd(pid: int) -> int | None:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """Returns the exit status of a process that has been reaped, whoever reaped it (Linux 6.15).
+    """Return the exit status of a process that has been reaped, whoever reaped it (Linux 6.15).
 
     The pidfd must have been opened before that. A status that was thrown away, since SIGCHLD is
     ignored, is known too.

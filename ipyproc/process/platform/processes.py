@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Listing",
     "Process",
+    "handles",
     "has_group",
     "has_process",
     "list_by",
     "listing",
     "parent_of",
+    "program_of",
     "signal_group",
     "signal_process",
     "start_time",
 ]
+
+_MASKS = ("SigBlk", "SigIgn", "SigCgt")
 
 
 class Process:
@@ -57,7 +61,7 @@ class Listing:
         """Return the pid of every process there is.
 
         Raises:
-            OSError: they cannot be listed now, as where no fd is left.
+            OSError: the system refuses the list now; no fd is left, for example.
         """
         raise NotImplementedError
 
@@ -67,6 +71,17 @@ class Listing:
         A `Process` of which nothing is known stands for one at which nobody may look.
         """
         raise NotImplementedError
+
+    def program(self, pid: int) -> str:
+        """Return the path of the file that a process executes; empty where the system does not tell."""
+        raise NotImplementedError
+
+    def handles(self, pid: int, signum: int) -> bool | None:
+        """Return whether a process catches, ignores or blocks a signal, so that it is not ended by it.
+
+        None where the system does not tell; False of a process that is gone.
+        """
+        return None
 
     def last_pid(self) -> int | None:
         """Return the number that was given out last; None where the system does not tell."""
@@ -98,6 +113,21 @@ class _Procfs(Listing):
         zombie = fields[0] in (b"Z", b"X") and int(fields[17]) < 2
         return Process(int(fields[1]), int(fields[2]), int(fields[19]), zombie)
 
+    def program(self, pid: int) -> str:
+        try:
+            return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        except OSError:
+            return ""
+
+    def handles(self, pid: int, signum: int) -> bool:
+        try:
+            with open(f"/proc/{pid}/status") as file:
+                masks = [line.split(":", 1)[1] for line in file if line.startswith(_MASKS)]
+        except OSError:
+            return False
+        bit = 1 << (signum - 1)
+        return any(int(mask, 16) & bit for mask in masks)
+
     def last_pid(self) -> int | None:
         try:
             fd = os.open("/proc/sys/kernel/ns_last_pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -120,7 +150,7 @@ def listing() -> Listing | None:
 
 
 def list_by(given: Listing) -> None:
-    """Have processes listed by ``given`` from now on, where the system has no ``/proc`` of Linux's kind."""
+    """List processes by ``given`` from now on, where the system has no ``/proc`` of Linux's kind."""
     global _listing
     if _listing is None:
         _listing = given
@@ -141,6 +171,19 @@ def parent_of(pid: int) -> int:
     """Return the pid of a process's parent; 0 when there is none, or the system does not tell."""
     process = None if _listing is None else _listing.look(pid)
     return 0 if process is None else process.parent
+
+
+def program_of(pid: int) -> str:
+    """Return the path of the file that a process executes; empty where the system does not tell."""
+    return "" if _listing is None else _listing.program(pid)
+
+
+def handles(pid: int, signum: int) -> bool | None:
+    """Return whether a process catches, ignores or blocks a signal, so that it is not ended by it.
+
+    None where the system does not tell; False of a process that is gone.
+    """
+    return None if _listing is None else _listing.handles(pid, signum)
 
 
 def signal_process(pid: int, signum: int) -> bool:

@@ -172,7 +172,7 @@ def signal_members(sid: int, members: Iterable[Member], signum: int) -> bool:
 
 
 def _is_still(member: Member, sid: int) -> bool:
-    """Whether a member is still in its group and its session; raises ProcessLookupError when it is gone."""
+    """Return whether a member is still in its group and session; raise ProcessLookupError when it is gone."""
     return (
         os.getsid(member.pid) == sid
         and os.getpgid(member.pid) == member.pgid
