@@ -15,8 +15,14 @@ from tornado.ioloop import IOLoop
 
 from ipyproc.hosts.base import Host
 from ipyproc.hosts.wire.address import listen
+from ipyproc.hosts.wire.client import WireHost
+from ipyproc.hosts.wire.frames import encode
 from ipyproc.hosts.wire.server import Server, serve
+from ipyproc.model.spec import JobSpec
 from tests.support import loop_in_a_thread
+
+HELLO = b"".join(encode("hello", {"versions": [1, 1], "server": "s"}))
+"""A server's greeting."""
 
 
 @contextmanager
@@ -130,3 +136,41 @@ def cutting(upstream: str, seed: int) -> Iterator[Relay]:
             yield relay
         finally:
             relay.close()
+
+
+class FalseServer:
+    """Greets a client, and says something else than a server would."""
+
+    def __init__(self, path: str, *says: bytes) -> None:
+        self._listening = listen(path)
+        self._listening.setblocking(True)
+        self._listening.settimeout(10)
+        self._says = says
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection:
+            connection.settimeout(10)
+            connection.recv(65536)
+            for data in self._says:
+                connection.sendall(data)
+            while self._says and connection.recv(65536):
+                pass
+
+    def close(self) -> None:
+        self._thread.join(10)
+        self._listening.close()
+
+
+def start_at_a_server_that_says(*says: bytes) -> None:
+    """Starts a job at a server that greets as given, and answers likewise."""
+    with private_directory() as directory:
+        server = FalseServer(os.path.join(directory, "host"), *says)
+        client = WireHost(os.path.join(directory, "host"))
+        try:
+            client.start(JobSpec("true", "a"))
+        finally:
+            client.close()
+            server.close()

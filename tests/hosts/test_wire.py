@@ -35,7 +35,7 @@ from ipyproc.model.state import JobState
 from ipyproc.process.loops import asyncio_loop
 from tests.hosts.contract import Core, Heard, Spec, ended, said, seq
 from tests.hosts.programs import COROUTINES
-from tests.hosts.served import cutting, private_directory, serving
+from tests.hosts.served import HELLO, FalseServer, cutting, private_directory, serving
 from tests.hosts.toy import ToyHost
 from tests.support import ROOT, lives, run_program, wait_until
 
@@ -293,7 +293,7 @@ def test_a_server_that_cannot_listen_says_why(tmp_path: Path) -> None:
 
 def test_a_host_that_cannot_be_launched_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipyproc.hosts.wire.launch._PROGRAM", "print('It is broken.')")
-    with pytest.raises(OSError, match=r"The host's process could not be started \(It is broken\.\)"):
+    with pytest.raises(OSError, match=r"The host's process could not be started \(It is broken\)"):
         launch()
 
 
@@ -501,33 +501,6 @@ def test_what_cannot_be_done_is_answered_by_an_error(
     connection.close()
 
 
-class FalseServer:
-    """Greets a client, and says something else than a server would."""
-
-    def __init__(self, path: str, *says: bytes) -> None:
-        self._listening = listen(path)
-        self._listening.setblocking(True)
-        self._listening.settimeout(10)
-        self._says = says
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        connection, _ = self._listening.accept()
-        with connection:
-            connection.settimeout(10)
-            connection.recv(65536)
-            for data in self._says:
-                connection.sendall(data)
-            while connection.recv(65536):
-                pass
-
-    def close(self) -> None:
-        self._thread.join(10)
-        self._listening.close()
-
-
-HELLO = b"".join(encode("hello", {"versions": [1, 1], "server": "s"}))
 RUNNING = {"status": {"state": "running"}, "end": 0}
 
 

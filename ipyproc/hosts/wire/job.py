@@ -19,7 +19,7 @@ from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
 from ipyproc.spool.output import Output, StreamName
 
-__all__ = ["WireJob"]
+__all__ = ["WireJob", "pieces_of"]
 
 _PIECE = 128 << 10
 _ANSWER_SECONDS = 1.0
@@ -202,7 +202,7 @@ class WireJob(HostedJob):
     def take_piece(self, frame: Frame) -> None:
         """Take in output."""
         at, to = frame.fields.number("at"), frame.fields.number("to")
-        pieces = _pieces(frame)
+        pieces = pieces_of(frame)
         if at < self._position:
             return  # It was asked for twice, on two connections; what follows is asked for already.
         if at > self._position:
@@ -320,7 +320,7 @@ class WireJob(HostedJob):
                 self._push()
 
 
-def _pieces(frame: Frame) -> list[tuple[StreamName, float, int]]:
+def pieces_of(frame: Frame) -> list[tuple[StreamName, float, int]]:
     """Return the pieces of output in a frame: stream, time, size.
 
     Raises:
