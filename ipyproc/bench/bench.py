@@ -9,7 +9,8 @@ from typing import Any
 
 from ipyproc.bench.code import Statement
 from ipyproc.bench.course import Course, Plan
-from ipyproc.bench.model import BenchResult, BenchSnapshot, Findings
+from ipyproc.bench.findings import Findings
+from ipyproc.bench.model import BenchResult, BenchSnapshot
 from ipyproc.errors import JobSpecError
 from ipyproc.hosts.base import HostedGroup
 from ipyproc.job.fork import enter_group, worker_count

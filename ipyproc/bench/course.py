@@ -12,8 +12,8 @@ from signal import SIGKILL
 from typing import Any
 
 from ipyproc.bench.code import Statement
+from ipyproc.bench.findings import Findings, ForkCost, Throughput, WorkerShare
 from ipyproc.bench.latency import quantile
-from ipyproc.bench.model import Findings, ForkCost, Throughput, WorkerShare
 from ipyproc.hosts.base import HostedGroup
 from ipyproc.hosts.helper.wire import Message
 from ipyproc.model.life import LADDER

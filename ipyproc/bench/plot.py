@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ipyproc.bench.model import BenchResult, Findings
+    from ipyproc.bench.findings import Findings
 
 __all__ = ["plot"]
 
 
-def plot(result: BenchResult) -> Figure:
+def plot(findings: Findings) -> Figure:
     """Throughput and latency over the number of workers, or what forking costs over it.
 
     Raises:
@@ -38,11 +38,11 @@ def plot(result: BenchResult) -> Figure:
 
     figure = Picture(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    draw = _costs if result.findings.statement is None else _throughput
-    draw(result.findings, left, right)
+    draw = _costs if findings.statement is None else _throughput
+    draw(findings, left, right)
     for axes in (left, right):
         axes.set_xlabel("workers")
-        axes.set_xticks([row.workers for row in result.rows])
+        axes.set_xticks([row.workers for row in findings.rows or findings.costs])
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()

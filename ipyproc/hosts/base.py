@@ -11,7 +11,6 @@ A small host has to say four things of a job: what is known of it (`HostedJob.st
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,18 +18,14 @@ from signal import SIGKILL, Signals
 
 from ipyproc.errors import JobStateError
 from ipyproc.hosts.helper.wire import Message
-from ipyproc.model.event import Event, EventKind
+from ipyproc.hosts.source import EventSource
 from ipyproc.model.group import GroupStatus
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
 from ipyproc.spool.output import Output
 
-__all__ = ["Host", "HostedGroup", "HostedJob", "Listener"]
+__all__ = ["Host", "HostedGroup", "HostedJob"]
 
-Listener = Callable[[Event], None]
-"""Is called with an event; in any thread for ``WROTE``, else where the host is driven. Raises nothing."""
-
-_KEPT_EVENTS = 100
 _LONGEST_PAUSE = 0.02
 
 
@@ -66,7 +61,7 @@ class Host(ABC):
         """
 
 
-class HostedJob(ABC):
+class HostedJob(EventSource, ABC):
     """A job as its host holds it. Its methods may be called from any thread.
 
     Args:
@@ -76,16 +71,12 @@ class HostedJob(ABC):
     Attributes:
         spec: likewise.
         output: likewise; to be read, by its offsets.
-        lock: held while something is told of it.
     """
 
     def __init__(self, spec: JobSpec, output: Output) -> None:
+        super().__init__()
         self.spec = spec
         self.output = output
-        self._events: tuple[Event, ...] = ()
-        self._number = 0
-        self._listeners: tuple[Listener, ...] = ()
-        self.lock = threading.RLock()
 
     # What is known of it
 
@@ -122,57 +113,6 @@ class HostedJob(ABC):
     def ticket(self) -> str:
         """Return what `Host.attach` finds it by; empty where it cannot be attached to."""
         return ""
-
-    # What happens to it
-
-    def events(self, since: int = 0) -> list[Event]:
-        """Return what has happened after the event of that number, as far as it is kept."""
-        with self.lock:
-            return [event for event in self._events if event.number > since]
-
-    def listen(self, listener: Listener, since: int = 0) -> None:
-        """Have ``listener`` called with what has happened after the event ``since``, and with what follows.
-
-        Each event reaches it once, in order.
-        """
-        with self.lock:
-            for event in self.events(since):
-                listener(event)
-            self._listeners = (*self._listeners, listener)
-
-    def publish(self, kind: EventKind, detail: str = "", worker: int | None = None) -> None:
-        """Number what happened, keep it, and tell every listener; for the host.
-
-        Args:
-            kind: what happened.
-            detail: for people; may be empty.
-            worker: to which worker of a group; None for the job itself.
-        """
-        with self.lock:
-            self.hand_on(Event(kind, time.time(), detail, worker, self._number + 1))
-
-    def hand_on(self, event: Event) -> None:
-        """Keep an event that has its number, and tell every listener; for the host.
-
-        One that is known already, as after a lost connection, is passed over.
-        """
-        with self.lock:
-            if event.number <= self._number:
-                return
-            self._number = event.number
-            self._events = (*self._events[1 - _KEPT_EVENTS :], event)
-            for listener in self._listeners:
-                listener(event)
-
-    def forget_events(self) -> None:
-        """Keep nothing of what has happened so far; for the host, to which many jobs have ended since."""
-        self._events = ()
-
-    def wrote(self) -> None:
-        """Tell every listener that there is new output; for the host, in the thread that took it."""
-        event = Event(EventKind.WROTE, time.time())
-        for listener in self._listeners:
-            listener(event)
 
     # What can be done to it
 

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ipyproc import safe
-from ipyproc.bench.model import BenchResult, BenchSnapshot, Findings, ForkCost, Throughput
+from ipyproc.bench.findings import Findings, ForkCost, Throughput
+from ipyproc.bench.model import BenchResult, BenchSnapshot
 from ipyproc.views.columns import Column, fitted
 from ipyproc.views.palette import AMBER, BLUE, GREEN, GREY
 from ipyproc.views.render import human_bytes, human_rate, human_seconds, status_line

@@ -7,7 +7,8 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
-from ipyproc.bench.model import BenchSnapshot, Findings, ForkCost, Throughput, WorkerShare
+from ipyproc.bench.findings import Findings, ForkCost, Throughput, WorkerShare
+from ipyproc.bench.model import BenchSnapshot
 from ipyproc.model.group import GroupSnapshot, WorkerSnapshot, WorkerState
 from ipyproc.model.state import JobState
 from ipyproc.views.columns import Column, fitted

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from tornado.ioloop import IOLoop
 
-from ipyproc.bench.model import BenchSnapshot, Findings
+from ipyproc.bench.findings import Findings
+from ipyproc.bench.model import BenchSnapshot
 from ipyproc.job.fork import fork
 from ipyproc.job.table import JobTable
 from ipyproc.model.group import GroupSnapshot

@@ -17,8 +17,9 @@ import pytest
 
 from ipyproc.bench.bench import ForkBench, forkbench
 from ipyproc.bench.code import Statement
+from ipyproc.bench.findings import Throughput, WorkerShare, limit
 from ipyproc.bench.latency import bucket_of, quantile
-from ipyproc.bench.model import BenchResult, Throughput, WorkerShare, limit
+from ipyproc.bench.model import BenchResult
 from ipyproc.errors import JobFailed, JobSpecError, MissingPackageError, WorkerCodeError
 from ipyproc.job.table import JobTable
 from ipyproc.process.platform.sessions import session_members

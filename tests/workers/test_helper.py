@@ -63,7 +63,7 @@ class Helper:
 def helper() -> Iterator[Helper]:
     events, events_end = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "ipyproc.hosts.helper.helper", str(os.getpid()), str(events_end)],
+        [sys.executable, "-m", "ipyproc.hosts.helper.leader", str(os.getpid()), str(events_end)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -84,7 +84,7 @@ def helper() -> Iterator[Helper]:
 @pytest.mark.parametrize("arguments", [[], ["12"], ["x", "y"], ["12", "99"], ["12", "1", "2"]])
 def test_started_by_hand_it_explains_itself_in_a_sentence(arguments: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ipyproc.hosts.helper.helper", *arguments],
+        [sys.executable, "-m", "ipyproc.hosts.helper.leader", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """The helper: a fresh interpreter that runs `fork_processes` for a notebook's worker group.
 
-The kernel starts ``python -m ipyproc.hosts.helper.helper`` with its pid and a pipe. Commands come on
+The kernel starts ``ipyproc.hosts.helper.leader`` with its pid and a pipe. Commands come on
 standard input; events and the workers' output leave through the pipe. What the code prints before the fork
 goes to the helper's own standard output. The helper imports little, since a cell waits for its start.
 """
@@ -13,7 +13,7 @@ import time
 
 from ipyproc.hosts.helper.body import Body, Stopped, die_by
 from ipyproc.hosts.helper.channel import Channel
-from ipyproc.hosts.helper.leader import Detached, main
+from ipyproc.hosts.helper.detached import Detached
 from ipyproc.hosts.helper.pipes import WorkerPipes
 from ipyproc.hosts.helper.wire import START_LIMIT, VERSION, Decoder, Message, Value, check_version, encode
 from ipyproc.process import log
@@ -286,7 +286,3 @@ def _status_of(error: SystemExit) -> int:
         return (error.code or 0) & 0xFF
     print(error.code, file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    main()

@@ -11,9 +11,10 @@ import os
 import stat
 import sys
 
+from ipyproc.hosts.helper.detached import Detached
 from ipyproc.process.bare import signal
 
-__all__ = ["Detached", "main"]
+__all__ = ["main"]
 
 _KILLED = -9
 _MISUSED = 2
@@ -37,30 +38,6 @@ def main() -> None:
     from ipyproc.hosts.helper.helper import Helper
 
     sys.exit(Helper(kernel, commands, events, leader).run())
-
-
-class Detached:
-    """A helper's connection to its leader.
-
-    Attributes:
-        fd: an fd that reaches its end when the leader exits.
-    """
-
-    def __init__(self, fd: int, report: int) -> None:
-        self.fd = fd
-        self._report = report
-
-    def tell(self, status: int) -> None:
-        """Tell the leader how to exit: with a status, or by a signal (negative)."""
-        try:
-            os.write(self._report, status.to_bytes(4, "big", signed=True))
-        except OSError:
-            pass  # The leader has exited, and the helper is about to.
-
-    def close(self) -> None:
-        """Close the fds; a worker calls this."""
-        os.close(self.fd)
-        os.close(self._report)
 
 
 def _detach(*fds: int) -> Detached:
@@ -130,3 +107,7 @@ def _misuse(arguments: list[str]) -> str:
         "this program runs the workers of a notebook, and is started by ipyproc with the kernel's pid "
         f"and a pipe, but {given!r} was given; write %%fork -n 4 in a cell instead."
     )
+
+
+if __name__ == "__main__":
+    main()

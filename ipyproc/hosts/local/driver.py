@@ -18,17 +18,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tornado.ioloop import IOLoop
 
 from ipyproc.process.loops import asyncio_loop, running_loop
 from ipyproc.process.turns import turn_of
 
-if TYPE_CHECKING:
-    from ipyproc.hosts.local.run import Run
-
-__all__ = ["Driver", "Timer"]
+__all__ = ["Driven", "Driver", "Timer"]
 
 log = logging.getLogger("ipyproc")
 
@@ -36,6 +33,29 @@ _SHORTEST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.02
 
 Work = Callable[[], None]
+
+
+class Driven(Protocol):
+    """A process that whoever drives the loop looks after."""
+
+    status: int | None
+
+    @property
+    def feeding(self) -> bool:
+        """Whether input waits that it has not taken."""
+
+    @property
+    def piping(self) -> bool:
+        """Whether a pipe of it is not at its end."""
+
+    def look(self) -> None:
+        """See whether it has exited, and write what waits for it."""
+
+    def read(self) -> bool:
+        """Read what its pipes have; return whether there was anything."""
+
+    def fds(self) -> list[int]:
+        """Return the fds that can be read when there is output of it."""
 
 
 class Timer:
@@ -82,7 +102,7 @@ class Driver:
         self._armed: asyncio.TimerHandle | None = None
         self._armed_due = float("inf")
         self._turn = turn_of(asyncio_loop(io_loop))
-        self._running: dict[int, weakref.ref[Run]] = {}
+        self._running: dict[int, weakref.ref[Driven]] = {}
         self._threads: set[int] = set()
 
     @property
@@ -247,17 +267,17 @@ class Driver:
 
     # What runs
 
-    def add(self, run: Run) -> None:
+    def add(self, run: Driven) -> None:
         """Take in a process whose exit is to be seen."""
         with self._lock:
             self._running[id(run)] = weakref.ref(run)
 
-    def discard(self, run: Run) -> None:
+    def discard(self, run: Driven) -> None:
         """Forget a process that is over."""
         with self._lock:
             self._running.pop(id(run), None)
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[Driven]:
         """Return the processes that are not over."""
         with self._lock:
             found = [reference() for reference in self._running.values()]

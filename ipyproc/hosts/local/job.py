@@ -8,11 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from signal import SIGKILL, Signals
 
-from ipyproc.hosts.base import HostedJob, Listener
+from ipyproc.hosts.base import HostedJob
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.execution import Execution
 from ipyproc.hosts.local.resources import Resources
 from ipyproc.hosts.local.rested import Rested
+from ipyproc.hosts.source import Listener
 from ipyproc.model.life import Alive, Gone, Life
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, Exit, JobState, Status
