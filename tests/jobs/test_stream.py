@@ -423,7 +423,7 @@ async def test_quick_jobs_that_another_thread_reads_first_end_without_a_note(tab
 
     def read_first() -> None:
         while not stop.is_set():
-            for end in table.pipes.all():
+            for end in table.local.resources.pipes.all():
                 end.read()
 
     thread = threading.Thread(target=read_first)
