@@ -154,6 +154,8 @@ def _open_fds_by_fstat() -> Iterator[tuple[int, str]]:
             status = os.fstat(fd)
         except OSError:
             continue  # It is not open, or a thread has closed it just now.
+        if stat.S_ISDIR(status.st_mode):
+            continue  # Of a thread that lists the processes just now.
         kind = kinds.get(stat.S_IFMT(status.st_mode), "other")
         yield fd, f"{kind}:[{status.st_dev}:{status.st_ino}:{status.st_rdev}]"
 

@@ -61,16 +61,14 @@ async def main():
     try:
         process.set_exit_callback(print)
     except RuntimeError as error:
-        assert "off the main thread, where Python allows no signal handler" in str(error)
         process.proc.wait()
-        said.append(error)
-said = []
+        print(error)
 thread = threading.Thread(target=asyncio.run, args=(main(),))
 thread.start()
 thread.join()
-assert said
 """
-    run_elsewhere(tmp_path, "-c", program)
+    said = run_elsewhere(tmp_path, "-c", program).stdout
+    assert "off the main thread, where Python allows no signal handler" in said
 
 
 def test_a_job_is_stopped_with_its_children_in_every_group_of_its_session(tmp_path: Path) -> None:
@@ -79,7 +77,7 @@ def test_a_job_is_stopped_with_its_children_in_every_group_of_its_session(tmp_pa
 
 
 def test_a_job_is_restarted_when_it_fails(tmp_path: Path) -> None:
-    assert passed(tmp_path, "jobs/test_restart.py") >= 50
+    assert passed(tmp_path, "jobs/test_life.py", "restart and not loop and not storm") >= 5
 
 
 def test_a_process_that_an_ended_job_left_is_told_shown_and_stopped(tmp_path: Path) -> None:
@@ -106,6 +104,11 @@ def test_workers_are_forked_replaced_and_end_with_their_parent(tmp_path: Path) -
     assert passed(tmp_path, "workers/test_group.py", "killed or stopped or restart") >= 3
 
 
+def test_a_host_in_another_process_keeps_its_contract(tmp_path: Path) -> None:
+    names = "Wire and (stop or restarted or ready or listens or exit_status or input)"
+    assert passed(tmp_path, "hosts/test_contract.py", names) >= 8
+
+
 def test_a_cpu_affinity_is_refused_in_a_sentence(tmp_path: Path) -> None:
     program = """
 import asyncio
@@ -119,9 +122,7 @@ async def main():
 asyncio.run(main())
 """
     said = run_elsewhere(tmp_path, "-c", program).stdout
-    assert (
-        said == "The CPUs 0 cannot be chosen, since the platform 'linux' has no affinity; leave them out.\n"
-    )
+    assert "CPUs 0" in said and "CPU affinity; leave them out" in said
 
 
 def test_the_first_process_group_of_each_job_ends_with_a_kernel_that_is_killed(tmp_path: Path) -> None:

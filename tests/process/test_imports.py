@@ -31,7 +31,7 @@ def test_process_imports_the_standard_library_and_tornado_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["process", "model.spec", "spool.output", "hosts.local.life", "job.table", "bench.bench"]
+    "room", ["process", "model.spec", "spool.output", "hosts.local.host", "job.table", "bench.bench"]
 )
 def test_the_rooms_below_the_notebook_know_none(room: str) -> None:
     assert packages_after_importing(f"ipyproc.{room}") & NOT_BELOW_THE_NOTEBOOK == set()
