@@ -329,22 +329,22 @@ class Link:
                 self._give_up(error)
 
     def _handle(self, frame: Frame) -> None:
+        if frame.kind == "refused":
+            raise WireError(f"The host at {self.path!r} refuses this client: {frame.fields.text('why')}")
         if not self._greeted:
             self._greet(frame)
         elif frame.kind == "answer":
             self._answered(frame.fields)
-        elif frame.kind == "refused":
-            raise WireError(f"The host at {self.path!r} refuses this client: {frame.fields.text('why')}")
         else:
             self._take_frame(frame)
 
     def _greet(self, frame: Frame) -> None:
-        if frame.kind == "refused":
-            raise WireError(f"The host at {self.path!r} refuses this client: {frame.fields.text('why')}")
         agree(frame)
         server = frame.fields.text("server")
         if self._server not in (None, server):
-            self._give_up_jobs(f"The host at {self.path!r} was replaced by another one; start the job anew.")
+            why = f"The host at {self.path!r} was replaced by another one; start the job anew."
+            self._fail(ConnectionResetError(why))
+            self._lost(why)
         self._server, self._greeted = server, True
         with self._lock:
             # All that is not answered, in the order in which it was asked.
@@ -390,11 +390,6 @@ class Link:
         self._greeted = False
         if channel is not None:
             channel.close()
-
-    def _give_up_jobs(self, why: str) -> None:
-        self._server = None
-        self._fail(ConnectionResetError(why))
-        self._lost(why)
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
