@@ -75,8 +75,21 @@ class Link:
 
     # In any thread
 
-    def ask(self, kind: str, fields: Mapping[str, object], body: bytes = b"", *, timeout: float) -> Fields:
+    def ask(
+        self,
+        kind: str,
+        fields: Mapping[str, object],
+        *,
+        timeout: float,
+        then: Callable[[Fields], None] | None = None,
+    ) -> Fields:
         """Ask for something, and block until it is answered: a millisecond, as the server is on this machine.
+
+        Args:
+            kind: what.
+            fields: of the frame.
+            timeout: seconds to wait at most.
+            then: called in the link's thread with the answer, before anything that the server said after it.
 
         Raises:
             TimeoutError: there was no answer in time; it may still be done.
@@ -87,10 +100,15 @@ class Link:
         answers: list[Fields | Exception] = []
 
         def answered(answer: Fields | Exception) -> None:
+            try:
+                if then is not None and not isinstance(answer, Exception):
+                    then(answer)
+            except WireError as error:
+                answer = error
             answers.append(answer)
             came.set()
 
-        self.post(kind, fields, body, answered)
+        self.post(kind, fields, b"", answered)
         if threading.current_thread() is self._thread:
             # Whoever listens to a job may ask something about another.
             deadline = time.monotonic() + timeout
