@@ -325,6 +325,7 @@ _NOBODY_MEETS = {
     "The connection to a host broke: {}": "another one is made",
     "The other end of the connection to a host was closed.": "another one is made",
     "The connection to the host at {} failed; start it anew.": "a slip of ours, which is logged",
+    "The host at {} was replaced by another one; start the job anew.": "a job's note, as in test_wire.py",
     "The connection to the host at {} was closed.": "only who asks something while another thread closes it",
     "No thread can be started for a host; end some of those that run.": "as where the stand-in has none",
     "A job came to a host without a command or a name; restart the host.": "every spec has them",

@@ -151,9 +151,9 @@ class Output:
     def skip(self, size: int) -> None:
         """Go on ``size`` bytes later: they were dropped before they came here, and so is what came before."""
         with self.lock:
+            self._stderr_tail = self._last_of_stderr()
             self._log.skip(size)
             self._last_code = 0
-            self._stderr_tail = self._last_of_stderr()
 
     def lose(self, size: int, because: str) -> None:
         """Count bytes that could not be kept where they came from."""

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from tornado.ioloop import IOLoop
 
@@ -33,8 +33,14 @@ def private_directory() -> Iterator[str]:
 
 
 @contextmanager
-def serving(make: Callable[[IOLoop], Host]) -> Iterator[str]:
-    """The path of a server in this process, on a loop in another thread."""
+def serving(make: Callable[[IOLoop], Host], name: str = "host", below: str | None = None) -> Iterator[str]:
+    """The path of a server in this process, on a loop in another thread.
+
+    Args:
+        make: makes its host.
+        name: of its socket.
+        below: the directory of that; None for one of its own.
+    """
 
     def call(work: Callable[[], None]) -> None:
         done = threading.Event()
@@ -42,8 +48,9 @@ def serving(make: Callable[[IOLoop], Host]) -> Iterator[str]:
         assert done.wait(10)
 
     servers: list[Server] = []
-    with private_directory() as directory, loop_in_a_thread() as io_loop:
-        path = os.path.join(directory, "host")
+    with ExitStack() as stack:
+        io_loop = stack.enter_context(loop_in_a_thread())
+        path = os.path.join(below or stack.enter_context(private_directory()), name)
         host = make(io_loop)
         call(lambda: servers.append(serve(host, listen(path), io_loop)))
         try:

@@ -347,3 +347,27 @@ def test_on_a_full_disk_the_job_goes_on_and_says_what_could_not_be_kept(limit: s
     if limit == "file size":
         assert told["it goes on when there is room"]
     assert told["the next job keeps its output"]
+
+
+# What another place has dropped, or lost
+
+
+def test_output_goes_on_after_what_was_dropped_elsewhere() -> None:
+    output = Output(10_000_000)
+    output.append("stderr", b"old\n" * 200_000, 1.0)
+    reader = LineReader(output)
+    output.skip(5)
+    assert (output.start, output.end, output.dropped) == (800_005, 800_005, 800_005)
+    assert output.read() == b"" and output.stderr_tail(1) == "old"
+    output.append("stderr", b"new\n", 1.0)
+    output.append("stdout", b"newer\n", 2.0)
+    assert output.read() == b"new\nnewer\n" and output.read(800_009) == b"newer\n"
+    assert [(piece.stream, piece.start, piece.stop) for piece in output.pieces()] == [
+        ("stderr", 800_005, 800_009),
+        ("stdout", 800_009, 800_015),
+    ]
+    assert output.text("stdout") == "newer\n" and reader.take() == ["new", "newer"]
+    output.lose(7, "no room on disk")
+    output.lose(2, "")
+    assert (output.lost, output.lost_because) == (9, "no room on disk")
+    output.close()

@@ -68,7 +68,7 @@ def test_a_job_in_another_process_is_a_job_like_any_other(other: Kernel) -> None
         "result = await job.wait(raise_error=False)"
     )
     assert cell.status == "ok", cell.error
-    assert cell.stdout == "one\n" and cell.stderr == "two\n"
+    other.until(lambda: cell.stdout == "one\n" and cell.stderr == "two\n")
     assert other.ask("(result.returncode, result.stdout, result.stderr)") == (3, "one\n", "two\n")
     shown = other.run("%jobs").shown
     assert "far" in shown and "exit 3" in shown

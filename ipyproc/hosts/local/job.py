@@ -256,6 +256,8 @@ class LocalJob(HostedJob):
 
     def _go_on(self) -> None:
         """Start it anew where that was asked for; else rest, once nothing more can be told."""
+        if self.ending is None:
+            return  # It lives anew, and it was the life before of which something was told yet.
         if self._again and not self._driver.closed:
             if not self.left:
                 self._live_again()

@@ -32,6 +32,9 @@ class ServerProcess(Protocol):
     def end(self) -> None:
         """End it, and wait for it; harmless when called again."""
 
+    def disown(self) -> None:
+        """Let go of it in a fork of the process that started it."""
+
 
 class WireHost(Host):
     """Runs jobs by a server, which may have other clients too.
@@ -126,6 +129,8 @@ class WireHost(Host):
     def disown(self) -> None:
         """Let go of the connection in a fork of the process: the jobs are not its."""
         self.link.disown()
+        if self._process is not None:
+            self._process.disown()
         self._lock = threading.RLock()
         for job in self._jobs.values():
             job.renew()

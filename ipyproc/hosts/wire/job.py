@@ -22,7 +22,7 @@ from ipyproc.spool.output import Output, StreamName
 __all__ = ["WireJob", "pieces_of"]
 
 _PIECE = 128 << 10
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
 
@@ -112,7 +112,7 @@ class WireJob(HostedJob):
     def signal(self, signum: int) -> bool:
         """Send a signal to its program, and return whether there was one to take it.
 
-        Blocks until the server has answered, for a second at most; after that it returns what was known.
+        Blocks until the server has answered, for some seconds at most; after that it returns what was known.
         """
         if self._gone:
             return False
@@ -137,16 +137,12 @@ class WireJob(HostedJob):
             raise JobStateError(
                 f"The host of job {self.spec.name!r} has it no more; start its command again."
             )
-        answer = self._link.ask(
+        self._link.ask(
             "restart",
             {"ticket": self._ticket, "grace": grace, "ladder": [int(signum) for signum in ladder]},
             timeout=_ANSWER_SECONDS,
+            then=self._restarted,
         )
-        told = status_from(answer.inner("status"))
-        with self._lock:
-            # The rest comes in its order. That it is to be started has to be known from now on.
-            again = told.again or told.lives > self._status.lives
-            self._status = replace(self._status, again=again)
 
     @property
     def takes_input(self) -> bool:
@@ -288,6 +284,15 @@ class WireJob(HostedJob):
         if ended and not any(event.kind is EventKind.DONE for event in news.events):
             # The server's host has forgotten what happened to a job that ended long ago.
             self.publish(EventKind.DONE)
+
+    def _restarted(self, answer: Fields) -> None:
+        # That it is to be started has to be known from now on, whatever was said before and waits.
+        told = status_from(answer.inner("status"))
+        with self._lock:
+            if told.again or told.lives > self._status.lives:
+                self._status = replace(self._status, again=True)
+                for news in self._untold:
+                    news.status = replace(news.status, again=True)
 
     def _over(self) -> None:
         self.output.settle()

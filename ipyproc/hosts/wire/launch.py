@@ -98,8 +98,9 @@ class Launched:
         if self._owner != os.getpid():
             return
         with self._lock:
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+            self._let_go()
+            # A fork of this process that was made without Python's knowing may hold the lifeline too.
+            self._process.terminate()
             try:
                 self._process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
@@ -107,3 +108,13 @@ class Launched:
                 self._process.kill()
                 self._process.wait()
             remove_directory(self._directory, _REMOVE_SECONDS)
+
+    def disown(self) -> None:
+        """Let go of the lifeline in a fork of the process that has it; else the server would outlive that."""
+        self._let_go()
+        # Or Popen would warn that it still runs.
+        self._process.returncode = 0
+
+    def _let_go(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()

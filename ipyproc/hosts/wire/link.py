@@ -75,8 +75,21 @@ class Link:
 
     # In any thread
 
-    def ask(self, kind: str, fields: Mapping[str, object], body: bytes = b"", *, timeout: float) -> Fields:
+    def ask(
+        self,
+        kind: str,
+        fields: Mapping[str, object],
+        *,
+        timeout: float,
+        then: Callable[[Fields], None] | None = None,
+    ) -> Fields:
         """Ask for something, and block until it is answered: a millisecond, as the server is on this machine.
+
+        Args:
+            kind: what.
+            fields: of the frame.
+            timeout: seconds to wait at most.
+            then: called in the link's thread with the answer, before anything that the server said after it.
 
         Raises:
             TimeoutError: there was no answer in time; it may still be done.
@@ -87,10 +100,15 @@ class Link:
         answers: list[Fields | Exception] = []
 
         def answered(answer: Fields | Exception) -> None:
+            try:
+                if then is not None and not isinstance(answer, Exception):
+                    then(answer)
+            except WireError as error:
+                answer = error
             answers.append(answer)
             came.set()
 
-        self.post(kind, fields, body, answered)
+        self.post(kind, fields, b"", answered)
         if threading.current_thread() is self._thread:
             # Whoever listens to a job may ask something about another.
             deadline = time.monotonic() + timeout
@@ -329,22 +347,22 @@ class Link:
                 self._give_up(error)
 
     def _handle(self, frame: Frame) -> None:
+        if frame.kind == "refused":
+            raise WireError(f"The host at {self.path!r} refuses this client: {frame.fields.text('why')}")
         if not self._greeted:
             self._greet(frame)
         elif frame.kind == "answer":
             self._answered(frame.fields)
-        elif frame.kind == "refused":
-            raise WireError(f"The host at {self.path!r} refuses this client: {frame.fields.text('why')}")
         else:
             self._take_frame(frame)
 
     def _greet(self, frame: Frame) -> None:
-        if frame.kind == "refused":
-            raise WireError(f"The host at {self.path!r} refuses this client: {frame.fields.text('why')}")
         agree(frame)
         server = frame.fields.text("server")
         if self._server not in (None, server):
-            self._give_up_jobs(f"The host at {self.path!r} was replaced by another one; start the job anew.")
+            why = f"The host at {self.path!r} was replaced by another one; start the job anew."
+            self._fail(ConnectionResetError(why))
+            self._lost(why)
         self._server, self._greeted = server, True
         with self._lock:
             # All that is not answered, in the order in which it was asked.
@@ -390,11 +408,6 @@ class Link:
         self._greeted = False
         if channel is not None:
             channel.close()
-
-    def _give_up_jobs(self, why: str) -> None:
-        self._server = None
-        self._fail(ConnectionResetError(why))
-        self._lost(why)
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
