@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import re
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +17,27 @@ import pytest
 
 from ipyproc.bench.bench import forkbench
 from ipyproc.bench.code import Statement
+from ipyproc.errors import IpyprocError
 from ipyproc.hosts.helper.wire import VERSION, encode
+from ipyproc.hosts.wire.address import listen, need_own_peer
+from ipyproc.hosts.wire.client import WireHost
+from ipyproc.hosts.wire.frames import Fields, Frame
+from ipyproc.hosts.wire.frames import encode as encode_frame
+from ipyproc.hosts.wire.job import WireJob, pieces_of
+from ipyproc.hosts.wire.launch import launch
+from ipyproc.hosts.wire.values import fields_of_spec, spec_from, status_from
 from ipyproc.job.fork import fork
 from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
+from ipyproc.model.group import GroupSpec
+from ipyproc.model.spec import JobSpec
 from ipyproc.process import Subprocess
+from ipyproc.process.loops import asyncio_loop
 from ipyproc.process.platform.sessions import session_members
+from tests.hosts.programs import COROUTINES
+from tests.hosts.served import HELLO as HELLO_OF_A_HOST
+from tests.hosts.served import serving, start_at_a_server_that_says
+from tests.hosts.toy import ToyHost
 from tests.jobs import conftest as of_jobs
 from tests.notebook import conftest as of_notebook
 from tests.notebook.kernels import Kernel
@@ -154,6 +170,46 @@ def test_in_a_coroutine_it_is_said(
     assert is_as_listed(said, entry), said
 
 
+def names_of_hosts(patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    def with_toys(ask: Callable[[WireHost], object]) -> None:
+        with serving(lambda io_loop: ToyHost(COROUTINES, asyncio_loop(io_loop))) as path:
+            client = WireHost(path)
+            try:
+                ask(client)
+            finally:
+                client.close()
+
+    def gone_job() -> WireJob:
+        jobs: list[WireJob] = []
+        with_toys(lambda client: jobs.append(client.start(JobSpec("wait", "a"))))
+        return jobs[0]
+
+    def meet_a_stranger() -> None:
+        patch.setattr("os.geteuid", lambda: 7)
+        one, other = socket.socketpair()
+        with one, other:
+            need_own_peer(one)
+
+    ways = (with_toys, gone_job, meet_a_stranger, start_at_a_server_that_says, listen, launch)
+    values = (fields_of_spec, spec_from, status_from, pieces_of)
+    classes = (WireHost, JobSpec, GroupSpec, Fields, Frame)
+    return {
+        **{named.__name__: named for named in (*ways, *values, *classes)},
+        "patch": patch,
+        "encode_frame": encode_frame,
+        "HELLO_OF_A_HOST": HELLO_OF_A_HOST,
+    }
+
+
+@run_in("of a host")
+def test_of_a_host_it_is_said(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises((OSError, IpyprocError)) as caught:
+        exec(entry.code, names_of_hosts(monkeypatch))
+    said = str(caught.value)
+    monkeypatch.undo()
+    assert is_as_listed(said, entry), said
+
+
 _FRESH = """
 import asyncio, errno, os, resource, signal, sys, tempfile, time
 from tornado.ioloop import IOLoop
@@ -266,8 +322,18 @@ _NOBODY_MEETS = {
     "there is no message {} with the fields {}": "a slip in a call of ours",
     "{} is not a command of the kernel.": "the kernel is of the helper's version, and sends nothing else",
     "There is no variable {} to push; assign it in a cell first, or check its spelling.": "--push has one",
+    "The connection to a host broke: {}": "another one is made",
+    "The other end of the connection to a host was closed.": "another one is made",
+    "The connection to the host at {} failed; start it anew.": "a slip of ours, which is logged",
+    "The connection to the host at {} was closed.": "only who asks something while another thread closes it",
+    "No thread can be started for a host; end some of those that run.": "as where the stand-in has none",
+    "A job came to a host without a command or a name; restart the host.": "every spec has them",
+    "A job's input of {} bytes came to a host as {}; start its command again.": "what was sent is counted",
+    "The ticket {} of a job is not a new one; restart the host.": "our tickets are random",
+    "The host does not know {}; restart it with the ipyproc of this kernel.": "of a newer client",
 }
 _HAVE_NO_WORDS = {
+    "OSError(number, os.strerror(number), path)": "the system has them",
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
     "OSError(error.errno, sentence)": "it is made above",
     "UsageError(f'{self._before}{error}')": "the error has them",

@@ -1,1 +1,1 @@
-"""What ``%forkbench`` measures."""
+"""The benchmark of ``%forkbench``."""

@@ -1,4 +1,4 @@
-"""`ForkBench`: a worker group that measures, what forking costs or what workers can do together."""
+"""`ForkBench`: a worker group that measures the cost of forking, or the throughput of a statement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ForkBench", "forkbench"]
 
 _DEATHS = 20
 
-# Above the fork, so that the workers share what the import brings.
+# The import stands above the fork, so that the workers share its memory.
 _REPEAT = """
 from ipyproc.bench.worker import Repetition as _forkbench
 _forkbench = _forkbench({code!r}, {filename!r}, {source!r}, {counts!r}, {seconds!r})
@@ -52,25 +52,25 @@ def forkbench(
     shown: str = "%forkbench",
     table: JobTable = jobs,
 ) -> ForkBench:
-    """Measures workers, and returns at once; what ``%forkbench`` is in Python.
+    """Start a benchmark and return at once; the Python form of ``%forkbench``.
 
     Args:
-        statement: what each worker repeats; None to measure what forking costs.
-        counts: numbers of workers, one after the other; 0 for the number of cores.
-        seconds: how long each of them works.
-        restarts: how many workers are killed meanwhile, for each number; with no statement, how many
-            deaths are measured (20 by default).
-        variables: what the statement has besides, sent by cloudpickle.
-        name: its name among the jobs.
+        statement: the statement that each worker repeats; None to measure the cost of forking.
+        counts: the numbers of workers, measured one after the other; 0 for the number of cores.
+        seconds: the seconds for each number of workers.
+        restarts: the number of workers to kill meanwhile, for each number of workers; without a statement,
+            the number of deaths to measure (20 by default).
+        variables: variables for the statement, sent by cloudpickle.
+        name: its name in the table.
         quiet: whether its cell shows nothing of it.
-        shown: what it is called in views.
-        table: where it is entered.
+        shown: the text that views show instead of a command.
+        table: the table of jobs.
 
     Raises:
-        WorkerCodeError: the statement is no Python, or a variable cannot be sent (a `ValueError`).
-        JobSpecError: an argument cannot be (a `ValueError`).
+        WorkerCodeError: the statement is not valid Python, or a variable could not be sent (a `ValueError`).
+        JobSpecError: an argument is invalid (a `ValueError`).
         JobNameError: a job of that name is running.
-        OSError: no more processes may be started, or files opened.
+        OSError: the system allows no more processes or open files.
     """
     if not isinstance(counts, Iterable):
         raise JobSpecError(f"The numbers of workers are {counts!r}; give several such as [1, 2, 4].")
@@ -111,15 +111,16 @@ def forkbench(
 
 
 class ForkBench(WorkerGroup):
-    """A worker group that measures, number of workers by number; `forkbench` and ``%forkbench`` make it.
+    """A worker group that measures one number of workers after the other; `forkbench` creates it.
 
-    A job like any other. Awaiting it gives a `BenchResult`; stopped, it has what was measured by then.
+    It is a job like any other. Awaiting it returns a `BenchResult`; if it was stopped, with the findings so
+    far.
 
     Args:
-        plan: what is measured.
+        plan: what to measure.
         hosted: the group, as its host holds it.
-        announce: told of everything that happens to it.
-        claim: asked before it is started anew.
+        announce: called with each event of the job.
+        claim: called before the job is started anew.
     """
 
     def __init__(self, plan: Plan, hosted: HostedGroup, announce: Announce, claim: Claim) -> None:
@@ -128,23 +129,23 @@ class ForkBench(WorkerGroup):
         self._course = Course(plan, hosted)
 
     def begin(self) -> None:
-        """Take part in what happens to it from its start on; its table calls this once it stands there."""
+        """Subscribe to the events of the job from its start; the table calls this once it has entered it."""
         self.hosted.listen(self._follow)
-        self.hosted.listen_to_workers(lambda message: self._course.take(message))
+        self.hosted.listen_to_workers(lambda message: self._course.follow(message))
         super().begin()
 
     @property
     def findings(self) -> Findings:
-        """What has been measured so far."""
+        """The findings so far."""
         return self._course.findings
 
     def snapshot(self) -> BenchSnapshot:
-        """An immutable picture of this moment, for a view."""
+        """Return a snapshot of this moment, for a view."""
         group, course, plan = super().snapshot(), self._course, self._plan
         active = None if self.done else course.active
         rates = [worker.operations for worker in group.workers if worker.operations is not None]
         progress = course.progress
-        # A benchmark has no restarts of its own: those that it measures are in its findings.
+        # Restarts are part of the measurement, and stand in the findings.
         given = vars(group) | {"restarts": 0, "max_restarts": None}
         if self.done:
             given["returncode"] = self.returncode
@@ -158,26 +159,26 @@ class ForkBench(WorkerGroup):
         )
 
     def __await__(self) -> Any:
-        """Waits for its end, as `wait` does."""
+        """Wait for its end, as `wait` does."""
         return self.wait().__await__()
 
     async def wait(self, raise_error: bool = True) -> BenchResult:
-        """Waits for its end.
+        """Wait for its end and return its findings.
 
         Args:
-            raise_error: whether a statement that fails is an error.
+            raise_error: whether to raise if the statement fails.
 
         Raises:
-            JobFailed: the statement failed, or a worker was ended; with the last lines of stderr.
+            JobFailed: the statement failed, or a worker was killed; with the last lines of stderr.
         """
         __tracebackhide__ = True
         return self._result_with_findings(await super().wait(raise_error))
 
     async def stop(self, grace: float = 2.0) -> BenchResult:
-        """Ends it, as that of any job; returns what was measured by then.
+        """Stop it, as `Job.stop` does, and return the findings so far.
 
         Args:
-            grace: seconds between the signals.
+            grace: the seconds between the signals.
         """
         return self._result_with_findings(await super().stop(grace))
 
@@ -185,10 +186,10 @@ class ForkBench(WorkerGroup):
         if event.kind is EventKind.STARTED and event.worker is None:
             self._course = Course(self._plan, self.hosted)
         elif event.kind is EventKind.DONE:
-            self._course.spare()
+            self._course.cancel_kill()
 
     def _status_of(self, ending: Ending) -> int:
-        # Where all have left, the helper sees no failure in that.
+        # The helper exits with 0 if all workers have left early.
         return 1 if self._course.has_left and ending.status == 0 else ending.status
 
     def _result_with_findings(self, result: Result) -> BenchResult:

@@ -1,4 +1,4 @@
-"""A statement to be measured, compiled in the kernel: what is wrong with it is said before a fork."""
+"""A statement to measure, compiled in the kernel so that errors are raised before a fork."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def forkbench(_repetition, _now):
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement, and where it stands.
+    """A statement to measure.
 
     Attributes:
-        source: the statement; several lines are as good.
-        setup: what each worker does once, before.
-        cell: what tracebacks call the cell whose first line is the setup, and whose body the statement;
-            None where it is no cell's.
+        source: the statement, of one line or several.
+        setup: code that each worker runs once, before.
+        cell: the name in tracebacks of the cell that has the setup on its first line and the statement in its
+            body; None if it comes from a line.
     """
 
     source: str
@@ -39,21 +39,21 @@ class Statement:
 
     @property
     def filename(self) -> str:
-        """What tracebacks call it."""
+        """Its name in tracebacks."""
         return self.cell or "<forkbench>"
 
     @property
     def text(self) -> str:
-        """The setup, where there is one or there is a line for it, and the statement below it."""
+        """The setup line, if there is one, and the statement below it."""
         return f"{self._above}{self.source}"
 
     def compiled(self) -> bytes:
-        """The loop around the statement, as `bench_worker.Repetition` wants it, by marshal.
+        """Return the loop around the statement for `ipyproc.bench.worker.Repetition`, in marshal's format.
 
-        The setup stands in the loop's function: its names are local there, as those of ``%timeit``.
+        The setup is part of the loop's function, so that its names are local, as with ``%timeit``.
 
         Raises:
-            WorkerCodeError: it is empty, or no Python.
+            WorkerCodeError: the statement is empty, or not valid Python.
         """
         setup, body = (
             self._parsed(self.setup),
@@ -81,7 +81,7 @@ class Statement:
         return f"{self.setup}\n" if self.setup or self.cell else ""
 
     def _parsed(self, source: str) -> list[ast.stmt]:
-        """The statements of some code, which would also be a module of its own."""
+        """Return the statements of code that is valid as a module."""
         try:
             compile(source, self.filename, "exec", dont_inherit=True)
             return ast.parse(source, self.filename).body

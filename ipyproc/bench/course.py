@@ -1,4 +1,4 @@
-"""The course of a benchmark: what is measured when, and what came of it."""
+"""The course of a benchmark: start each measurement, kill workers, collect the findings."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _LEAVE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
-        statement: what each worker repeats; None to measure what forking costs.
-        counts: numbers of workers, one after the other.
-        seconds: how long each of them works.
-        restarts: how many workers are killed meanwhile, for each number.
+        statement: the statement that each worker repeats; None to measure the cost of forking.
+        counts: the numbers of workers, measured one after the other.
+        seconds: the seconds for each number of workers.
+        restarts: the number of workers to kill meanwhile, for each number of workers.
     """
 
     statement: Statement | None
@@ -43,15 +43,15 @@ class Plan:
 
 
 class Course:
-    """One run of a benchmark. Its methods are called where the group's host is driven.
+    """One run of a benchmark. Call its methods on the thread that drives the group's host.
 
     Args:
-        plan: what is measured.
-        group: whose workers measure.
+        plan: what to measure.
+        group: the group of the workers.
 
     Attributes:
-        findings: what has been measured so far.
-        has_left: whether a worker has left before it had been measured.
+        findings: the findings so far.
+        has_left: whether a worker has exited before it had been measured.
     """
 
     def __init__(self, plan: Plan, group: HostedGroup) -> None:
@@ -71,28 +71,28 @@ class Course:
 
     @property
     def active(self) -> int | None:
-        """Return how many workers work now; None when nothing is being measured."""
+        """The number of workers being measured; None if none are."""
         if self._step is None or self._begun is None:
             return None
         return self._plan.counts[self._step]
 
     @property
     def progress(self) -> float:
-        """Return how much is done, from 0 to 1."""
+        """The part that is done, from 0 to 1."""
         gone = 0.0
         if self.active is not None and self._begun is not None:
             gone = min(self._plan.seconds, time.monotonic() - self._begun)
         done = len(self.findings.rows) + len(self.findings.costs)
         return min(1.0, (done + gone / self._plan.seconds) / len(self._plan.counts))
 
-    def take(self, message: Message) -> None:
-        """Take what the helper tells."""
-        taker = _TAKERS.get(message.kind)
-        if taker is not None:
-            taker(self, message)
+    def follow(self, message: Message) -> None:
+        """React to a message of the helper."""
+        reaction = _REACTIONS.get(message.kind)
+        if reaction is not None:
+            reaction(self, message)
 
-    def spare(self) -> None:
-        """Kill no worker any more."""
+    def cancel_kill(self) -> None:
+        """Cancel the next kill of a worker."""
         if self._next_kill is not None:
             self._next_kill()
             self._next_kill = None
@@ -111,7 +111,7 @@ class Course:
             self._group.stop(_LEAVE_SECONDS, LADDER)
 
     def _ready_to_begin(self, message: Message) -> None:
-        """Lets all begin once the last is ready."""
+        """Begin the next measurement once the last worker is ready."""
         self._ready.add(message.number("task"))
         if len(self._ready) < self._plan.counts[-1]:
             return
@@ -142,7 +142,7 @@ class Course:
             self._plan_kill()
 
     def _end_step(self) -> None:
-        self.spare()
+        self.cancel_kill()
         self._begun = None
         base = self.findings.rows[0] if self.findings.rows else None
         row = _throughput(self._shares, self._replaced, base)
@@ -152,12 +152,12 @@ class Course:
         self.findings = Findings(**{**vars(self.findings), **found})
 
     def _is_measured(self, task_id: int) -> bool:
-        """Whether nothing more is wanted of a worker."""
+        """Return True if a worker has nothing more to measure."""
         if self._plan.statement is None:
             return len(self.findings.costs) == len(self._plan.counts)
         return self._step == len(self._plan.counts) - 1 and task_id in self._shares
 
-    # Killing workers, one after the other, spread over the time
+    # Killing workers one after the other, spread over the measurement
 
     def _plan_kill(self) -> None:
         if self._begun is None or self._kills >= self._plan.restarts:
@@ -177,7 +177,7 @@ class Course:
         self._group.command("restart", task=victim, signum=int(SIGKILL))
 
 
-_TAKERS: dict[str, Callable[[Course, Message], None]] = {
+_REACTIONS: dict[str, Callable[[Course, Message], None]] = {
     "gave-up": Course._gave_up,
     "exited": Course._exited,
     "ready": Course._ready_to_begin,
@@ -227,5 +227,5 @@ def _cost(figures: Mapping[str, Any]) -> ForkCost:
 
 
 def _usable_cores() -> int:
-    """Those that the workers may run on."""
+    """Return the number of cores that the workers may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cpu_count()

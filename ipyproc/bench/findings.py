@@ -1,4 +1,4 @@
-"""What a benchmark found out: frozen data, no I/O."""
+"""The findings of ``%forkbench``: frozen data, no I/O."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _NOTICEABLE = 0.1
 
 @dataclass(frozen=True)
 class WorkerShare:
-    """What one worker did.
+    """The figures of one worker.
 
     Attributes:
         task_id: its number.
         operations: how often it ran the statement, its predecessors included.
-        seconds: from its begin to the end of its last operation.
-        p50: half of its operations took so many seconds at most.
-        p99: so did 99 of 100.
-        cpu: processor time, in percent of a core.
-        delay: how long it was ready to run and had no core, in percent.
-        memory: bytes that it had for itself at the end, after ``gc.collect()``.
+        seconds: the seconds from its begin to the end of its last operation.
+        p50: the median time of an operation in seconds.
+        p99: the 99th percentile of the time of an operation in seconds.
+        cpu: its processor time in percent of a core.
+        delay: the time for which it was ready to run but had no core, in percent.
+        memory: its private memory in bytes at the end, after ``gc.collect()``.
     """
 
     task_id: int
@@ -38,24 +38,24 @@ class WorkerShare:
 
     @property
     def rate(self) -> float:
-        """Operations a second."""
+        """Operations per second."""
         return self.operations / self.seconds
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """What a number of workers did together.
+    """The figures of a number of workers together.
 
     Attributes:
-        workers: how many there were.
-        rate: operations a second, of all together.
-        p50: half of the operations took so many seconds at most; one that is shorter than 50 us is
-            timed together with others, and stands for their mean.
-        p99: so did 99 of 100.
-        speedup: the rate in relation to that of the smallest number of workers.
-        efficiency: the speed-up in relation to what so many more workers could give at best.
-        shares: what each did.
-        replaced: for each worker that was killed, the seconds until its replacement ran the statement.
+        workers: the number of workers.
+        rate: the operations per second of all together.
+        p50: the median time of an operation in seconds. Operations shorter than 50 us are timed several at
+            once, and each counts with their mean.
+        p99: the 99th percentile of the time of an operation in seconds.
+        speedup: the rate relative to that of the smallest number of workers.
+        efficiency: the speed-up relative to the ideal one, which is the ratio of the numbers of workers.
+        shares: the figures of each worker.
+        replaced: for each worker killed, the seconds until its replacement ran the statement.
     """
 
     workers: int
@@ -69,39 +69,39 @@ class Throughput:
 
     @property
     def rate_each(self) -> float:
-        """Operations a second, a worker."""
+        """Operations per second and worker."""
         return self.rate / self.workers
 
     @property
     def cpu(self) -> float:
-        """Processor time a worker, in percent of a core."""
+        """The mean processor time of a worker in percent of a core."""
         return mean(share.cpu for share in self.shares)
 
     @property
     def delay(self) -> float:
-        """For how much of the time a worker waited for a core, in percent."""
+        """The mean time for which a worker waited for a core, in percent."""
         return mean(share.delay for share in self.shares)
 
     @property
     def memory(self) -> float:
-        """Bytes that a worker had for itself."""
+        """The mean private memory of a worker in bytes."""
         return mean(share.memory for share in self.shares)
 
     @property
     def memory_total(self) -> int:
-        """Bytes that the workers had for themselves, together."""
+        """The private memory of all workers in bytes."""
         return sum(share.memory for share in self.shares)
 
 
 @dataclass(frozen=True)
 class ForkCost:
-    """What it costs to have a number of workers.
+    """The cost of forking a number of workers.
 
     Attributes:
-        workers: how many.
-        running: seconds from the call that forks them until all run, once a round.
-        replaced: seconds from a worker's death until its replacement runs, once a death.
-        private: bytes that each worker has for itself, after ``gc.collect()``.
+        workers: the number of workers.
+        running: the seconds from the call that forks them until all run, for each round.
+        replaced: the seconds from a worker's death until its replacement runs, for each death.
+        private: the private memory of each worker in bytes, after ``gc.collect()``.
     """
 
     workers: int
@@ -111,35 +111,35 @@ class ForkCost:
 
     @property
     def running_p50(self) -> float:
-        """The median of the rounds."""
+        """The median of `running`."""
         return median(self.running)
 
     @property
     def replaced_p50(self) -> float:
-        """The median of the deaths."""
+        """The median of `replaced`."""
         return median(self.replaced)
 
     @property
     def memory(self) -> float:
-        """Bytes that a worker has for itself."""
+        """The mean private memory of a worker in bytes."""
         return mean(self.private)
 
     @property
     def memory_total(self) -> int:
-        """Bytes that the workers have for themselves, together."""
+        """The private memory of all workers in bytes."""
         return sum(self.private)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that has been measured so far.
+    """All figures measured so far.
 
     Attributes:
-        statement: what was repeated; None where it was forking itself that was measured.
-        cores: how many there are for the workers.
-        helper: seconds from the call until the helper's first worker ran; None before that.
-        rows: with a statement, one a number of workers.
-        costs: without one, the same.
+        statement: the statement that was repeated; None if the cost of forking was measured.
+        cores: the number of cores that the workers may run on.
+        helper: the seconds from the call until the helper's first worker ran; None before that.
+        rows: with a statement, the figures of each number of workers.
+        costs: without a statement, the cost of each number of workers.
     """
 
     statement: str | None
@@ -150,16 +150,16 @@ class Findings:
 
     @property
     def limit(self) -> str:
-        """What limits, in a sentence; empty as long as two numbers of workers are not to compare."""
+        """A sentence on what limits the speed-up; empty before two numbers of workers were measured."""
         return limit(self.rows, self.cores)
 
 
 def limit(rows: Sequence[Throughput], cores: int) -> str:
-    """What keeps the largest number of workers from being as many times as fast as the smallest.
+    """Return a sentence on what limits the speed-up from the smallest to the largest number of workers.
 
     Args:
-        rows: by the number of workers.
-        cores: how many there are.
+        rows: the figures, by number of workers.
+        cores: the number of cores.
     """
     if len(rows) < 2:
         return ""
@@ -194,7 +194,7 @@ def limit(rows: Sequence[Throughput], cores: int) -> str:
 
 
 def _serial_share(row: Throughput) -> float:
-    """The serial part that explains a speed-up, by Amdahl's law."""
+    """Return the serial part that explains a speed-up, by Amdahl's law."""
     ratio = row.speedup / row.efficiency
     return min(1.0, max(0.001, (ratio / row.speedup - 1) / (ratio - 1)))
 

@@ -1,8 +1,8 @@
-"""How long operations took, in buckets of under two percent: bounded memory, for 20 ps to hours."""
+"""Latency histograms in bounded memory: buckets narrower than two percent, from 20 ps to hours."""
 
 from __future__ import annotations
 
-# Known to type checkers by its name: `collections.abc` is not needed by a worker.
+# Type checkers know this name; a worker does not need `collections.abc`.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BUCKETS", "bucket_of", "quantile"]
 
-_UNIT_BITS = 6  # An operation of 50 ns is to be known to better than a whole nanosecond.
+_UNIT_BITS = 6  # Units of 1/64 ns, since whole nanoseconds are too coarse for an operation of 50 ns.
 _KEPT_BITS = 6
 _LARGEST_BITS = 52  # 2 ** 46 ns, or 19 hours
 
 BUCKETS = (_LARGEST_BITS - _KEPT_BITS + 1) << _KEPT_BITS
-"""How many there are."""
+"""The number of buckets."""
 
 
 def bucket_of(nanoseconds: int, operations: int) -> int:
-    """The bucket of one of some operations that took so long together."""
+    """Return the bucket of one operation, given how long several took together."""
     units = (nanoseconds << _UNIT_BITS) // operations
     shift = units.bit_length() - _KEPT_BITS - 1
     if shift <= 0:
@@ -28,11 +28,11 @@ def bucket_of(nanoseconds: int, operations: int) -> int:
 
 
 def quantile(counts: Mapping[int, int], share: float) -> float:
-    """The time, in seconds, within which a share of the operations was done.
+    """Return the time in seconds within which a share of the operations was done.
 
     Args:
-        counts: how many operations each bucket has.
-        share: from 0 to 1; 0.5 gives the median.
+        counts: the number of operations in each bucket.
+        share: the share, from 0 to 1; 0.5 for the median.
     """
     wanted = share * sum(counts.values())
     seen, bucket = 0, 0

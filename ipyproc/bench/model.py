@@ -18,14 +18,14 @@ __all__ = ["BenchResult", "BenchSnapshot"]
 
 @dataclass(frozen=True)
 class BenchSnapshot(GroupSnapshot):
-    """An immutable picture of a benchmark at one moment.
+    """A benchmark at one moment.
 
     Attributes:
-        findings: what has been measured so far.
-        active: how many workers work now; None when nothing is being measured.
-        rate: operations a second of those, as of now; None when that is not known.
-        progress: how much is done, from 0 to 1.
-        left: seconds until it is all done; None when nobody knows.
+        findings: the findings so far.
+        active: the number of workers being measured; None if none are.
+        rate: their operations per second now; None if not known.
+        progress: the part that is done, from 0 to 1.
+        left: the seconds until its end; None if not known.
     """
 
     findings: Findings = field(default_factory=lambda: Findings(None, 1))
@@ -37,22 +37,22 @@ class BenchSnapshot(GroupSnapshot):
 
 @dataclass(frozen=True)
 class BenchResult(Result):
-    """What a benchmark found out, and how it ended; ``await`` gives it.
+    """The result of a benchmark.
 
     Attributes:
-        findings: what was measured.
+        findings: its findings.
     """
 
     findings: Findings
 
     @property
     def rows(self) -> tuple[Throughput, ...] | tuple[ForkCost, ...]:
-        """What was measured, one a number of workers."""
+        """The figures of each number of workers."""
         return self.findings.costs if self.findings.statement is None else self.findings.rows
 
     @property
     def limit(self) -> str:
-        """What limits, in a sentence; empty without a sweep."""
+        """A sentence on what limits the speed-up; empty for fewer than two numbers of workers."""
         return self.findings.limit
 
     def __repr__(self) -> str:
@@ -61,9 +61,9 @@ class BenchResult(Result):
         return f"<BenchResult of {what!r} with {counts} workers>"
 
     def to_dict(self) -> dict[str, object]:
-        """Everything in numbers, texts, lists and dicts, such as for JSON.
+        """Return all figures as numbers, strings, lists and dicts, for example for JSON.
 
-        Times are in seconds, memory in bytes, shares of the processor in percent of a core.
+        Times are in seconds, memory in bytes, processor time in percent of a core.
         """
         computed = {
             Throughput: ("rate_each", "cpu", "delay", "memory", "memory_total"),
@@ -81,7 +81,7 @@ class BenchResult(Result):
         }
 
     def plot(self) -> Figure:
-        """A picture of it by matplotlib, over the number of workers.
+        """Return a matplotlib figure of the result over the number of workers.
 
         Raises:
             MissingPackageError: matplotlib is not installed (an `ImportError`).

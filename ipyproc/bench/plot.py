@@ -1,4 +1,4 @@
-"""A benchmark's picture, by matplotlib, which need not be there before somebody asks for one."""
+"""Plot a benchmark by matplotlib, which is imported only then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["plot"]
 
 
 def plot(findings: Findings) -> Figure:
-    """Throughput and latency over the number of workers, or what forking costs over it.
+    """Plot throughput and latency, or the cost of forking, over the number of workers.
 
     Raises:
         MissingPackageError: matplotlib is not installed (an `ImportError`).
@@ -26,10 +26,10 @@ def plot(findings: Findings) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingPackageError(
-            "A picture needs matplotlib, which is not installed; get it with 'pip install ipyproc[plot]'."
+            "A plot needs matplotlib, which is not installed; install it with 'pip install ipyproc[plot]'."
         ) from None
 
-    # Not by pyplot, which would keep every figure, and choose a backend for the whole notebook.
+    # pyplot would keep every figure, and choose a backend for the whole notebook.
     class Picture(Figure):
         def _repr_png_(self) -> bytes:
             png = BytesIO()

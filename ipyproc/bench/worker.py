@@ -1,13 +1,13 @@
-"""What runs in the workers of ``%forkbench``: the loop around a statement, and the price of forking.
+"""The code in the workers of ``%forkbench``: the loop around a statement, and the cost of forking.
 
-Imported by the helper before the fork, so that its pages are shared: what a worker has for itself is
-the statement's doing.
+The helper imports it before the fork, so that its pages are shared: a worker's private memory is due to the
+statement.
 """
 
 from __future__ import annotations
 
 import gc
-import json  # noqa: F401 - for `Channel.measure`, which in a worker would pay for the import by itself
+import json  # noqa: F401 - for `Channel.measure`, so that the import is not a worker's private memory
 import marshal
 import mmap
 import os
@@ -19,7 +19,7 @@ from ipyproc.bench.latency import BUCKETS, bucket_of
 from ipyproc.process.bare import signal
 from ipyproc.process.supervisor import Supervisor
 
-# Known to type checkers by its name: `typing` is slow to import, and a helper is waited for.
+# Type checkers know this name; `typing` is slow to import, and a cell waits for the helper.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ForkCosts", "Repetition"]
 
-_ROUND_NS = 50_000  # The clock and the books take under one percent of it.
+_ROUND_NS = 50_000  # The clock and the records take under one percent of it.
 _BOOKS_NS = 50_000_000
 _BOOKS_A_REPORT = 5
 _GROWTH = 10
@@ -42,9 +42,9 @@ _NONE = memoryview(bytes(8 * BUCKETS)).cast("q")
 
 
 class Repetition:
-    """Repeats a statement in each worker, for a time, with one number of workers after the other.
+    """Repeat a statement in each worker, for one number of workers after the other.
 
-    The loop around the statement asks for rounds and tells how long each took::
+    The loop around the statement gets rounds, and reports how long each took::
 
         for turns in repetition:
             begun = now()
@@ -52,15 +52,15 @@ class Repetition:
                 statement
             repetition.took(now() - begun)
 
-    Short statements share a round, so that the clock costs them little. The books stand in memory that
-    all workers share: a worker that is killed in its middle leaves them to its replacement.
+    Short statements run several times per round, so that the clock costs them little. The records stand in
+    shared memory: the replacement of a worker that was killed continues its records.
 
     Args:
-        code: a function ``forkbench(repetition, now)`` around that loop, by marshal.
-        filename: what tracebacks call the statement.
-        source: the statement, with its lines where the code says they are.
+        code: a function ``forkbench(repetition, now)`` with that loop, in marshal's format.
+        filename: the name of the statement in tracebacks.
+        source: the statement, with its lines at the numbers that the code has.
         counts: the numbers of workers.
-        seconds: how long each of them works.
+        seconds: the seconds for each number of workers.
     """
 
     def __init__(self, code: bytes, filename: str, source: str, counts: list[int], seconds: float) -> None:
@@ -77,10 +77,10 @@ class Repetition:
         self._done = 0
 
     def run(self, names: dict[str, Any]) -> None:
-        """Works, in a worker.
+        """Run all measurements, in a worker.
 
         Args:
-            names: the module in which the statement runs, with ``task_id``, ``barrier`` and ``measure``.
+            names: the namespace for the statement, with ``task_id``, ``barrier`` and ``measure``.
         """
         self._task: int = names["task_id"]()
         self._barrier: Callable[[], None] = names["barrier"]
@@ -96,7 +96,7 @@ class Repetition:
             if os.read(self._first_failure, 1):
                 self._show(error)
             else:
-                # All fail alike, and one traceback is enough. Who exits first ends the others.
+                # All workers fail alike, and one traceback is enough. The first to exit ends the others.
                 time.sleep(_PATIENCE_SECONDS)
             sys.exit(1)
 
@@ -114,14 +114,14 @@ class Repetition:
             slot[_STEP] = step + 1
 
     def took(self, nanoseconds: int) -> None:
-        """Takes note of how long the last round took."""
+        """Record how long the last round took, and adapt the size of the next."""
         turns = self._turns
         self._done += turns
         self._latencies[bucket_of(nanoseconds, turns)] += turns
         if nanoseconds < _ROUND_NS // 2:
             self._turns = turns * min(_GROWTH, _ROUND_NS // (nanoseconds + 1))
         elif nanoseconds > 2 * _ROUND_NS and turns > 1:
-            # Once, it may have been another process's turn on this core.
+            # Halve only, since another process may have had the core once.
             self._turns = turns // 2
 
     def _begin_together(self, step: int) -> None:
@@ -129,13 +129,13 @@ class Repetition:
         self._latencies[:] = _NONE
         self._barrier()
         self._slot[_PASSED] = step + 1
-        # The barrier lets so many pass: one that came back to it at once would take another's turn.
+        # The barrier lets a number of workers pass: one that returned at once would take another's turn.
         while any(slot[_PASSED] <= step for slot in self._slots):
             time.sleep(_WAIT_SECONDS)
 
     def _rounds(self, replaces: bool) -> Iterator[Iterator[None]]:
         slot, now = self._slot, time.perf_counter_ns
-        # A replacement goes on with the books of the one before; all of its own time counts.
+        # A replacement continues the records of the worker before, and all of its own time counts.
         cpu = slot[_CPU] - (0 if replaces else time.process_time_ns())
         delay = slot[_DELAY] - (0 if replaces else _run_delay())
         if not replaces:
@@ -179,11 +179,11 @@ class Repetition:
 
 
 class ForkCosts:
-    """Measures what forking costs, with a supervisor of its own in the group's one worker.
+    """Measure the cost of forking, by a supervisor in the only worker of the group.
 
     Args:
         counts: the numbers of workers.
-        deaths: how many workers die for it.
+        deaths: the number of deaths to measure.
     """
 
     def __init__(self, counts: list[int], deaths: int) -> None:
@@ -191,7 +191,7 @@ class ForkCosts:
         self._deaths = deaths
 
     def run(self, names: dict[str, Any]) -> None:
-        """Works, in the worker, and tells of each number of workers by ``measure``."""
+        """Run all measurements, in the worker, and report each number of workers by ``measure``."""
         measure = names["measure"]
         measure(0, began=time.monotonic())
         for done, count in enumerate(self._counts, 1):
@@ -206,7 +206,7 @@ class ForkCosts:
 
 
 def _fork_round(count: int) -> tuple[float, list[int]]:
-    """Seconds until so many workers run, and what each has for itself."""
+    """Fork workers; return the seconds until all run, and the private memory of each."""
     began, private = _shared(2, count)
     begun = time.monotonic_ns()
     number = Supervisor(count, 0).run()
@@ -216,7 +216,7 @@ def _fork_round(count: int) -> tuple[float, list[int]]:
             _wait_for(began)
             gc.collect()
             private[number] = private_bytes()
-            # A page is private as long as nobody else has it: none may leave before all have looked.
+            # A page is private if no other process has it, so none may exit before all have measured.
             _wait_for(private)
             os._exit(0)
         finally:
@@ -225,7 +225,7 @@ def _fork_round(count: int) -> tuple[float, list[int]]:
 
 
 def _replacements(count: int, deaths: int) -> list[float]:
-    """Seconds from a worker's last word to its replacement's first, while the other workers live."""
+    """Return the seconds from a worker's death until its replacement runs, for each death."""
     began, took, last = _shared(3, max(count, deaths))
     number = Supervisor(count, deaths).run()
     if number is None:
@@ -248,7 +248,7 @@ def _replacements(count: int, deaths: int) -> list[float]:
 
 
 def private_bytes() -> int:
-    """What is in memory for this process alone."""
+    """Return the private memory of this process in bytes."""
     try:
         fd = os.open("/proc/self/smaps_rollup", os.O_RDONLY)
     except OSError:
@@ -264,7 +264,7 @@ def private_bytes() -> int:
 
 
 def _run_delay() -> int:
-    """Nanoseconds for which this process has been ready to run and had no core; 0 where nobody knows."""
+    """Return the nanoseconds for which this process was ready to run but had no core; 0 if not known."""
     try:
         fd = os.open("/proc/self/schedstat", os.O_RDONLY)
     except OSError:
@@ -276,9 +276,9 @@ def _run_delay() -> int:
 
 
 def _shared(rows: int, columns: int) -> list[memoryview[int]]:
-    """Numbers that this process shares with all that it forks from now on."""
+    """Return rows of integers in memory shared with all later forks of this process."""
     memory = mmap.mmap(-1, 8 * rows * columns)
-    # Held by this process as well, no page of it is any worker's own.
+    # Written here, so that this process has each page too, and none counts as a worker's private memory.
     memory[:] = bytes(len(memory))
     cells = memoryview(memory).cast("q")
     return [cells[row * columns : (row + 1) * columns] for row in range(rows)]
@@ -290,7 +290,7 @@ def _wait_for(cells: memoryview[int]) -> None:
 
 
 def _token() -> int:
-    """An fd from which one reader gets a byte, and all others none."""
+    """Return an fd from which the first reader gets a byte, and the others none."""
     token, end = os.pipe()
     os.write(end, b"1")
     os.close(end)

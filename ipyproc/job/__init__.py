@@ -1,1 +1,1 @@
-"""The user's end of jobs: `Job`, worker groups, and the table in which all of them stand."""
+"""The user's interface to jobs: `Job`, `WorkerGroup`, and the table of all jobs."""

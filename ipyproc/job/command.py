@@ -1,4 +1,4 @@
-"""What to say of a command that cannot be started."""
+"""Error sentences for commands that could not be started."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["explain_start_error"]
 
 
 def explain_start_error(error: OSError, command: str | list[str]) -> str:
-    """One sentence for a command that could not be started."""
+    """Return a sentence on why a command could not be started."""
     if error.errno is not None and error.strerror and error.strerror != os.strerror(error.errno):
-        # It was raised with its sentence.
+        # The error already has its sentence.
         return error.strerror
     program = error.filename if isinstance(error.filename, str) else str(command)
     if error.errno == errno.EACCES and os.path.isdir(program):

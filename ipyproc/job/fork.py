@@ -1,4 +1,4 @@
-"""Starting worker groups: `fork`, which is ``%%fork`` in Python."""
+"""Start worker groups: `fork`, the Python form of ``%%fork``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ipyproc.process import cpu_count
 
 __all__ = ["enter_group", "fork", "worker_count"]
 
-_HOME = str(Path(__file__).resolve().parents[2])
-# Not `-m`: that would look for modules in the notebook's folder first, where a random.py may lie. And our
-# own folder comes first for our own package alone, whatever a .pth file has imported under its name.
+_PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
+# Not `-m`, which would search the notebook's folder first, where a random.py may lie. The package's folder is
+# in sys.path only for the import of this very package, in place of one that a .pth file may have imported.
 _PROGRAM = (
-    f"import sys; sys.path[:] = [{_HOME!r}, *filter(None, sys.path)]; "
+    f"import sys; sys.path[:] = [{_PACKAGE_FOLDER!r}, *filter(None, sys.path)]; "
     "[sys.modules.pop(name) for name in [*sys.modules] if name.partition('.')[0] == 'ipyproc']; "
     "import ipyproc; del sys.path[0]; "
     "from ipyproc.hosts.helper.leader import main; main()"
@@ -48,14 +48,13 @@ def fork(
     shown: str = "fork",
     table: JobTable = jobs,
 ) -> WorkerGroup:
-    """Runs code in forked workers, and returns at once; what ``%%fork`` is in Python.
+    """Run code in forked workers, and return at once; the Python form of ``%%fork``.
 
-    The workers are forked by a fresh interpreter, never by this process. A worker that exits
-    abnormally is replaced, ``max_restarts`` times over all of them. In the code, ``task_id()`` is the
-    worker's number, and ``measure(n)`` tells how many operations it has done. A line
-    ``fork_processes()`` at its top level says where the fork is: what stands above it runs once,
-    before it, and what it makes, such as bound sockets, all workers inherit. Without that line all of
-    it runs in each worker::
+    A fresh interpreter forks the workers, never this process. A worker that exits abnormally is replaced,
+    up to ``max_restarts`` times over all workers. In the code, ``task_id()`` is the worker's number, and
+    ``measure(n)`` reports how many operations it has done. A line ``fork_processes()`` at the top level marks
+    the fork: the code above it runs once, and all workers inherit what it creates, such as bound sockets.
+    Without that line, all code runs in each worker::
 
         group = ipyproc.fork('''
         words = {str(n): n for n in range(100_000)}
@@ -66,23 +65,23 @@ def fork(
         print(group.worker_output(2))
 
     Args:
-        code: Python, with top-level ``await`` where an event loop is wanted.
-        workers: how many; None or 0 for the number of cores.
-        max_restarts: how many restarts are granted, over all workers together.
-        variables: what the code has besides, sent by cloudpickle.
-        name: its name among the jobs.
+        code: Python code, which may use top-level ``await``.
+        workers: the number of workers; None or 0 for the number of cores.
+        max_restarts: the number of restarts allowed, over all workers together.
+        variables: variables for the code, sent by cloudpickle.
+        name: its name in the table.
         quiet: whether its cell shows nothing of it.
-        max_output: bytes of output that are kept, of all and of each worker.
-        filename: what tracebacks call the code.
-        first_line: the number of its first line there.
-        shown: what it is called in views, before the number of workers.
-        table: where it is entered.
+        max_output: the bytes of output to keep, of all workers together and of each.
+        filename: the name of the code in tracebacks.
+        first_line: the number of its first line in tracebacks.
+        shown: the text that views show instead of a command, before the number of workers.
+        table: the table of jobs.
 
     Raises:
-        WorkerCodeError: the code is no Python, or a variable cannot be sent (a `ValueError`).
-        JobSpecError: an argument cannot be (a `ValueError`).
+        WorkerCodeError: the code is not valid Python, or a variable could not be sent (a `ValueError`).
+        JobSpecError: an argument is invalid (a `ValueError`).
         JobNameError: a job of that name is running.
-        OSError: no more processes may be started, or files opened.
+        OSError: the system allows no more processes or open files.
     """
     number = worker_count(workers)
     return enter_group(
@@ -103,10 +102,10 @@ def fork(
 
 
 def worker_count(workers: int | None) -> int:
-    """How many workers are meant: None and 0 stand for the number of cores.
+    """Return a number of workers, where None and 0 mean the number of cores.
 
     Raises:
-        JobSpecError: it is no number of workers (a `ValueError`).
+        JobSpecError: it is not a number of workers (a `ValueError`).
     """
     if workers is None:
         return cpu_count()
@@ -134,24 +133,24 @@ def enter_group(
     table: JobTable,
     gives_up: bool = True,
 ) -> AnyGroup:
-    """Starts a group of any kind; `fork` is this for plain ones.
+    """Start a group of a given class and enter it in the table.
+
+    The arguments and exceptions that are not listed are those of `fork`.
 
     Args:
-        kind: the group's class.
-        program: what it is named after.
-        gives_up: whether a group that needs more restarts than were granted has given up.
-        shown: what it is called in views.
-
-    The others, and what is raised, are those of `fork`.
+        kind: creates the group.
+        program: the program that names it, if no name is given.
+        shown: the text that views show instead of a command.
+        gives_up: whether a group that runs out of restarts counts as given up.
     """
     if not isinstance(code, str):
-        raise WorkerCodeError(f"The code {code!r} is no text; give the lines that the workers are to run.")
+        raise WorkerCodeError(f"The code {code!r} is not a string; give the lines for the workers to run.")
     if not isinstance(variables, Mapping | None):
-        raise WorkerCodeError(f"The variables {variables!r} are no dict; give one such as {{'size': 10}}.")
+        raise WorkerCodeError(f"The variables {variables!r} are not a dict; give one such as {{'size': 10}}.")
     code = code.replace("\r\n", "\n")
     at = fork_line(code, first_line)
     source = code.encode()
-    # A Path among them, which Python passes over, is meant as what it says.
+    # Python ignores a Path in sys.path; the helper gets it as a string.
     folders = [os.fsdecode(entry) for entry in sys.path if isinstance(entry, (str, bytes, os.PathLike))]
     path = "\0".join(folders).encode("utf-8", "surrogateescape")
     given = dict(variables or {})

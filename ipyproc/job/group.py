@@ -21,19 +21,19 @@ _EVERY_WORKER = -1
 
 
 class WorkerGroup(Job):
-    """Forked workers under a supervisor; `fork` and ``%%fork`` make it.
+    """Forked workers under a supervisor; `fork` and ``%%fork`` create it.
 
-    A job like any other: it can be awaited, stopped, listed, its output read. `pid` is that of the
-    leader of its session. It exits with 0 once all workers have exited normally. `stop` and interrupts
-    go to the helper, which passes them on to every worker; `kill` and a killed helper end them all.
+    It is a job like any other: await it, stop it, read its output. `pid` is the pid of its session's
+    leader. It exits with 0 once all workers have exited normally. `stop` and interrupts go to the helper,
+    which passes them on to each worker; `kill`, and the death of the helper, end all workers.
 
-    In `output` each line has its worker's mark (``[2] ``); what the code prints before the fork has
-    none. `worker_output` is one worker's, without marks.
+    In `output`, each line begins with the mark of its worker (``[2] ``), except lines that were printed
+    before the fork. `worker_output` returns the output of one worker, without marks.
 
     Args:
         hosted: the group, as its host holds it.
-        announce: told of everything that happens to it.
-        claim: asked before it is started anew.
+        announce: called with each event of the job.
+        claim: called before the job is started anew.
     """
 
     hosted: HostedGroup
@@ -45,31 +45,31 @@ class WorkerGroup(Job):
 
     @property
     def command(self) -> str:
-        """What stands for its command, such as ``%%fork -n 4``."""
+        """The text that views show instead of a command, such as ``%%fork -n 4``."""
         return self._group.shown_command
 
     @property
     def helper_pid(self) -> int | None:
-        """The process id of the helper that forks the workers; None until it has told."""
+        """The pid of the helper that forks the workers; None before it has reported."""
         return self.hosted.status().helper_pid
 
     @property
     def workers(self) -> tuple[WorkerSnapshot, ...]:
-        """A picture of each worker at this moment, by task id."""
+        """A snapshot of each worker at this moment, by task id."""
         return self.hosted.status().workers
 
     def snapshot(self) -> GroupSnapshot:
-        """An immutable picture of this moment, for a view."""
+        """Return a snapshot of this moment, for a view."""
         return group_snapshot_of(self.hosted)
 
-    # Its workers
+    # The workers
 
     def signal(self, signum: int, task_id: int | None = None) -> None:
-        """Sends a signal to every worker, or to one; those that it ends are replaced.
+        """Send a signal to one worker or to all; workers that it ends are replaced.
 
         Args:
-            signum: such as ``signal.SIGHUP``, or its number.
-            task_id: whose; None for every worker.
+            signum: the signal, such as ``signal.SIGHUP``.
+            task_id: the worker; None for all workers.
 
         Raises:
             JobStateError: the group has ended.
@@ -78,14 +78,14 @@ class WorkerGroup(Job):
         """
         need_signal(signum)
         self._command(
-            "signal", f"{signal_name(signum)} cannot be sent to it", task=self._task(task_id), signum=signum
+            "signal", f"{signal_name(signum)} was not sent", task=self._task(task_id), signum=signum
         )
 
     def restart_worker(self, task_id: int, signum: int = SIGTERM) -> None:
-        """Ends a worker by a signal and replaces it, at no charge to the budget.
+        """End a worker by a signal and replace it; this does not count against ``max_restarts``.
 
         Args:
-            task_id: whose.
+            task_id: the worker.
             signum: the signal, SIGTERM by default.
 
         Raises:
@@ -94,12 +94,10 @@ class WorkerGroup(Job):
             UnknownJobError: there is no such worker.
         """
         need_signal(signum)
-        self._command(
-            "restart", "no worker of it can be restarted", task=self._task(task_id), signum=int(signum)
-        )
+        self._command("restart", "no worker was restarted", task=self._task(task_id), signum=int(signum))
 
     def open_barrier(self) -> None:
-        """Lets the workers begin that wait at ``barrier()``.
+        """Open the barrier for the workers that wait at ``barrier()``.
 
         Raises:
             JobStateError: the group has ended.
@@ -107,11 +105,11 @@ class WorkerGroup(Job):
         self._command("go", "it has no barrier to open")
 
     def worker_output(self, task_id: int, stream: StreamName | None = None) -> str:
-        """What a worker has written so far, all that had its task id, without marks.
+        """Return the output of a worker so far, and of its predecessors with that task id, without marks.
 
         Args:
-            task_id: whose.
-            stream: "stdout" or "stderr"; both by default.
+            task_id: the worker.
+            stream: "stdout" or "stderr"; None for both.
 
         Raises:
             UnknownJobError: there is no such worker.
@@ -120,17 +118,17 @@ class WorkerGroup(Job):
         return output.text(stream) if output is not None else ""
 
     def listen(self, listener: Callable[[Message], None]) -> Callable[[], None]:
-        """Has ``listener`` called with every message of the helper, on the loop; returns what ends that.
+        """Call ``listener`` with each message of the helper, except output; return a function that ends that.
 
-        Output is no message of this kind.
+        The listener is called where the host is driven.
 
         Args:
-            listener: takes a message. An exception of its own is logged.
+            listener: called with a message; an exception that it raises is logged.
         """
         return self.hosted.listen_to_workers(listener)
 
     def send(self, text: str | bytes) -> NoReturn:
-        """Workers have no standard input.
+        """Raise an error, since workers have no standard input.
 
         Raises:
             JobStateError: always.
@@ -141,7 +139,7 @@ class WorkerGroup(Job):
         )
 
     def close_stdin(self) -> None:
-        """Does nothing: workers have no standard input."""
+        """Do nothing, since workers have no standard input."""
 
     def _task(self, task_id: int | None) -> int:
         if task_id is None:

@@ -27,36 +27,36 @@ _DETAIL_LINES = 10
 _DETAIL_BYTES = 8192
 
 Announce = Callable[["Job", Event], None]
-"""Hands on what happened to a job; in any thread for ``WROTE`` and ``AWAITED``."""
+"""Called with each event of a job; for ``WROTE`` and ``AWAITED``, on any thread."""
 
 Claim = Callable[["Job"], None]
-"""Sees to it that a job that is started anew stands in the table under its name, or raises `JobNameError`."""
+"""Called before a job is started anew: enters it in its table, or raises `JobNameError`."""
 
 
 class Job(JobOutput):
-    """A command that runs, or ran; `ipyproc.spawn` makes it.
+    """A command that runs, or has run; `ipyproc.spawn` creates it.
 
-    Awaiting it gives a `Result`, or raises `JobFailed` (a `subprocess.CalledProcessError`) when its
-    exit status is not 0::
+    Awaiting it returns a `Result`, or raises `JobFailed` (a `subprocess.CalledProcessError`) if its exit
+    status is not 0::
 
         job = ipyproc.spawn("make -j4", name="build")
         result = await job
 
-    Its output is there while it runs, and after its end::
+    Its output can be read while it runs, and after its end::
 
         print(job.tail(5))
         async for line in job:
             print(line)
 
-    Any number of awaits may be made, from any cell, loop and thread, before and after the end;
-    cancelling one leaves the job alone. All methods may be called from any thread. The job leads a
-    session of its own, so that signals for the kernel's process group do not reach it. A stop, a
-    timeout, `kill` and the kernel's end reach every process of that session; `signal` the program.
+    A job may be awaited any number of times, on any loop and thread, before and after its end; cancelling
+    an await does not affect the job. Any thread may call any method. The job leads a session of its own, so
+    that signals to the kernel's process group do not reach it. `stop`, a timeout, `kill` and the kernel's
+    end reach every process of that session; `signal` reaches the program.
 
     Args:
         hosted: the job, as its host holds it.
-        announce: told of everything that happens to it.
-        claim: asked before it is started anew.
+        announce: called with each event of the job.
+        claim: called before the job is started anew.
     """
 
     def __init__(self, hosted: HostedJob, announce: Announce, claim: Claim) -> None:
@@ -67,23 +67,23 @@ class Job(JobOutput):
         self._listeners: tuple[Callable[[Event], None], ...] = ()
 
     def begin(self) -> None:
-        """Take part in what happens to it from its start on; its table calls this once it stands there."""
-        self.hosted.listen(self._happened)
+        """Subscribe to the events of the job from its start; the table calls this once it has entered it."""
+        self.hosted.listen(self._on_event)
 
-    # What happens to it
+    # Events
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Has ``listener`` called with every event; returns what ends that.
+        """Call ``listener`` with each event from now on; return a function that ends that.
 
-        It is called on the job's loop; for ``WROTE`` and ``AWAITED``, in other threads as well.
+        It is called where the job's loop is driven; for ``WROTE`` and ``AWAITED``, on any thread.
 
         Args:
-            listener: takes an `ipyproc.Event`. An exception of its own is logged.
+            listener: called with an `ipyproc.Event`; an exception that it raises is logged.
         """
         self._listeners = (*self._listeners, listener)
 
         def unsubscribe() -> None:
-            # One of them, should it be there twice.
+            # A listener that was added twice is removed once.
             listeners = list(self._listeners)
             if listener in listeners:
                 listeners.remove(listener)
@@ -91,17 +91,17 @@ class Job(JobOutput):
 
         return unsubscribe
 
-    # Its end
+    # Waiting and stopping
 
     def __await__(self) -> Generator[object, None, Result]:
-        """Waits for its end, as `wait` does."""
+        """Wait for its end, as `wait` does."""
         return self.wait().__await__()
 
     async def wait(self, raise_error: bool = True) -> Result:
-        """Waits for its end: its process has exited, and its pipes are at their end.
+        """Wait until its process has exited and its pipes are at their end; return the result.
 
         Args:
-            raise_error: whether an exit status other than 0 is an error.
+            raise_error: whether to raise if the exit status is not 0.
 
         Raises:
             JobFailed: the exit status is not 0; with the last lines of its stderr.
@@ -112,14 +112,14 @@ class Job(JobOutput):
         return self._checked(cast(Ending, self.hosted.ending), raise_error)
 
     async def ready(self, timeout: float | None = None) -> Job:
-        """Waits until it is ready, as its ``ready=`` says; at once when it has none.
+        """Wait until it is ready, as its ``ready=`` says, and return it; without ``ready=``, at once.
 
         Args:
-            timeout: seconds to wait at most; None for as long as it takes.
+            timeout: the seconds to wait at most; None for no limit.
 
         Raises:
             NotReadyError: it ended before it was ready; with the last lines of its output.
-            ReadyTimeout: it was not ready in time (a `TimeoutError`); the job goes on.
+            ReadyTimeout: it was not ready within the timeout (a `TimeoutError`); it continues to run.
         """
         __tracebackhide__ = True
         need_seconds("timeout", timeout)
@@ -128,7 +128,7 @@ class Job(JobOutput):
             return self.done or self.hosted.status().ready
 
         try:
-            # Python 3.11's wait_for gives nobody a chance who has no time.
+            # In Python 3.11, wait_for with a timeout of 0 does not run the coroutine at all.
             if not settled():
                 await asyncio.wait_for(self._until(settled), timeout)
         except asyncio.TimeoutError:
@@ -142,18 +142,18 @@ class Job(JobOutput):
         return self
 
     def join(self, timeout: float | None = None, raise_error: bool = True) -> Result:
-        """Block until its end, in code that cannot await; what `wait` is in a coroutine.
+        """Block until its end and return the result; the synchronous form of `wait`.
 
-        Where the loop is held by this very call, the call drives the job: its output is read, its timers
-        fire, it is restarted. An interrupt (KeyboardInterrupt) leaves the job running.
+        On the thread of the job's loop, which it blocks, this call drives the job: it reads the output,
+        fires timers, restarts the job. An interrupt (KeyboardInterrupt) leaves the job running.
 
         Args:
-            timeout: seconds to wait at most; None for as long as it takes.
-            raise_error: whether an exit status other than 0 is an error.
+            timeout: the seconds to wait at most; None for no limit.
+            raise_error: whether to raise if the exit status is not 0.
 
         Raises:
             JobFailed: the exit status is not 0; with the last lines of its stderr.
-            JoinTimeout: it has not ended in time (a `TimeoutError`); the job goes on.
+            JoinTimeout: it did not end within the timeout (a `TimeoutError`); it continues to run.
         """
         __tracebackhide__ = True
         need_seconds("timeout", timeout)
@@ -164,23 +164,23 @@ class Job(JobOutput):
         return self._checked(cast(Ending, self.hosted.ending), raise_error)
 
     async def stop(self, grace: float = 2.0) -> Result:
-        """End it: its stop signal (SIGINT), after ``grace`` seconds SIGTERM, after as many again SIGKILL.
+        """Stop it: send its stop signal (SIGINT), then SIGTERM and SIGKILL, ``grace`` seconds apart.
 
-        It is not restarted. Its whole session is empty when this returns, and ``result.ended_by`` says
-        which signal ended it. What an ended job has left running is ended likewise. Never raises for the
-        exit status.
+        The job is not restarted. When this returns, its whole session is empty, and ``result.ended_by`` is
+        the signal that ended it. If the job has ended, the processes that it left are stopped in the same
+        way. An exit status other than 0 raises no error.
 
         Args:
-            grace: seconds between the signals.
+            grace: the seconds between the signals.
         """
         need_seconds("grace", grace)
         hosted, lives = self.hosted, self.hosted.status().lives
         endings = [hosted.ending]
-        # Somebody else may start it anew before this one comes round.
+        # Another caller may start the job anew before this coroutine runs again.
         unsubscribe = self.subscribe(
             lambda event: endings.append(hosted.ending) if event.kind is EventKind.DONE else None
         )
-        # Of a thousand that are stopped together each does in its own time what takes any.
+        # Announced in a later callback, so that stopping a thousand jobs together does not hold the loop.
         hosted.soon(lambda: self._tell(EventKind.AWAITED))
         hosted.stop(grace, stop_ladder(self.hosted.spec.stop_signal))
         try:
@@ -190,18 +190,18 @@ class Job(JobOutput):
         return self._make_result(cast(Ending, hosted.ending or endings[-1]))
 
     async def restart(self, grace: float = 2.0) -> Job:
-        """Stop it, as `stop` does, and start it anew; when it has ended, just that.
+        """Stop it, as `stop` does, unless it has ended, and start it again; return when the process runs.
 
-        Its output goes on after the old. Returns when the new process runs.
+        New output is appended to the old.
 
         Args:
-            grace: seconds between the signals.
+            grace: the seconds between the signals.
 
         Raises:
-            OSError: it cannot be started again.
+            OSError: it could not be started again.
             JobNameError: it has ended, and another job has its name by now.
-            JobStateError: it was stopped, by somebody else, before it was started again; or it has ended,
-                and its input was so large (over 64 kB) that it was let go of.
+            JobStateError: another caller stopped it before it was started again; or it has ended, and its
+                input was released then, since it was larger than 64 KiB.
         """
         need_seconds("grace", grace)
         lives = self.hosted.status().lives
@@ -219,7 +219,7 @@ class Job(JobOutput):
         status = self.hosted.status()
         if status.lives == lives:
             raise JobStateError(
-                f"Job {self.name!r} was stopped before it was started again; restart it once more."
+                f"Job {self.name!r} was stopped before it was started again; call restart() again."
             )
         if status.error is not None and self.done:
             raise status.error
@@ -228,73 +228,73 @@ class Job(JobOutput):
     def signal(self, signum: int) -> None:
         """Send a signal to its program.
 
-        Where a shell runs a script, those programs in it get the signal that handle it, and a signal that
-        ends goes to the shell's process group; see `ipyproc.hosts.local.targets`. For every process of the
-        job there are `stop` and `kill`.
+        If a shell runs a script, the signal goes to the programs in it that handle it, and a signal that
+        would end the shell goes to its process group; see `ipyproc.hosts.local.targets`. `stop` and `kill`
+        reach every process of the job.
 
         Args:
-            signum: such as ``signal.SIGHUP``, or its number.
+            signum: the signal, such as ``signal.SIGHUP``.
 
         Raises:
-            JobStateError: it has ended.
+            JobStateError: it has no process now.
             JobSpecError: there is no such signal (a `ValueError`).
         """
         need_signal(signum)
         if self.done or not self.hosted.signal(signum):
             raise JobStateError(
                 f"Job {self.name!r} has no process now ({self.state.value}), so {signal_name(signum)} "
-                "cannot be sent to it; restart it first."
+                "was not sent; restart it first."
             )
 
     def kill(self) -> None:
-        """End every process of it at once with SIGKILL; it is not restarted. Harmless when it has ended."""
+        """Send SIGKILL to every process of the session; do not restart the job. Do nothing after its end."""
         self.hosted.kill()
 
-    # Its input
+    # Input
 
     def send(self, text: str | bytes) -> None:
-        """Writes to its standard input; what it does not read yet is kept, and blocks nobody.
+        """Write to its standard input; text that it does not read yet is buffered, and the call never blocks.
 
         Args:
-            text: written as it is; a line needs its ``\\n``.
+            text: the text, written as it is; end a line with ``\\n``.
 
         Raises:
-            JobStateError: it has ended, or its standard input has been closed.
-            JobSpecError: what was given is neither text nor bytes (a `ValueError`).
+            JobStateError: it has ended, or its standard input is closed.
+            JobSpecError: the input is neither text nor bytes (a `ValueError`).
         """
         if not self.hosted.takes_input:
             what = "has ended" if self.done else "has its standard input closed"
-            raise JobStateError(f"Job {self.name!r} {what}, so nothing can be sent to it; start it again.")
+            raise JobStateError(f"Job {self.name!r} {what}, so nothing was sent; start it again.")
         self.hosted.write(input_bytes(text, self.encoding))
 
     def close_stdin(self) -> None:
-        """Closes its standard input, after what was sent has been written. Harmless when closed."""
+        """Close its standard input once all text sent was written; do nothing if it is closed."""
         if self.hosted.takes_input:
             self.hosted.write(b"", close=True)
 
-    # Telling of it
+    # Events
 
-    def _happened(self, event: Event) -> None:
-        self._hand_on(event)
+    def _on_event(self, event: Event) -> None:
+        self._publish(event)
         if self._reads:
             self._reads.wake()
         if event.kind is not EventKind.WROTE:
             self._changes.wake()
 
     def _tell(self, kind: EventKind) -> None:
-        self._hand_on(Event(kind, time.time()))
+        self._publish(Event(kind, time.time()))
 
-    def _hand_on(self, event: Event) -> None:
+    def _publish(self, event: Event) -> None:
         self._announce(self, event)
         for listener in self._listeners:
             try:
                 listener(event)
             except Exception:
-                # It is told in the midst of a job's life, which goes on.
+                # A listener that fails must not stop the job's life, in the middle of which it is called.
                 log.exception("Listener %r of job %r failed at %s.", listener, self.name, event.kind.name)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Waits, on any loop, until a change makes ``condition`` true."""
+        """Wait, on any loop, until a change makes ``condition`` true."""
         while True:
             future = self._changes.future()
             try:
@@ -304,7 +304,7 @@ class Job(JobOutput):
             finally:
                 self._changes.forget(future)
 
-    # Its result
+    # The result
 
     def _make_result(self, ending: Ending) -> Result:
         return Result(

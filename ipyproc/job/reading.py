@@ -1,4 +1,4 @@
-"""The reading half of a job: its output, as bytes by offset, as text, as lines."""
+"""The reading half of a job: its output as bytes by offset, as text, as lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["JobOutput"]
 
 
 class JobOutput(JobFacts):
-    """What can be read of a job, while it runs and after its end. All methods may be called from any thread.
+    """The output of a job, while it runs and after its end. Any thread may call any method.
 
     Args:
         hosted: the job, as its host holds it.
@@ -26,17 +26,17 @@ class JobOutput(JobFacts):
 
     @property
     def output(self) -> str:
-        """Its output so far, both streams in the order of their arrival."""
+        """The output so far, both streams in the order of their arrival."""
         return self.hosted.output.text()
 
     @property
     def stdout(self) -> str:
-        """What it has written to its standard output so far."""
+        """The standard output so far."""
         return self.hosted.output.text("stdout")
 
     @property
     def stderr(self) -> str:
-        """What it has written to its standard error so far."""
+        """The standard error so far."""
         return self.hosted.output.text("stderr")
 
     @property
@@ -51,33 +51,33 @@ class JobOutput(JobFacts):
 
     @property
     def size(self) -> int:
-        """The offset past the newest byte of its output."""
+        """The offset past the newest byte of the output."""
         return self.hosted.output.end
 
     def tail(self, n: int = 10, max_bytes: int | None = None) -> str:
-        """The last ``n`` lines of its output, of its last ``max_bytes`` bytes at most."""
+        """Return the last ``n`` lines of its output, from its last ``max_bytes`` bytes at most."""
         return self.hosted.output.tail(n, max_bytes)
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
-        """The bytes of its output from offset ``start`` to ``stop``, both streams as they came.
+        """Return the bytes of its output from offset ``start`` to ``stop``, both streams as they came.
 
-        Offsets count all bytes that came, from 0 on; those that went because of ``max_output`` are left out.
+        Offsets count all bytes that came, from 0; bytes dropped because of ``max_output`` are left out.
         """
         return self.hosted.output.read(start, stop)
 
     def pieces(self, start: int = 0, stop: int | None = None) -> list[Piece]:
-        """The pieces of its output from offset ``start`` to ``stop``, each with its stream and its time."""
+        """Return the pieces of its output from offset ``start`` to ``stop``, with their streams and times."""
         return list(self.hosted.output.pieces(start, stop))
 
     def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
-        """The bytes from offset ``start`` to ``stop``, in stretches of one stream each."""
+        """Return the bytes from offset ``start`` to ``stop``, in stretches of one stream each."""
         return [
             (name, self.hosted.output.read(first, last))
             for name, first, last in self.hosted.output.runs(start, stop)
         ]
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """The lines of its output without their ends: from the beginning, each once, to its end."""
+        """Yield each line of its output once, without its end, from the beginning to the end of the job."""
         reader = LineReader(self.hosted.output)
         while True:
             future = self._reads.future()
@@ -93,7 +93,7 @@ class JobOutput(JobFacts):
                 self._reads.forget(future)
             for line in lines:
                 yield line
-            # Where lines come faster than they are taken, the loop has other things to do too.
+            # Yield to the loop, in case lines come faster than they are consumed.
             await asyncio.sleep(0)
         for line in reader.rest():
             yield line

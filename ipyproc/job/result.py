@@ -1,4 +1,4 @@
-"""How a job ended, with its output."""
+"""The result of a job, with its output."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Result"]
 
 
 class _MadeOnce:
-    """A text that is made when it is first asked for, and kept.
+    """A property that is computed on first access and cached.
 
-    As `functools.cached_property`, but for the lock that has in Python before 3.12: a fork of the process
-    would wait for ever for a thread that held it.
+    Unlike `functools.cached_property` before Python 3.12, it has no lock, for which a fork of the process
+    could wait for ever.
     """
 
     def __init__(self, make: Callable[[Result], str]) -> None:
@@ -33,17 +33,17 @@ class _MadeOnce:
 
 @dataclass(frozen=True)
 class Result:
-    """How a job ended.
+    """The result of a job.
 
-    Its output can be read as long as somebody has the result, or the job, though the table has forgotten the
-    oldest ended jobs by then; after `JobTable.forget` only what was read before it.
+    The output can be read for as long as a reference to the result or to the job exists, even if the table
+    has dropped the job. After `JobTable.forget`, only texts that were read before are available.
 
     Attributes:
         returncode: the exit status, negative for a signal.
-        elapsed: seconds from its start to its end.
-        ended_by: the signal of ours that ended it, such as ``SIGTERM``; None when it ended by itself.
+        elapsed: the seconds from its start to its end.
+        ended_by: the signal of a stop that ended it, such as ``SIGTERM``; None if it ended by itself.
         timed_out: whether its timeout stopped it.
-        notes: what else there is to say, a sentence each.
+        notes: remarks for people, one sentence each.
     """
 
     returncode: int
@@ -55,15 +55,15 @@ class Result:
 
     @_MadeOnce
     def output(self) -> str:
-        """Everything that was kept of its output, both streams in the order of their arrival."""
+        """The output, as far as it was kept, both streams in the order of their arrival."""
         return self._output.text()
 
     @_MadeOnce
     def stdout(self) -> str:
-        """What it wrote to its standard output."""
+        """The standard output, as far as it was kept."""
         return self._output.text("stdout")
 
     @_MadeOnce
     def stderr(self) -> str:
-        """What it wrote to its standard error."""
+        """The standard error, as far as it was kept."""
         return self._output.text("stderr")

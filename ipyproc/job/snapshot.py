@@ -1,4 +1,4 @@
-"""Pictures of jobs, for views: what a host knows, and what there is of the output."""
+"""Make snapshots of jobs, for views, from a host's status and the output."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["group_snapshot_of", "snapshot_of"]
 
 
 def snapshot_of(hosted: HostedJob) -> Snapshot:
-    """Return an immutable picture of a job at this moment."""
+    """Return a snapshot of a job at this moment."""
     spec, output, status = hosted.spec, hosted.output, hosted.status()
     notes = status.notes
     if output.dropped:
         notes += (f"the oldest {output.dropped:,} bytes of output were dropped (max_output)",)
     if output.lost:
-        notes += (f"{output.lost:,} bytes of output could not be kept ({output.lost_because})",)
+        notes += (f"{output.lost:,} bytes of output could not be stored ({output.lost_because})",)
     return Snapshot(
         name=spec.name,
         command=spec.shown_command,
@@ -40,5 +40,5 @@ def snapshot_of(hosted: HostedJob) -> Snapshot:
 
 
 def group_snapshot_of(hosted: HostedGroup) -> GroupSnapshot:
-    """Return an immutable picture of a worker group at this moment."""
+    """Return a snapshot of a worker group at this moment."""
     return GroupSnapshot(**vars(snapshot_of(hosted)), workers=hosted.status().workers)

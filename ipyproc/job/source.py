@@ -1,4 +1,4 @@
-"""Code for workers, looked at before anything is forked."""
+"""Check code for workers, and pickle their variables, before anything is forked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ __all__ = ["fork_line", "no_python", "pickled"]
 
 
 def fork_line(source: str, first_line: int) -> int:
-    """The line of ``source``, from 0, before which the workers are forked: 0 unless it says so itself.
+    """Return the line of ``source``, from 0, before which to fork the workers; 0 if it names none.
 
-    A statement ``fork_processes()``, or ``number = fork_processes()``, at the code's top level says
-    so: what stands above it runs once, in the helper.
+    A statement ``fork_processes()``, or ``number = fork_processes()``, at the top level of the code names
+    the line: the code above it runs once, in the helper.
 
     Args:
         source: the code.
         first_line: the number of its first line in the cell, from 1.
 
     Raises:
-        WorkerCodeError: it is empty, or no Python, or calls ``fork_processes`` in a way that cannot be.
+        WorkerCodeError: the code is empty, is not valid Python, calls ``fork_processes`` with arguments or
+            more than once, or does so on a line with other code.
     """
     if not source.strip():
         raise WorkerCodeError("There is no code for the workers; put it into the cell's body.")
@@ -44,31 +45,31 @@ def fork_line(source: str, first_line: int) -> int:
     fork_at: int = statements[at].lineno
     if len(found) > 1 or (at and statements[at - 1].end_lineno == fork_at):
         raise WorkerCodeError(
-            "fork_processes() can stand in the cell once, on a line of its own: "
-            "what is above it runs once, what is below it in each worker."
+            "fork_processes() may stand in the cell once, on a line of its own: "
+            "code above it runs once, code below it runs in each worker."
         )
     return fork_at - 1
 
 
 def no_python(error: SyntaxError | ValueError, first_line: int | None) -> WorkerCodeError:
-    """What to say of code that cannot be compiled.
+    """Return an error for code that could not be compiled.
 
     Args:
-        error: what `compile` said.
-        first_line: the number of the code's first line in the cell, from 1; None for what is no cell.
+        error: the error of `compile`.
+        first_line: the number of the code's first line in the cell, from 1; None if it is not in a cell.
     """
     if not isinstance(error, SyntaxError):
-        return WorkerCodeError(f"The code is no Python ({error}); nothing was forked.")
+        return WorkerCodeError(f"The code is not valid Python ({error}); nothing was forked.")
     line = f": {error.text.strip()!r}" if error.text else ""
     at = "The line" if first_line is None else f"Line {(error.lineno or 1) + first_line - 1} of the cell"
-    return WorkerCodeError(f"{at} is no Python ({error.msg}){line}; nothing was forked.")
+    return WorkerCodeError(f"{at} is not valid Python ({error.msg}){line}; nothing was forked.")
 
 
 def pickled(names: Iterable[str], namespace: Mapping[str, object]) -> bytes:
-    """Variables for the workers, by cloudpickle: functions and classes of the notebook go along.
+    """Pickle variables for the workers by cloudpickle, with functions and classes of the notebook.
 
     Raises:
-        WorkerCodeError: a name is not there, or what it stands for cannot be sent.
+        WorkerCodeError: a variable does not exist, or could not be pickled, or all are too large.
     """
     wanted = list(dict.fromkeys(names))
     if not wanted:
@@ -85,15 +86,15 @@ def pickled(names: Iterable[str], namespace: Mapping[str, object]) -> bytes:
             data: bytes = cloudpickle.dumps({name: namespace[name]})
         except Exception as error:
             raise WorkerCodeError(
-                f"The variable {name!r} ({type(namespace[name]).__name__}) cannot be sent to another process "
-                f"({error}); make it in the cell itself."
+                f"The variable {name!r} ({type(namespace[name]).__name__}) could not be pickled for another "
+                f"process ({error}); make it in the cell itself."
             ) from None
     if len(wanted) > 1:
-        # Together, so that what two of them share is one object there too.
+        # Pickled together, so that an object that two of them share stays one object.
         data = cloudpickle.dumps({name: namespace[name] for name in wanted})
     if len(data) > START_LIMIT // 2:
         raise WorkerCodeError(
-            f"The pushed variables are {len(data):,} bytes, and at most {START_LIMIT // 2:,} can be sent; "
+            f"The pushed variables are {len(data):,} bytes, but at most {START_LIMIT // 2:,} are allowed; "
             "put them into a file, and read that in the cell."
         )
     return data

@@ -1,4 +1,4 @@
-"""The jobs of this kernel: starting them, finding them, ending them all."""
+"""The table of this process's jobs: start jobs, find them, end them all."""
 
 from __future__ import annotations
 
@@ -44,29 +44,29 @@ log = logging.getLogger("ipyproc")
 AnyJob = TypeVar("AnyJob", bound=Job)
 Value = TypeVar("Value")
 
-# With these a script begins, and they say nothing of what it does.
+# Words that a script may begin with, and that would be useless as a job's name.
 _SCRIPT_WORDS = {"case", "cd", "export", "for", "function", "if", "set", "source", "until", "while"}
 
 _MAX_ENDED = 1000
 _MOST_NAMES = 20
-# Of 20,000 jobs hardly any has others: they are not to have each a copy.
+# Defaults that nearly all jobs share, so that 20,000 jobs do not have a copy each.
 _NO_CHANGES: Mapping[str, str | None] = {}
 _USUAL_SHELL = ShellChoice()
 _NO_LIMITS = Limits()
 
 
 class JobWatcher(Protocol):
-    """Somebody who is told of all jobs, such as whoever shows them."""
+    """An observer of all jobs, such as a screen that shows them."""
 
     def on_started(self, job: Job) -> None:
-        """Called in the thread that spawns, when the job has been started."""
+        """Called on the thread that spawns, once the job has been started."""
 
     def on_event(self, job: Job, event: Event) -> None:
-        """Called where the job's loop is driven; for ``WROTE``, in any thread that reads."""
+        """Called where the job's loop is driven; for ``WROTE`` and ``AWAITED``, on any thread."""
 
 
 class JobTable:
-    """The jobs of this process, by name and by pid; `ipyproc.jobs` is the one there is.
+    """The jobs of this process, by name and by pid; `ipyproc.jobs` is the table that users see.
 
     ::
 
@@ -75,19 +75,19 @@ class JobTable:
         ipyproc.jobs["build"]
         ipyproc.jobs[4211]
 
-    A job stays in the table after its end, until another takes its name, `forget` is called, or a thousand
-    jobs have ended after it. That many are kept, or what `max_ended` says; of the older ones whoever has the
-    job, or its result, can still read the output.
+    A job that has ended stays in the table until another job gets its name, `forget` is called, or
+    `max_ended` jobs (by default a thousand) have ended after it. The output of a job that the table has
+    dropped can still be read through the job or its result.
 
     Args:
-        max_ended: how many ended jobs stay in the table.
+        max_ended: the number of ended jobs that stay in the table.
 
     Attributes:
-        max_ended: likewise.
-        forgotten: how many ended ones had to go for want of room.
-        kernel_path: whether jobs that are started find this interpreter first in their PATH.
+        max_ended: the number of ended jobs that stay in the table.
+        forgotten: the number of ended jobs that the table has dropped to make room.
+        kernel_path: whether new jobs find this interpreter first in their PATH.
         local: the host that runs jobs in this process.
-        say: writes a line for whoever started this process, about a job that its end has ended.
+        say: called with a line on a job that the end of this process has ended, for the parent process.
     """
 
     def __init__(self, max_ended: int = _MAX_ENDED) -> None:
@@ -97,11 +97,11 @@ class JobTable:
         self.say: Callable[[str], object] = say_on_stderr
         self.local = LocalHost()
         self._others: set[Host] = set()
-        # Bound once, for all jobs.
+        # The same bound methods for all jobs.
         self._announce = self.tell
         self._claim = self.claim
         self._jobs: dict[str, Job] = {}
-        # In the order of their ends; its single steps need no lock.
+        # In the order of their ends. A single operation on it needs no lock.
         self._ended: OrderedDict[Job, None] = OrderedDict()
         self._last_numbers: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -111,30 +111,30 @@ class JobTable:
         self._said_what_ends = False
         _tables.add(self)
 
-    # Looking at it
+    # Lookup
 
     def __iter__(self) -> Iterator[Job]:
-        """The jobs, in the order in which they were started."""
+        """Iterate over the jobs in the order in which they were started."""
         return iter(list(self._jobs.values()))
 
     def __len__(self) -> int:
-        """How many jobs there are, those that have ended too."""
+        """Return the number of jobs, ended ones included."""
         return len(self._jobs)
 
     def __contains__(self, key: object) -> bool:
-        """Whether a job has this name or this pid, or is this one."""
+        """Return True if ``key`` is the name or the pid of a job, or a job of the table."""
         return key in self._jobs or any(job is key or job.pid == key for job in self)
 
     def __getitem__(self, key: str | int) -> Job:
-        """The job of this name, or of this pid.
+        """Return the job with this name or pid.
 
         Raises:
-            UnknownJobError: there is none (a `KeyError`).
+            UnknownJobError: there is no such job (a `KeyError`).
         """
         if isinstance(key, str) and key in self._jobs:
             return self._jobs[key]
         pid = int(key) if isinstance(key, str) and key.isdecimal() else key
-        # The number of a process that has ended may be another one's by now.
+        # Running jobs first, since the pid of an ended job may have been given to another process.
         for job in sorted(self, key=lambda job: job.done):
             if job.pid == pid:
                 return job
@@ -186,7 +186,7 @@ class JobTable:
         encoding: str = "utf-8",
         on: Host | None = None,
     ) -> Job:
-        """Starts a job, and returns at once; what ``%spawn`` is in Python.
+        """Start a job and return at once; the Python form of ``%spawn``.
 
         Example::
 
@@ -194,59 +194,59 @@ class JobTable:
             result = await job
             print(result.stdout)
 
-        In a notebook in which the extension is loaded, the cell that calls it shows the job's state
-        and its output, live. Called from another thread, the job still lives on the kernel's loop.
+        In a notebook with the extension loaded, the cell that calls it shows the job's status and its output,
+        live. A job that another thread starts still lives on the kernel's loop.
 
         Args:
-            command: a string goes to the shell, or to the interpreter that its first line names after
-                ``#!``; a list is executed as it is.
-            name: its name in the table; by default that of the program.
+            command: a string for the shell, or for the interpreter that its first line names after ``#!``;
+                or a list, which is executed directly.
+            name: its name in the table; by default the name of the program.
             cwd: its working directory.
-            env: variables added to the kernel's environment; one that is None is removed. Its PATH finds
-                the kernel's own Python first. ``PYTHONUNBUFFERED=1`` is there already, so that output comes
-                at once; it costs a write for every piece that a Python program prints, so that processes
-                that print at the same time break each other's lines. ``{"PYTHONUNBUFFERED": None}``
-                leaves it out.
-            stdin: written to its standard input, which is closed after it. By default it stays open
-                for `Job.send`.
-            timeout: seconds after which it is stopped.
-            restart: "no", "on-failure" (another exit status than 0, or a signal) or "always".
-            max_restarts: restarts without a healthy while between, until it gives up.
-            ready: a regular expression in its output, or a ``host:port`` that accepts connections,
-                for `Job.ready`.
-            max_output: bytes of output that are kept, 1 GiB by default; past it the oldest go.
+            env: variables added to the kernel's environment; None removes one. The directory of the
+                kernel's Python comes first in its PATH. ``PYTHONUNBUFFERED=1`` is set, so that output comes
+                at once; each piece that a Python program prints is then one write, so that processes that
+                print at the same time may break each other's lines. ``{"PYTHONUNBUFFERED": None}``
+                removes it.
+            stdin: the text for its standard input, which is then closed. By default it stays open for
+                `Job.send`.
+            timeout: the seconds after which it is stopped.
+            restart: "no", "on-failure" (an exit status other than 0, or a signal) or "always".
+            max_restarts: the number of restarts allowed in a row, without a healthy process between.
+            ready: a regular expression for its output, or the ``host:port`` on which it listens, for
+                `Job.ready`.
+            max_output: the bytes of output to keep, 1 GiB by default; past it the oldest are dropped.
             quiet: whether its cell shows nothing of it.
-            backoff: seconds before the first restart; 0 for at once.
-            factor: what each further delay is, in the one before.
-            cap: seconds that no delay exceeds.
-            healthy: seconds of uptime after which all restarts before are forgiven.
+            backoff: the seconds before the first restart; 0 for at once.
+            factor: the ratio of each further delay to the one before.
+            cap: the largest delay in seconds.
+            healthy: the seconds of uptime after which earlier restarts no longer count.
             stop_signal: the first signal of a stop; SIGTERM and SIGKILL follow it as needed.
-            alive: a shell command that is run every ``alive_every`` seconds; when it fails, or takes longer
-                than that, the job is ended as one that failed, and the restart policy says what follows.
-            alive_every: seconds between two of them.
-            silence: seconds without output after which it is ended likewise.
-            max_memory: bytes of memory that its processes may use together, or a text such as "2G";
-                past it the job is ended likewise.
-            shell: the shell for a string, such as "bash" or "zsh -x"; by default ``$SHELL``, or
-                ``/bin/sh`` where that is none. A program that is no shell is given a file to run.
+            alive: a shell command that is run every ``alive_every`` seconds; if it fails, or takes longer
+                than that, the job is ended as failed, and its restart policy applies.
+            alive_every: the seconds between two runs of ``alive``.
+            silence: the seconds without output after which it is ended as failed.
+            max_memory: the bytes of memory that its processes may use together, or a string such as "2G";
+                above it the job is ended as failed.
+            shell: the shell for a string, such as "bash" or "zsh -x"; by default ``$SHELL``, or ``/bin/sh``
+                if that is not set. A program that is not a shell gets the command as a file to run.
             login: whether it is a login shell, with the functions and aliases of the profile.
             strict: whether the shell runs under ``set -euo pipefail``.
-            clean_env: whether the environment starts from nothing, and has what ``env`` says alone.
-            nice: how much nicer than the kernel it is, as for ``nice -n``.
-            user: as whom it runs, a name or a number; for kernels of root.
+            clean_env: whether its environment has only the variables of ``env``.
+            nice: the increment to the kernel's niceness, as for ``nice -n``.
+            user: the user to run it as, by name or number, if the kernel is root's.
             umask: the permissions that its new files do not have, such as ``0o077``.
             affinity: the CPUs on which it may run, such as ``{0, 1}``.
-            encoding: what its bytes are as text; its input too.
+            encoding: the encoding of its output and input.
             on: the host that runs it; by default this process.
 
         Raises:
-            FileNotFoundError: the program of a list, or the shell, does not exist. What a shell does not
-                find is in the job's notes, and its exit status is 127.
-            PermissionError: it may not be executed, or is a directory.
-            OSError: the system has no room for one more process, or no more files may be opened.
-            JobNameError: a job of that name is running.
-            JobSpecError: an argument cannot be (a `ValueError`).
-            NoLoopError: no event loop runs here.
+            FileNotFoundError: the program of a list, or the shell, does not exist. If a shell does not find
+                a program, the job exits with status 127, and its notes say so.
+            PermissionError: the program may not be executed, or is a directory.
+            OSError: the system allows no more processes or open files.
+            JobNameError: a job of that name is running, or has left processes running.
+            JobSpecError: an argument is invalid (a `ValueError`).
+            NoLoopError: no event loop runs on which the job could live.
         """
         given = command_of(command)
         need_encoding(encoding)
@@ -290,24 +290,24 @@ class JobTable:
         kind: Callable[[HostedJob, Announce, Claim], AnyJob],
         host: Host | None = None,
     ) -> AnyJob:
-        """Starts a job of any kind, and takes it in; `spawn` is this for commands.
+        """Start a job of a given class and enter it in the table.
 
         Args:
-            name: its name; None for one made of the command's.
-            command: what it is named after.
-            spec_of: makes its spec for a name.
-            kind: makes the job of what its host holds.
-            host: who runs it; None for this process.
+            name: its name; None for one derived from the command.
+            command: the command that names it.
+            spec_of: returns its spec for a name.
+            kind: creates the job from the host's job.
+            host: the host that runs it; None for this process.
 
         Raises:
-            JobNameError: a job of that name is running.
-            NoLoopError: no event loop runs here.
-            OSError: it cannot be started.
+            JobNameError: a job of that name is running, or has left processes running.
+            NoLoopError: no event loop runs on which the job could live.
+            OSError: it could not be started.
         """
         with self._lock:
             spec = spec_of(self._free_name(name, command))
             self._end_at_exit()
-            # Nobody could end a job that is started, and stands nowhere.
+            # An interrupt between the start and the entry would leave a job that no one could end.
             with interrupts_after():
                 hosted = (host or self.local).start(spec)
                 try:
@@ -330,13 +330,13 @@ class JobTable:
                 log.exception("%r failed at the start of job %r.", watcher, job.name)
         return job
 
-    # Being somebody's
+    # Jobs and watchers
 
     def claim(self, job: Job) -> None:
-        """See to it that a job that is started anew stands in the table under its name.
+        """Enter a job that is about to be started anew, unless it is in the table.
 
         Raises:
-            JobNameError: another job has the name by now.
+            JobNameError: another job has its name by now.
         """
         with self._lock:
             holder = self._jobs.get(job.name)
@@ -344,53 +344,53 @@ class JobTable:
                 self._jobs[job.name] = job
             elif holder is not job:
                 raise JobNameError(
-                    f"Another job has the name {job.name!r} by now, so the old one cannot be started again; "
-                    "start its command anew under another name."
+                    f"Another job has the name {job.name!r} by now, so the old one was not restarted; "
+                    "start its command as a new job under another name."
                 )
 
     def add_watcher(self, watcher: JobWatcher) -> None:
-        """Tell ``watcher`` of every job that is started from now on, and of what happens to all."""
+        """Notify ``watcher`` of each job that is started from now on, and of each event of any job."""
         self._watchers.append(watcher)
 
     def remove_watcher(self, watcher: JobWatcher) -> None:
-        """Tell ``watcher`` of nothing any more."""
+        """Stop notifying ``watcher``."""
         self._watchers.remove(watcher)
 
     def sample(self) -> dict[int, Usage]:
-        """Return what each job uses that runs, or has left processes running, by its pid; in any thread."""
+        """Return the usage of each job that has processes running, by its pid; any thread may call it."""
         return self.local.sample([job.pid for job in self if not job.done or job.left])
 
     def tell(self, job: Job, event: Event) -> None:
-        """Hands on what happened to a job; called by the job.
+        """Pass an event on to the watchers; the job calls this.
 
         Args:
-            job: the one to which it happened.
-            event: what happened.
+            job: the job.
+            event: its event.
         """
         for watcher in tuple(self._watchers):
             try:
                 watcher.on_event(job, event)
             except Exception:
-                # It is told in the midst of a job's life, which goes on.
+                # A watcher that fails must not stop the job's life, in the middle of which it is called.
                 log.exception("%r failed at %s of job %r.", watcher, event.kind.name, job.name)
         if event.kind is EventKind.STARTED:
             self._ended.pop(job, None)
         elif event.kind is EventKind.DONE:
             self._ended[job] = None
-            # Whoever starts a job has the lock for milliseconds, and does this as well.
+            # A thread that starts a job holds the lock for milliseconds, and then drops old jobs itself.
             if self._lock.acquire(blocking=False):
                 try:
                     self._forget_oldest()
                 finally:
                     self._lock.release()
 
-    # Ending
+    # Forgetting and ending
 
     def forget(self, key: str | int) -> None:
-        """Take a job that has ended out of the table, and give back its output.
+        """Remove a job that has ended from the table, and free its output.
 
         Raises:
-            UnknownJobError: there is none.
+            UnknownJobError: there is no such job.
             JobStateError: it has not ended, or has left processes running.
         """
         job = self[key]
@@ -405,15 +405,15 @@ class JobTable:
         self._last_numbers.clear()
 
     def clear(self) -> None:
-        """Forgets all jobs that have ended."""
+        """Forget all jobs that have ended, except those that left processes running."""
         for job in self:
             if job.done and not job.left:
                 self.forget(job.name)
 
     def end_all(self) -> None:
-        """End every job with its whole session, now, and wait for it; for the kernel's end.
+        """End all jobs with their whole sessions, and wait for that; called at the kernel's end.
 
-        SIGTERM, then SIGKILL after a short grace. Blocks for a second or so at most.
+        It sends SIGTERM, and SIGKILL after a short grace, and blocks for about a second at most.
         """
         if os.getpid() != self._pid:
             return
@@ -423,7 +423,7 @@ class JobTable:
         self._at_exit = False
 
     def say_what_ends(self) -> None:
-        """Name the jobs that this process's end ends, once, for whoever started it; in any thread."""
+        """Report the jobs that the end of this process ends, once, to its parent; any thread may call it."""
         if os.getpid() != self._pid or self._said_what_ends:
             return
         self._said_what_ends = True
@@ -436,11 +436,11 @@ class JobTable:
         self.end_all()
 
     def _forget_oldest(self) -> None:
-        """Take the oldest ended jobs out of the table where there are too many; with the lock held."""
+        """Remove the oldest ended jobs past `max_ended` from the table; call with the lock held."""
         for _ in range(len(self._ended) - self.max_ended):
             job, _ = self._ended.popitem(last=False)
             if job.lingers:
-                # What it left running is in the table by it.
+                # The table still needs the job to show and stop the processes that it left.
                 self._ended[job] = None
             else:
                 self._remove(job)
@@ -452,14 +452,14 @@ class JobTable:
             del self._jobs[job.name]
 
     def lose(self) -> None:
-        """Wait for nobody's lock in a fork of the process."""
+        """Replace the lock in a fork of the process, where its holder may not exist."""
         self._lock = threading.RLock()
 
     def _end_at_exit(self) -> None:
         if not self._at_exit:
             self._at_exit = True
-            # Finalizers run at the exit from when the first one was made, and the warden's ends all jobs:
-            # ours is to come before them, so it is registered after.
+            # The first finalizer registers one exit handler for all finalizers, and that of the warden ends
+            # all jobs. Exit handlers run in reverse order: this one is registered later, and so runs before.
             finalize(self, list).detach()
             atexit.register(self._say_and_end_all)
 
@@ -483,7 +483,7 @@ class JobTable:
                 )
             return name
         base = _program(command)
-        # Not from 1 each time: of 20,000 jobs of one program each would try all names before it.
+        # Counting from 1 each time would make each of 20,000 jobs of one program try all names before it.
         number = self._last_numbers.get(base, 0) + 1
         while (candidate := base if number == 1 else f"{base}-{number}") in self._jobs:
             number += 1
@@ -495,7 +495,7 @@ _tables: WeakSet[JobTable] = WeakSet()
 
 
 def _forked() -> None:
-    """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
+    """Replace the locks of all tables in a fork of the process."""
     for table in list(_tables):
         table.lose()
 
@@ -508,14 +508,14 @@ def _shared(value: Value, usual: Value) -> Value:
 
 
 def say_on_stderr(line: str) -> None:
-    """Write a line to the standard error with which this process was started, if it has it still."""
+    """Write a line to the standard error that this process was started with, if it is still open."""
     if sys.__stderr__ is not None:
         with suppress(OSError, ValueError):
             print(line, file=sys.__stderr__, flush=True)
 
 
 def _program(command: str | tuple[str, ...]) -> str:
-    """A name for a command: that of its program."""
+    """Return a name for a command: the name of its program."""
     if isinstance(command, tuple):
         word = command[0] if command else ""
     else:

@@ -1,4 +1,4 @@
-"""Waiting for what happens on another loop, or in another thread."""
+"""Futures for changes that happen on another loop or in another thread."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ __all__ = ["Waiters"]
 
 
 _lock = threading.Lock()
-"""For all of them: it is held for a step or two."""
+"""One lock for all waiters, held for a few instructions only."""
 
 
 class Waiters:
-    """Futures of any loops in any threads, woken together.
+    """Futures of any loops in any threads, resolved together.
 
-    A waiter takes its future first, looks at the state second, and awaits third: what happens in
-    between wakes it.
+    A waiter first gets its future, then checks the state, then awaits: a change in between resolves it.
     """
 
     __slots__ = ("_futures",)
@@ -31,7 +30,7 @@ class Waiters:
         return bool(self._futures)
 
     def future(self) -> asyncio.Future[None]:
-        """A future on the running loop, resolved by the next `wake`."""
+        """Return a future of the running loop, which the next `wake` resolves."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with _lock:
             if self._futures is None:
@@ -40,27 +39,27 @@ class Waiters:
         return future
 
     def forget(self, future: asyncio.Future[None]) -> None:
-        """Takes back a future that nobody awaits any more."""
+        """Remove a future that is no longer awaited; any thread may call it."""
         with _lock:
             if self._futures is not None:
                 self._futures.discard(future)
                 self._futures = self._futures or None
 
     def wake(self) -> None:
-        """Resolves all futures; callable from any thread."""
+        """Resolve all futures; any thread may call it."""
         with _lock:
             futures, self._futures = self._futures, None
         running = running_loop()
         for future in futures or ():
             loop = future.get_loop()
             if loop is running:
-                # Nobody has to wake it: that takes a system call.
+                # The loop runs here, and need not be woken by a system call.
                 _resolve(future)
                 continue
             try:
                 loop.call_soon_threadsafe(_resolve, future)
             except RuntimeError:
-                # The waiter's loop has been closed: nobody waits there.
+                # The waiter's loop has been closed, and nothing awaits the future.
                 pass
 
 

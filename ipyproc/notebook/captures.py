@@ -1,4 +1,4 @@
-"""Publishing to what captures a cell's output: ``%%capture`` and ``capture_output()``."""
+"""Publish to a capture of a cell's output: ``%%capture`` and ``capture_output()``."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["CapturedCell", "captured"]
 
 
 class CapturedCell:
-    """A capture that was active when a job was started; it takes what the job writes after it, too.
+    """A capture that was active when a job was started; it also gets the output that comes after it.
 
     Args:
-        cell: takes what is not captured.
-        streams: takes text, by stream.
-        publisher: takes displays; None where they are not captured.
-        shell: tells whether the capture is over.
+        cell: the cell, for output that is not captured.
+        streams: the buffers of captured text, by stream.
+        publisher: the publisher of captured displays; None if displays are not captured.
+        shell: the shell, whose publisher tells whether the capture is over.
     """
 
     lasting = True
-    # No page bears it, and all of it was asked for.
+    # No page has to render it, and the user asked for all of it.
     medium = Medium.FILE
 
     def __init__(
@@ -46,14 +46,14 @@ class CapturedCell:
         self._streams = streams
         self._publisher = publisher
         self._shell = shell
-        # The capture keeps this list for good, and the publisher only for as long as it is active.
+        # The capture keeps this list for good, but the publisher only while it is active.
         self._outputs: list[dict[str, Any]] | None = None if publisher is None else publisher.outputs
         self._own: dict[str, dict[str, Any]] = {}
         part = id(self._outputs if streams.get("stdout") is None else streams["stdout"])
         self.key = f"{cell.key}/captured-{part}"
 
     def stream(self, name: StreamName, text: SafeText) -> None:
-        """Append text to what is captured of the cell's stdout or stderr."""
+        """Append text to the captured stdout or stderr."""
         stream = self._streams.get(name)
         if stream is None or stream.closed:
             self._cell.stream(name, text)
@@ -61,7 +61,7 @@ class CapturedCell:
             stream.write(text)
 
     def display(self, bundle: Bundle, display_id: str) -> None:
-        """Append a display to those that are captured."""
+        """Append a display to the captured displays."""
         if self._outputs is None:
             self._cell.display(bundle, display_id)
             return
@@ -74,7 +74,7 @@ class CapturedCell:
         self._outputs.append(self._own[display_id])
 
     def update(self, bundle: Bundle, display_id: str) -> None:
-        """Update a display among those that are captured, and where ``cap.show()`` has shown it since."""
+        """Update a captured display, and the copies of it that ``cap.show()`` has shown since."""
         if (own := self._own.get(display_id)) is not None:
             own["data"] = page_data(bundle)
         if own is None or self._shell.display_pub is not self._publisher:
@@ -89,7 +89,7 @@ class CapturedCell:
 
 
 def captured(shell: InteractiveShell, cell: Cell) -> Cell:
-    """Return what captures the output now, or the cell where nothing does."""
+    """Return the capture that is active now; ``cell`` if none is."""
     publisher = shell.display_pub if isinstance(shell.display_pub, CapturingDisplayPublisher) else None
     streams: dict[StreamName, StringIO] = {}
     if isinstance(sys.stdout, StringIO):

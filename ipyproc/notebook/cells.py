@@ -1,4 +1,4 @@
-"""Publishing to the cell that started a job, from any thread."""
+"""Publish to the cell that started a job, from any thread."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = [
 
 
 class KernelCell:
-    """A cell of a front end, known by the message that asked for its execution.
+    """A cell of a front end, identified by the message that requested its execution.
 
-    Messages go out through the session with that parent, which front ends use to find the cell
-    (Jupyter messaging protocol, "parent header"), however many cells have run since. ipykernel's
-    own routing follows the cell that runs now.
+    Messages go out through the session with that message as parent, by which front ends find the cell
+    (Jupyter messaging protocol, "parent header"), however many cells have run since. ipykernel's own
+    routing follows the cell that runs now.
     """
 
     lasting = False
@@ -47,11 +47,11 @@ class KernelCell:
         self._send("stream", {"name": name, "text": text})
 
     def display(self, bundle: Bundle, display_id: str) -> None:
-        """Show a display, which can be updated under its id."""
+        """Show a display, which `update` can replace by its id."""
         self._send("display_data", _content(bundle, display_id))
 
     def update(self, bundle: Bundle, display_id: str) -> None:
-        """Update a display, in whichever cell it stands."""
+        """Update a display, which may stand in another cell."""
         self._send("update_display_data", _content(bundle, display_id))
 
     settle = update
@@ -61,19 +61,19 @@ class KernelCell:
 
 
 class CallbackCell(KernelCell):
-    """Where a widget's callback shows what it displays, which is no cell's: JupyterLab's log console.
+    """The output area of a widget's callback, which belongs to no cell: JupyterLab's log console.
 
-    A display there is never updated, so its end is displayed as well.
+    Front ends do not update a display there, so the last update is displayed as well.
     """
 
     def settle(self, bundle: Bundle, display_id: str) -> None:
-        """Update a display for the last time, and show it once more."""
+        """Update a display for the last time, and display it once more."""
         self.update(bundle, display_id)
         self.display(bundle, display_id)
 
 
 class TerminalCell:
-    """The terminal, above the prompt; a display is printed when it is first shown."""
+    """The terminal, above the prompt; a display is printed when it is first shown and at its end."""
 
     lasting = False
     medium = Medium.TERMINAL
@@ -82,8 +82,8 @@ class TerminalCell:
         self.key = str(number)
 
     def stream(self, name: StreamName, text: SafeText) -> None:
-        """Print text; both streams to the terminal's one."""
-        # While prompt_toolkit has the prompt open, sys.stdout is its proxy, which prints above it.
+        """Print text; both streams go to the terminal."""
+        # While prompt_toolkit shows a prompt, sys.stdout is its proxy, which prints above the prompt.
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -92,7 +92,7 @@ class TerminalCell:
         self.stream("stdout", joined((bundle.get("text/ansi", bundle["text/plain"]), SafeText("\n"))))
 
     def update(self, bundle: Bundle, display_id: str) -> None:
-        """Do nothing: what has been printed stays."""
+        """Do nothing, since printed text stays."""
 
     settle = display
 
@@ -108,30 +108,30 @@ def current_cell(shell: InteractiveShell) -> Cell:
 
 
 def is_batch(shell: InteractiveShell) -> bool:
-    """Return True when a program has the running cell executed that stops listening when the cell ends."""
+    """Return True if the running cell belongs to a batch run, which discards output after the cell's end."""
     kernel = kernel_of(shell)
     return kernel is not None and _stops_listening(request_in(kernel))
 
 
 def is_unattended(shell: InteractiveShell) -> bool:
-    """Return True when nobody waits at a prompt for what a job does after its cell: its magic waits then.
+    """Return True if no user is at a prompt after the cell, so that a magic waits for its job.
 
-    That is so in a batch run, and in an IPython that ends with what it was given to run: ``ipython -c``,
-    ``ipython x.ipy``, a shell that a program has made for itself.
+    That is the case in a batch run, and in an IPython that exits after its input: ``ipython -c``,
+    ``ipython x.ipy``, or a shell that a program has created.
     """
     return ends_with_its_input(shell) if kernel_of(shell) is None else is_batch(shell)
 
 
 def page_data(bundle: Bundle) -> Bundle:
-    """Return what of a bundle a page can show."""
+    """Return the forms of a bundle that a page can show."""
     return {kind: text for kind, text in bundle.items() if kind != "text/ansi"}
 
 
 def _stops_listening(request: dict[str, Any]) -> bool:
-    """Return True for the request of a program that listens to no cell that has ended.
+    """Return True for a request of a program that discards output of cells that have ended.
 
-    nbclient, and with it papermill and nbconvert, asks for executions with ``allow_stdin`` false;
-    front ends with a person before them do not.
+    nbclient, and with it papermill and nbconvert, requests executions with ``allow_stdin`` false; front ends
+    for people do not.
     """
     return request.get("content", {}).get("allow_stdin", True) is False
 

@@ -1,4 +1,4 @@
-"""Completion after our magics: the names of jobs, and options."""
+"""Completion after ipyproc's magics: names of jobs, and options."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _CALL = re.compile(r"(?:^|[=\s])(%{1,2})(\w+)\s+(.*)$")
 _KINDS: Mapping[str, Kind] = {sign: kind for kind, sign in SIGNS.items()}
 _QUOTES = ('"', "'")
 Verbs = Mapping[tuple[Kind, str], type[Verb]]
-"""Magics by how they are called."""
+"""The classes of magics, by kind and name."""
 
 
 def matcher(
     registered: Mapping[str, Mapping[str, Any]], verbs: Iterable[Verb], jobs: JobTable
 ) -> Callable[[CompletionContext], SimpleMatcherResult]:
-    """Return a matcher for IPython's completer, which takes such matchers from IPython 8.6 on.
+    """Return a matcher for IPython's completer.
 
     Args:
         registered: the functions of the shell's magics, by kind and name.
-        verbs: ours; what somebody has registered in the place of one is not completed.
-        jobs: the table whose names are completed.
+        verbs: ipyproc's magics; one that another function has replaced is not completed.
+        jobs: the table of jobs, whose names are completed.
 
     Raises:
-        ImportError: this IPython is older.
+        ImportError: IPython is older than 8.6, which has no such matchers.
     """
     from IPython.core.completer import SimpleCompletion, context_matcher
 
@@ -48,7 +48,7 @@ def matcher(
         line, after = context.text_until_cursor, context.line_with_cursor[context.cursor_position :]
         word = _last_word(line)
         quote = word[0] if word.startswith(_QUOTES) else ""
-        # What cannot be seen cannot be typed either, nor sent to every front end.
+        # Names with invisible characters are left out: a user cannot type them.
         names = [job.name for job in jobs if safe.line(job.name) == job.name]
         ours = {
             (kind, name): type(verb)
@@ -57,9 +57,9 @@ def matcher(
         }
         found = completions(line, ours, [_as_word(name, quote) for name in names])
         if quote and after.startswith(quote):
-            # The editor has closed it already.
+            # The editor has already closed the quote.
             found = [text.removesuffix(quote) for text in found]
-        # The token begins later than the word where that has a character such as +, as in g++.
+        # IPython's token begins later than the word if that has a character such as +, as in g++.
         done = len(word) - len(context.token)
         result: Any = {"completions": [SimpleCompletion(text[done:]) for text in found]}
         return result | {"suppress": bool(found)}  # type: ignore[no-any-return, unused-ignore]
@@ -68,12 +68,12 @@ def matcher(
 
 
 def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
-    """Return what the last word of a line can become; nothing where that is not ours to know.
+    """Return the completions of the last word of a line; empty if the line calls none of the magics.
 
     Args:
-        line: up to the cursor.
-        verbs: the magics after which something is completed.
-        names: those of the jobs, as one writes them; what would be several words is left out.
+        line: the line up to the cursor.
+        verbs: the magics to complete after.
+        names: the names of the jobs, quoted if needed; a name that reads as several words is left out.
     """
     call = _CALL.search(line)
     if not call:
@@ -90,7 +90,7 @@ def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
 
 
 def _last_word(line: str) -> str:
-    """Return the word at the end of a line, with its quote where that is still open."""
+    """Return the word at the end of a line, with its opening quote if that is not closed."""
     for quote in _QUOTES:
         if line.count(quote) % 2:
             return line[line.rindex(quote) :]
@@ -106,7 +106,7 @@ def _words(line: str) -> list[str]:
 
 
 def _as_word(name: str, quote: str) -> str:
-    """Return a job's name as one writes it: in the quotes that were opened, or in such as it needs."""
+    """Return a job's name as a word: in the quote that is open, or in quotes if it needs them."""
     for written in (f"{quote}{name}{quote}", f'"{name}"', f"'{name}'"):
         if pick(written) == (name, ""):
             return written
@@ -114,7 +114,7 @@ def _as_word(name: str, quote: str) -> str:
 
 
 def _options(verb: type[Verb], before: list[str], word: str) -> list[str]:
-    """Return the options of a magic, as long as its command has not begun."""
+    """Return the options, or values of the last option, that ``word`` may become; empty in the command."""
     takes_value = False
     actions = verb.options()
     for given in before:

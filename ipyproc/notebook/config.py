@@ -14,7 +14,7 @@ class IPyProc(Configurable):
     cell_bytes = Int(
         200_000,
         min=0,
-        help="Bytes of a job's output that its cell shows; then a live tail of the last lines.",
+        help="Bytes of a job's output that its cell shows, before a live tail of the last lines.",
     ).tag(config=True)
     batch_bytes = Int(
         50_000_000,
@@ -22,20 +22,20 @@ class IPyProc(Configurable):
         help="Bytes of a job's output that its cell shows in a batch run (nbclient, papermill, nbconvert).",
     ).tag(config=True)
     tail_lines = Int(15, min=1, help="Lines of the live tail.").tag(config=True)
-    messages_per_second = Float(20.0, min=0.1, help="Messages a second that a job may send to its cell.").tag(
-        config=True
-    )
+    messages_per_second = Float(
+        20.0, min=0.1, help="Messages per second that a job may send to its cell."
+    ).tag(config=True)
     bytes_per_second = Int(
-        500_000, min=1000, help="Bytes of output a second that all jobs together may send to the page."
+        500_000, min=1000, help="Bytes of output per second that all jobs together may send to the page."
     ).tag(config=True)
     ended_jobs = Int(
         1000,
         min=1,
-        help="How many jobs that have ended stay in %jobs; older ones are forgotten.",
+        help="Number of ended jobs that stay in %jobs; older ones are forgotten.",
     ).tag(config=True)
     grace = Float(
         2.0, min=0.0, help="Seconds that %stop and %restart wait after SIGINT, and again after SIGTERM."
     ).tag(config=True)
     kernel_path = Bool(
-        True, help="Whether python, pip and their like are those of the kernel, first in a job's PATH."
+        True, help="Whether the kernel's own python, pip and so on come first in a job's PATH."
     ).tag(config=True)

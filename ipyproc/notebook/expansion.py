@@ -1,4 +1,4 @@
-"""``{expression}`` and ``$name`` in the line of a magic: what the notebook knows is put in, name by name."""
+"""Expand ``{expression}`` and ``$name`` in the line of a magic, one by one, if the notebook has a value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOLLAR = re.compile(r"\$(\$?)([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _CONVERSION = re.compile(r"!([rsa])\s*(?=:|$)")
 _CONVERSIONS: dict[str, Callable[[object], str]] = {"r": repr, "s": str, "a": ascii}
 _MOST_BRACES = 20
-# None of these means anything to a program; as words, such as awk's print and next, they may well.
+# The text of these values is useless to a program, but their names may be its words, as awk's print and next.
 _NO_TEXT = (
     *(types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType),
     *(type, IPyAutocall),
@@ -25,20 +25,20 @@ _NO_TEXT = (
 
 
 def expand(text: str, names: Mapping[str, object]) -> str:
-    """A text with the values of what the notebook knows, and with all else as it is written.
+    """Return a text with variables and expressions replaced by their values; all else stays as written.
 
-    - ``{expression}`` where it can be evaluated, with ``!r`` and ``:.2f`` as in an f-string. A number or a
-      string alone is none (``a{3}``), nor is a list of words (``{a,b}``), which is the shell's.
-    - ``$name``, and ``$name.attribute``, but not in single quotes, nor after a backslash.
-    - ``$$name`` is the shell's ``$name``, and ``{{expression}}`` stands for ``{expression}``.
-    - ``${name}`` is the shell's, and ``\\{`` and ``\\$`` stay as they are.
+    - ``{expression}`` is replaced if it can be evaluated, with ``!r`` and ``:.2f`` as in an f-string. A
+      number or a string alone (``a{3}``), and a list of words (``{a,b}``), are left to the shell.
+    - ``$name`` and ``$name.attribute`` are replaced, except in single quotes and after a backslash.
+    - ``$$name`` becomes the shell's ``$name``, and ``{{expression}}`` becomes ``{expression}``.
+    - ``${name}`` is left to the shell, and ``\\{`` and ``\\$`` stay as they are.
 
     Example::
 
         assert expand("echo {n:03d} $n $HOME ${n} {1..3}", {"n": 7}) == "echo 007 7 $HOME ${n} {1..3}"
 
     Args:
-        text: a line, or several.
+        text: one line or several.
         names: the variables; an expression may use Python's built-ins too.
     """
     if "{" not in text and "$" not in text:
@@ -67,10 +67,10 @@ def expand(text: str, names: Mapping[str, object]) -> str:
 
 
 def _quoted(text: str, start: int, names: dict[str, object]) -> tuple[str, int]:
-    """What stands in single quotes on a line: braces are expanded there, dollars are the program's."""
+    """Expand text in single quotes on one line: braces only, since dollars are left to the program."""
     end = re.compile(r"'[^'\n]*'").match(text, start)
     if end is None:
-        # An apostrophe.
+        # A single apostrophe.
         return "'", start + 1
     parts, position = ["'"], start + 1
     while position < end.end():
@@ -97,7 +97,7 @@ def _dollar(text: str, start: int, names: dict[str, object]) -> tuple[str, int]:
         return text[start:end], end
     value = names[name]
     for attribute in attributes:
-        # A file's ending looks like an attribute: $name.txt
+        # A file's suffix looks like an attribute: $name.txt
         inner = getattr(value, attribute, None)
         if inner is None or isinstance(inner, _NO_TEXT):
             break
@@ -131,7 +131,7 @@ def _run(text: str, start: int) -> int:
 
 
 def _closing(text: str, start: int) -> int | None:
-    """The place of the brace that ends the expression which begins at ``start``."""
+    """Return the position of the brace that ends the expression at ``start``; None if there is none."""
     depth, position = 0, start
     while position < len(text):
         character = text[position]
@@ -149,7 +149,7 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _value(inside: str, names: dict[str, object]) -> str | None:
-    """What stands for an expression with its format; None where it cannot be evaluated."""
+    """Return the text of an expression with its format; None if it could not be evaluated."""
     source, conversion, spec = _split(inside)
     try:
         with warnings.catch_warnings():
@@ -166,7 +166,7 @@ def _value(inside: str, names: dict[str, object]) -> str | None:
 
 
 def _split(inside: str) -> tuple[str, str, str]:
-    """An expression, its conversion and its format, as in an f-string."""
+    """Split a replacement field into expression, conversion and format, as in an f-string."""
     depth, position = 0, 0
     while position < len(inside):
         character = inside[position]

@@ -1,4 +1,4 @@
-"""Loading and unloading: what ``%load_ext ipyproc`` changes in a shell, and puts back."""
+"""Load and unload the extension: what ``%load_ext ipyproc`` changes in a shell, and restores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _closed: dict[int, Screen] = {}
 
 
 def load(shell: InteractiveShell) -> None:
-    """Load the extension into a shell; harmless when it is loaded already."""
+    """Load the extension into a shell; do nothing if it is loaded already."""
     if id(shell) in _loaded:
         return
     kernel = kernel_of(shell)
@@ -56,7 +56,7 @@ def load(shell: InteractiveShell) -> None:
     verbs = [verb(context) for verb in VERBS]
     with ExitStack() as undo:
         configurables: list[Any] = shell.configurables
-        # Magics enter themselves.
+        # A `Magics` object adds itself to the configurables.
         for verb in verbs:
             undo.callback(configurables.remove, verb)
         jobs.local.settle(io_loop)
@@ -66,7 +66,7 @@ def load(shell: InteractiveShell) -> None:
         stand_in.start()
         undo.callback(_closed.update, {id(shell): screen})
         undo.callback(screen.close)
-        # In this order: a job's status line stands before its output.
+        # The screen comes first, so that a job's status line stands before its output.
         for watcher in (screen, stand_in):
             jobs.add_watcher(watcher)
             undo.callback(jobs.remove_watcher, watcher)
@@ -97,10 +97,10 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Put the shell back as it was.
+    """Restore the shell as it was.
 
-    Jobs that run go on, and stay in ``ipyproc.jobs``; loaded anew, the extension goes on showing
-    them in their cells.
+    Running jobs continue, and stay in ``ipyproc.jobs``. If the extension is loaded again, it continues to
+    show them in their cells.
     """
     undo = _loaded.pop(id(shell), None)
     if undo is not None:
@@ -108,7 +108,7 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _find_kernels_python(config: IPyProc, undo: ExitStack) -> None:
-    """Have ``%config IPyProc.kernel_path`` say whether jobs find the kernel's Python first."""
+    """Apply ``%config IPyProc.kernel_path`` to the table of jobs, now and on each change."""
 
     def changed(_change: object = None) -> None:
         jobs.kernel_path = config.kernel_path
@@ -119,7 +119,7 @@ def _find_kernels_python(config: IPyProc, undo: ExitStack) -> None:
 
 
 def _bound_table(config: IPyProc, undo: ExitStack) -> None:
-    """Have the setting say how many ended jobs are kept; it goes on holding when we are unloaded."""
+    """Apply ``%config IPyProc.ended_jobs`` to the table; the bound still holds after unloading."""
 
     def bound(_change: object = None) -> None:
         jobs.max_ended = config.ended_jobs
@@ -146,12 +146,12 @@ def _register(shell: InteractiveShell, magics: Magics, undo: ExitStack) -> None:
 
 
 def _run_loop(shell: InteractiveShell, io_loop: IOLoop, undo: ExitStack) -> None:
-    """Have the loop run while a terminal shows its prompt; a simple prompt leaves it the cells' ends."""
+    """Run the loop while a terminal shows its prompt; with a simple prompt, before and after each cell."""
     if prompt_runs_loop(shell):
         put_back = run_loop_at_prompt(shell)
 
         def restore() -> None:
-            # Jobs that go on need it.
+            # Jobs that still run need the loop.
             if all(job.done for job in jobs):
                 put_back()
 
@@ -160,7 +160,7 @@ def _run_loop(shell: InteractiveShell, io_loop: IOLoop, undo: ExitStack) -> None
     loop = asyncio_loop(io_loop)
 
     def turn(_event: object = None) -> None:
-        # IPython 7 tells of its cells in the midst of a loop of its own, in which no other can run.
+        # IPython 7 fires these events inside a running loop, in which no other loop can run.
         with suppress(RuntimeError):
             asyncio.get_running_loop()
             return
@@ -172,7 +172,7 @@ def _run_loop(shell: InteractiveShell, io_loop: IOLoop, undo: ExitStack) -> None
 
 
 async def _turns() -> None:
-    # What a process that has exited sets off takes a few turns of the loop.
+    # The callbacks that follow the exit of a process take a few turns of the loop.
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 
@@ -181,7 +181,7 @@ def _complete(shell: InteractiveShell, verbs: Iterable[Verb], undo: ExitStack) -
     try:
         ours = matcher(shell.magics_manager.magics, verbs, jobs)
     except ImportError:
-        # All else works on IPython 7.
+        # IPython 7 has no such completion; all else works.
         return
     matchers: list[Any] = shell.Completer.custom_matchers
     matchers.append(ours)
@@ -206,7 +206,7 @@ def _show_results(shell: InteractiveShell, undo: ExitStack) -> None:
     formatters: Any = shell.display_formatter
     formatter = formatters.mimebundle_formatter
 
-    # By name: a class that nobody has used is not imported for this.
+    # Registered by name, so that the class is not imported before it is used.
     formatter.for_type_by_name(
         "ipyproc.bench.model",
         "BenchResult",

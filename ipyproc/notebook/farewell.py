@@ -1,4 +1,4 @@
-"""The kernel's end, and its interrupts: what cells and whoever started the kernel are told of jobs."""
+"""The end of the kernel: mark jobs as ended in their cells, and report them; and the idle kernel's SIGINT."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["leave_interrupts_to_children", "say_farewell"]
 
 
 def say_farewell(kernel: Any, jobs: JobTable, screen: Screen, undo: ExitStack) -> None:
-    """Have cells say that their jobs end with the kernel: while a front end still listens, or at its exit."""
+    """Mark running jobs in their cells when the kernel ends: at a shutdown request, or at its exit."""
     own = os.getpid()
 
     def at_exit() -> None:
-        # A fork that ends shares the front end.
+        # A fork shares the front end, and its exit is not the kernel's.
         if os.getpid() == own:
             screen.farewell()
 
-    # By quit() or at the end of standard input nobody asks for a shutdown.
+    # quit() and the end of standard input come without a shutdown request.
     atexit.register(at_exit)
     undo.callback(atexit.unregister, at_exit)
     if kernel is None:
@@ -38,7 +38,7 @@ def say_farewell(kernel: Any, jobs: JobTable, screen: Screen, undo: ExitStack) -
 
     def before_shutdown() -> None:
         screen.farewell()
-        # Whoever started the kernel may be gone before its exit, and older ones then end at once.
+        # The parent may exit before the kernel does, and older kernels then exit at once.
         jobs.say_what_ends()
 
     undo.callback(at_shutdown(kernel, before_shutdown))
@@ -46,16 +46,16 @@ def say_farewell(kernel: Any, jobs: JobTable, screen: Screen, undo: ExitStack) -
 
 
 def leave_interrupts_to_children(kernel: Any, undo: ExitStack) -> None:
-    """Have jobs that start between cells take a SIGINT, such as those started again."""
-    # ipykernel ignores SIGINT while no cell runs. A child inherits that, and a handler it does not.
+    """Let a SIGINT reach jobs that are started between cells, such as by a restart."""
+    # ipykernel ignores SIGINT while no cell runs, and a child inherits that. It does not inherit a handler.
     undo.callback(_exchange_interrupts, kernel, _nothing, signal.SIG_IGN)
     _exchange_interrupts(kernel, signal.SIG_IGN, _nothing)
 
 
 def _saying_past(stream: Any) -> Callable[[str], object]:
-    """Return what writes to the standard error with which the kernel was started, and not to a cell.
+    """Return a function that writes a line to the standard error that the kernel was started with.
 
-    While ipykernel runs, a pipe of its own stands there, and what is in it at the end reaches nobody.
+    While ipykernel runs, fd 2 is a pipe of its own, and text that is in it at the end is lost.
     """
     try:
         pipe = os.fstat(2)

@@ -1,4 +1,4 @@
-"""Waiting for a job in a cell, and cells that wait."""
+"""Wait for jobs in the foreground, and turn calls of magics that wait into awaits."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["Foreground", "Kind", "finish", "plainly", "taken_mark", "wait_for", "with_awaits"]
 
 _MARK = "\0await "
-"""What a line begins with whose magic is awaited by its cell: no line that a person writes begins so."""
+"""The mark at the beginning of a magic's line if the cell awaits the call; no user types a NUL."""
 
 Kind = Literal["line", "cell"]
-"""Of a magic: ``%`` and ``%%``."""
+"""The kind of a magic: ``%`` or ``%%``."""
 
 Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Foreground:
-    """What a magic returns that its cell awaits: awaiting it gives what the magic is to return.
+    """The awaitable that a magic returns if its cell awaits the call; its result is the value of the magic.
 
     Args:
-        work: what is to be done; it is begun when the cell awaits.
+        work: returns the coroutine to run; it is called when the cell awaits.
     """
 
     def __init__(self, work: Work) -> None:
@@ -48,38 +48,38 @@ class Foreground:
 
 
 def taken_mark(line: str) -> tuple[bool, str]:
-    """Return whether a magic's line has the mark of `with_awaits`, and the line without it."""
+    """Return True if a magic's line has the mark of `with_awaits`, and the line without it."""
     return line.startswith(_MARK), line.removeprefix(_MARK)
 
 
 def finish(work: Work, awaited: bool, table: JobTable, jobs: Sequence[Job] = ()) -> object:
-    """Return what a magic that waits is to return.
+    """Return the value of a magic that waits.
 
-    Where its cell awaits it, that is a `Foreground`. Elsewhere, in a function, under ``%%time`` or in a cell
-    that was made ready before the extension was loaded, nobody would: the work is done here and now, and
-    the jobs are driven meanwhile.
+    If the cell awaits the call, that is a `Foreground`. Otherwise, as in a function, under ``%%time``, or in
+    a cell that was transformed before the extension was loaded, do the work now and return its result; the
+    jobs are driven meanwhile.
 
     Args:
-        work: what is to be done.
-        awaited: whether the cell awaits it.
-        table: of the jobs; drives them.
-        jobs: for which interrupts are meant, as in `wait_for`.
+        work: returns the coroutine to run.
+        awaited: whether the cell awaits the call.
+        table: the table of jobs, which drives them.
+        jobs: the jobs that get the interrupts, as in `wait_for`.
     """
     return Foreground(work) if awaited else _finish_here(work, table, jobs)
 
 
 async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = False) -> None:
-    """Wait for jobs in the foreground: an interrupt (■, Ctrl-C) is meant for them.
+    """Wait for jobs in the foreground, where interrupts (■, Ctrl-C) go to the jobs.
 
-    The first is a SIGINT to their sessions, the second a SIGTERM, the third a SIGKILL.
+    The first interrupt sends SIGINT to their sessions, the second SIGTERM, the third SIGKILL.
 
     Args:
-        jobs: for which it waits.
-        raise_error: whether one that fails is an error.
-        until_ready: whether it waits until they are ready, instead of their end.
+        jobs: the jobs.
+        raise_error: whether to raise if a job fails.
+        until_ready: whether to wait until they are ready, instead of for their end.
 
     Raises:
-        JobFailed: one has failed, and ``raise_error`` is set.
+        JobFailed: a job failed, and ``raise_error`` is set.
     """
     loop = asyncio.get_running_loop()
     hand_on = _interrupting(jobs)
@@ -94,7 +94,7 @@ async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = Fal
 
 
 async def plainly(work: Coroutine[object, object, object]) -> object:
-    """Await ``work``; an error of ours is shown as its sentence, without a traceback."""
+    """Await ``work``; IPython shows an `IpyprocError` that it raises without a traceback."""
     try:
         return await work
     except IpyprocError as error:
@@ -103,7 +103,7 @@ async def plainly(work: Coroutine[object, object, object]) -> object:
 
 
 def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
-    """Do the work on a loop of its own in another thread, and drive the jobs in this one meanwhile."""
+    """Do the work on a new loop in another thread, and drive the jobs in this one meanwhile."""
     outcome: list[object] = []
     failure: list[BaseException] = []
 
@@ -113,7 +113,7 @@ def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
         except BaseException as error:
             failure.append(error)
 
-    # The thread is to see the cell that runs here: its parent is in the context.
+    # The context has the parent message of the cell that runs here, so the thread gets a copy.
     thread = threading.Thread(
         target=contextvars.copy_context().run, args=(run,), name="ipyproc foreground", daemon=True
     )
@@ -126,7 +126,7 @@ def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
             hand_on()
         return not thread.is_alive()
 
-    # A handler that acted would do so in the midst of whatever this thread does to a job.
+    # The handler only queues: it may interrupt this thread in the middle of a call on a job.
     with _interrupts(lambda: came.append(None)) if jobs else nullcontext():
         thread.start()
         table.local.block_until(is_over)
@@ -137,7 +137,7 @@ def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
 
 
 def _interrupting(jobs: Sequence[Job]) -> Callable[[], None]:
-    """What hands interrupts on to jobs: the first as SIGINT, the second as SIGTERM, the third as SIGKILL."""
+    """Return a function that passes an interrupt on: first as SIGINT, then as SIGTERM, then as SIGKILL."""
     times = 0
 
     def hand_on() -> None:
@@ -175,11 +175,11 @@ def _interrupts(interrupted: Callable[[], object]) -> Iterator[None]:
 def with_awaits(lines: list[str], waits: Callable[[Kind, str, list[str]], bool]) -> list[str]:
     """Return a cell in which calls of magics that wait are awaited, and marked as such (`taken_mark`).
 
+    Calls in functions and classes stay as they are, since those may not be coroutines.
+
     Args:
         lines: the cell, after IPython has turned its magics into calls.
-        waits: whether a magic of this kind and name waits with these arguments.
-
-    Calls in functions and classes stay as they are: they may not be coroutines.
+        waits: returns True if a magic of this kind and name waits with these arguments.
     """
     source = "".join(lines)
     if "_magic(" not in source:
@@ -214,7 +214,7 @@ def _end_of(node: ast.expr) -> _Place:
 
 
 def _replace(text: list[bytes], start: _Place, end: _Place, new: bytes) -> None:
-    """Replace what stands between two places, in lines of UTF-8."""
+    """Replace the text between two positions, in lines of UTF-8."""
     (first, left), (last, right) = start, end
     text[first : last + 1] = [text[first][:left] + new + text[last][right:]]
 
@@ -229,7 +229,7 @@ def _top_level_calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def _magic_of(call: ast.Call) -> tuple[Kind, str, list[str]] | tuple[()]:
-    """Return the kind, the name and the arguments of a call that IPython made of a magic."""
+    """Return the kind, the name and the arguments of a magic's call; empty for any other call."""
     function = call.func
     if not (
         isinstance(function, ast.Attribute)

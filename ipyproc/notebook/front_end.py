@@ -1,4 +1,4 @@
-"""The front end that has the cells of a shell, as views know it."""
+"""The front end of a shell, as the views' interface `FrontEnd`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ShellFrontEnd:
     """The front end of a shell: a page or a batch run of its kernel, or its terminal.
 
     Args:
-        shell: whose cells run.
-        io_loop: the kernel's.
-        whole_cells: what cells begin with that are one magic and nothing else, such as ``%%spawn``.
+        shell: the shell.
+        io_loop: the kernel's loop.
+        whole_cells: the beginnings of cells that are a single cell magic, such as ``%%spawn``.
     """
 
     def __init__(self, shell: InteractiveShell, io_loop: IOLoop, whole_cells: Iterable[str]) -> None:
@@ -38,31 +38,31 @@ class ShellFrontEnd:
 
     @property
     def medium(self) -> Medium:
-        """Where the cell that runs in this thread is seen."""
+        """The medium in which the cell that runs in this thread is seen."""
         if self._kernel is None:
             return Medium.TERMINAL
         return Medium.FILE if is_batch(self._shell) else Medium.PAGE
 
     def running_cell(self) -> Cell | None:
-        """Return the cell that runs in this thread; None in a widget's callback, which is no cell's."""
+        """Return the cell that runs in this thread; None in a widget's callback, which belongs to no cell."""
         cell = current_cell(self._shell)
         return None if isinstance(cell, CallbackCell) else cell
 
     def target(self) -> Cell:
-        """Return what takes what a job shows that is started in this thread now, from now to its end.
+        """Return the cell for all output of a job that this thread starts now.
 
-        It is where `print` and `display` would show something: the cell, or what takes its output.
+        It is the place where `print` and `display` would show: the cell, an Output widget, or a capture.
         """
         cell = current_cell(self._shell)
-        # nbclient collects what comes for the cell, and takes no outputs that the kernel sets.
+        # nbclient collects the messages for the cell, and ignores outputs that the kernel sets on a widget.
         if isinstance(cell, KernelCell) and not is_batch(self._shell):
             cell = output_widget_cell(cell.key, self._io_loop) or cell
         return captured(self._shell, cell)
 
     def flush_prints(self) -> None:
-        """Send what the running cell has printed; ipykernel gathers that for a while."""
+        """Send what the running cell has printed, which ipykernel buffers for a while."""
         code = "" if self._kernel is None else request_in(self._kernel).get("content", {}).get("code", "")
-        # A flush waits 0.2 ms for ipykernel's thread, and before a cell's only magic there was no print.
+        # A flush waits 0.2 ms for ipykernel's thread, and nothing is printed before a cell's only magic.
         if not code.lstrip().startswith(self._whole_cells):
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()

@@ -1,4 +1,4 @@
-"""Lines of a cell, and the line of a magic that goes on below."""
+"""The lines of a cell, and magics whose line a backslash continues."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def lines_of(source: str) -> list[str]:
-    """The lines of a source with their ends, as Python counts them.
+    """Return the lines of a source with their ends, as Python counts them.
 
-    `str.splitlines` also splits at form feeds, U+2028 and others, which are characters in a cell.
+    `str.splitlines` also splits at form feeds, U+2028 and others, which are ordinary characters in a cell.
     """
     return _LINE.findall(source)
 
 
 def as_python_has_them(lines: list[str]) -> list[str]:
-    """A cell's lines, where IPython has split it at other characters than line ends."""
+    """Return a cell's lines as Python has them, though IPython may have split it at other characters too."""
     if all(line.endswith(("\n", "\r")) for line in lines[:-1]):
         return lines
     return lines_of("".join(lines))
 
 
 def continued(line: str, cell: str | None) -> tuple[str, str | None]:
-    """The line of a magic and its cell's body, with what follows a ``\\`` at the line's end joined to it.
+    """Return the line of a magic, joined with the lines that a ``\\`` adds to it, and the body without them.
 
-    As in a shell, where a backslash and the line end after it are nothing.
+    As in a shell, a backslash and the line end after it are removed.
     """
     while cell and _goes_on(line):
         more, _, cell = cell.partition("\n")
@@ -36,21 +36,21 @@ def continued(line: str, cell: str | None) -> tuple[str, str | None]:
 
 
 def whole_line(arguments: list[str]) -> str:
-    """The line with which a magic is called, and what is joined to it.
+    """Return the line of a magic's call, joined with the lines that continue it.
 
     Args:
-        arguments: those of the call: the line and, for the magic of a cell, the body.
+        arguments: the arguments of the call: the line and, for a cell magic, the body.
     """
     line, cell = (*arguments, "", "")[:2]
     return continued(line, cell)[0]
 
 
 def with_line_numbers(line: str, body: str | None, whole: str) -> tuple[str, str]:
-    """A line that has been continued, and its body of Python with blank lines for those that went to it.
+    """Return a continued line, and its Python body with blank lines for those that were joined.
 
     Args:
-        line: as `continued` gives it.
-        body: likewise.
+        line: the line that `continued` returned.
+        body: the body that `continued` returned.
         whole: the cell with its first line.
     """
     body = body or ""

@@ -1,4 +1,4 @@
-"""From a magic's line to its options and its command."""
+"""Parse a magic's line into its options and its command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 _WORD = re.compile(r"""\s*((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'])+)""", re.DOTALL)
 
-# Before its variables are put in, a word may have {an expression} in it.
+# Before expansion, a word may contain {an expression}.
 _RAW_WORD = re.compile(_WORD.pattern.replace("((?:", r"((?:\{[^{}\n]*\}|", 1), re.DOTALL)
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -40,19 +40,19 @@ _BELOW_ZERO = re.compile(r"-\d")
 
 
 def parser_of(magic: Callable[..., Any]) -> argparse.ArgumentParser:
-    """The parser that ``magic_arguments`` made for a magic."""
+    """Return the parser that ``magic_arguments`` made for a magic."""
     parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
     return parser
 
 
 def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argparse.Namespace, str]:
-    """The options at the beginning of a line, and the rest of it, as it stands.
+    """Return the options at the beginning of a line, and the rest of the line as it stands.
 
-    The rest is the shell's: it is neither split nor unquoted. The options are not to be changed: who
-    asks for the same line again, as for each step of a cell on its way to its magic, is given the same.
+    The rest is for the shell: it is neither split nor unquoted. Do not change the options: the result is
+    cached, since each step from the cell to its magic parses the same line.
 
     Raises:
-        UsageError: an option that is unknown, or has a value that cannot be; in one sentence.
+        UsageError: an option is unknown, or has an invalid value.
     """
     return _parsed(parser_of(magic), line, sign)
 
@@ -79,7 +79,7 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
         if taking.get(word):
             value = _WORD.match(line, position)
             if value and _BELOW_ZERO.match(value[1]):
-                # Whoever gives a list that begins below 0 means no option, as argparse would think.
+                # argparse would read a list that begins with a negative number as an option.
                 line = f"{line[:position]}={line[value.start(1) :]}"
                 value = _WORD.match(line, position)
             position = value.end() if value else position
@@ -91,15 +91,15 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
         raise UsageError(f"{name}: {one_line(str(error))} (see {name}?).") from None
     except ValueError as error:
         raise UsageError(
-            f"{name}: the options {options.strip()!r} cannot be read ({error}); close each quote."
+            f"{name}: the options {options.strip()!r} could not be parsed ({error}); close each quote."
         ) from None
     return found, rest.strip()
 
 
 def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str]:
-    """The options that a line has, by their long names, and the rest, before its variables are put in.
+    """Return the long names of the options of a line that is not yet expanded, and the rest of the line.
 
-    Their values are not looked at: they may be a variable's. An option that is unknown ends the options.
+    Values are not parsed, since they may come from variables. An unknown option ends the options.
     """
     actions = options_of(parser_of(magic))
     found: set[str] = set()
@@ -108,7 +108,7 @@ def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str
         if word == "--":
             position = match.end()
             break
-        # -wq is -w and -q; -nbuild is -n with its value.
+        # -wq is -w and -q; -nbuild is -n with a value.
         given = [word.partition("=")[0]] if word.startswith("--") else [f"-{letter}" for letter in word[1:]]
         if given[0] not in actions:
             break
@@ -125,48 +125,48 @@ def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str
 
 
 def mask(text: str) -> int:
-    """What ``--umask 077`` means."""
+    """Return the value of ``--umask 077``."""
     try:
         return int(text, 8)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no octal number; give one such as 077") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an octal number; give one such as 077") from None
 
 
 def cpus(text: str) -> frozenset[int]:
-    """What ``--affinity 0,2-3`` means."""
+    """Return the value of ``--affinity 0,2-3``."""
     found: set[int] = set()
     try:
         for part in text.split(","):
             first, _, last = part.partition("-")
             found.update(range(int(first), min(int(last or first), 1 << 16) + 1))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no CPUs; give some such as 0,2-3") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of CPUs; give one such as 0,2-3") from None
     return frozenset(found)
 
 
 def signal_of(text: str) -> int:
-    """The signal that ``--stop-signal`` names, such as ``TERM``, ``SIGTERM`` or ``15``."""
+    """Return the signal that ``--stop-signal`` names, such as ``TERM``, ``SIGTERM`` or ``15``."""
     name = text.upper().removeprefix("SIG")
     try:
         return Signals(int(name)) if name.isdecimal() else Signals["SIG" + name]
     except (ValueError, KeyError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no signal; give one such as TERM or INT") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a signal; give one such as TERM or INT") from None
 
 
 def environment(
     pairs: list[str], unset: list[str], before: Callable[[], Mapping[bytes, bytes]]
 ) -> dict[str, str | None]:
-    """What ``--env NAME=value`` and ``--unset NAME`` mean.
+    """Return the changes of ``--env NAME=value`` and ``--unset NAME``; None removes a variable.
 
-    In a value ``$NAME`` and ``${NAME}`` are what a job's environment has, as in ``PATH=/x:$PATH``.
+    In a value, ``$NAME`` and ``${NAME}`` are replaced from the job's environment, as in ``PATH=/x:$PATH``.
 
     Args:
-        pairs: what stands after each ``--env``.
-        unset: what stands after each ``--unset``.
-        before: gives the environment that is changed, where a value has a ``$`` in it.
+        pairs: the value of each ``--env``.
+        unset: the value of each ``--unset``.
+        before: returns the environment to change; called if a value has a ``$``.
 
     Raises:
-        UsageError: one is of another form.
+        UsageError: a value of ``--env`` is not of the form NAME=value.
     """
     changes: dict[str, str | None] = dict.fromkeys(unset)
     known = before() if any("$" in pair for pair in pairs) else {}
@@ -183,15 +183,15 @@ def environment(
 
 
 def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> dict[str, object]:
-    """Return the variables of the notebook that ``--push a,b`` asks for.
+    """Return the variables of the notebook that ``--push a,b`` names.
 
     Args:
-        given: what stands after each ``--push``.
+        given: the value of each ``--push``; None if there is none.
         names: the variables of the notebook.
-        magic: with its sign.
+        magic: the magic with its sign, for the error.
 
     Raises:
-        UsageError: there is no such variable.
+        UsageError: no such variable exists.
     """
     wanted = [name.strip() for part in given or () for name in part.split(",") if name.strip()]
     missing = [name for name in wanted if name not in names]
@@ -204,7 +204,7 @@ def pushed(given: list[str] | None, names: Mapping[str, object], magic: str) -> 
 
 
 def pick(line: str) -> tuple[str, str]:
-    """The first word of a line, unquoted, and the rest."""
+    """Return the first word of a line, unquoted, and the rest."""
     match = _WORD.match(line)
     if not match:
         return "", ""
@@ -215,5 +215,5 @@ def pick(line: str) -> tuple[str, str]:
 
 
 def _names(parser: argparse.ArgumentParser) -> list[str]:
-    # In the order of their declarations, each by its long name.
+    # The long name of each option, in the order of declaration.
     return list(dict.fromkeys(action.option_strings[-1] for action in options_of(parser).values()))

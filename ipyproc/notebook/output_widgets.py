@@ -1,4 +1,4 @@
-"""Publishing to an `ipywidgets.Output` in whose ``with`` a job was started."""
+"""Publish to an `ipywidgets.Output` in whose ``with`` a job was started."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Entry = dict[str, Any]
 class OutputWidgetCell:
     """An Output widget, for all jobs that are started in it.
 
-    While its ``with`` is active, a front end puts into the widget what the kernel sends for the cell, and no
-    longer; so the widget's own state is set here, from the kernel's side. A front end may set it as well, for
-    what is printed: what is not ours in it is kept where it stands.
+    A front end puts the kernel's messages for the cell into the widget only while its ``with`` is active. So
+    this class sets the widget's state from the kernel, also after that. A front end may set it as well, for
+    printed text: entries of others keep their place.
 
     Args:
         widget: the `ipywidgets.Output`.
-        io_loop: the kernel's; the state is set there only.
+        io_loop: the kernel's loop, on which the state is set.
     """
 
     lasting = True
@@ -88,7 +88,7 @@ class OutputWidgetCell:
         """Update a display for the last time."""
         self.update(bundle, display_id)
         self._displays.pop(display_id, None)
-        # At once: it may be the kernel's end, before whose loop stops this is still done.
+        # Published at once: at the kernel's end, the loop still runs this before it stops.
         if asyncio_loop(self._io_loop).is_running():
             on_loop(self._io_loop, self._publish)
         else:
@@ -114,28 +114,28 @@ class OutputWidgetCell:
             entries = [dict(entry) for entry in self._entries]
             whole = merged(list(self._widget.outputs), self._published, entries)
             self._published = entries
-            # All of it goes to the page each time.
+            # Each change sends all entries to the page.
             size = sum(len(str(entry)) for entry in whole)
             self._due = time.monotonic() + max(_PAUSE, size / _BYTES_PER_SECOND)
             self._publishing = True
             try:
                 self._widget.outputs = tuple(whole)
             except Exception:
-                log.exception("The Output widget %r cannot be set.", self._widget)
+                log.exception("The Output widget %r could not be updated.", self._widget)
             finally:
                 self._publishing = False
 
     def _changed(self, change: Any) -> None:
-        """A front end, or the notebook, has set the outputs."""
+        """Follow a change of the outputs by a front end or by the notebook."""
         if self._publishing:
             return
         with self._lock:
             if not change["new"]:
-                # It was cleared.
+                # The widget was cleared.
                 self._entries, self._published = [], []
                 self._displays.clear()
             elif merged(list(change["new"]), self._published, self._published) != list(change["new"]):
-                # The front end has not seen ours yet, and has overwritten them.
+                # The front end had not received these entries yet, and has overwritten them.
                 self._publish_soon()
 
 
@@ -143,7 +143,7 @@ _cells: WeakValueDictionary[str, OutputWidgetCell] = WeakValueDictionary()
 
 
 def output_widget_cell(msg_id: str, io_loop: IOLoop) -> OutputWidgetCell | None:
-    """Return the cell for the Output widget that takes what is sent for a message now, if one does."""
+    """Return the cell of the Output widget that is active for a message; None if none is."""
     widget = active_output(msg_id)
     if widget is None:
         return None
@@ -154,12 +154,12 @@ def output_widget_cell(msg_id: str, io_loop: IOLoop) -> OutputWidgetCell | None:
 
 
 def merged(current: list[Entry], before: list[Entry], now: list[Entry]) -> list[Entry]:
-    """Return a widget's outputs with our entries brought up to date.
+    """Return a widget's outputs with the kernel's entries updated.
 
     Args:
-        current: the outputs as they are, ours and others'.
-        before: our entries as they were when they were last put there.
-        now: our entries, in the same order, with new ones at the end.
+        current: the outputs as they are, with entries of the kernel and of others.
+        before: the kernel's entries as they were last published.
+        now: the kernel's entries, in the same order, with new ones at the end.
     """
     whole: list[Entry] = []
     left = list(zip(before, now, strict=False))
@@ -167,7 +167,7 @@ def merged(current: list[Entry], before: list[Entry], now: list[Entry]) -> list[
         if left and (rest := _behind(left[0][0], output)) is not None:
             whole.append(left.pop(0)[1])
             if rest:
-                # A front end joins a print to the text before it.
+                # A front end joins printed text to the text before it.
                 whole.append(rest)
         else:
             whole.append(output)
@@ -175,7 +175,7 @@ def merged(current: list[Entry], before: list[Entry], now: list[Entry]) -> list[
 
 
 def _behind(entry: Entry, output: Entry) -> Entry | None:
-    """What follows an entry of ours in a widget's output; None where the output begins otherwise."""
+    """Return the rest of an output after an entry; None if the output does not begin with the entry."""
     if entry["output_type"] != output.get("output_type"):
         return None
     if entry["output_type"] == "display_data":

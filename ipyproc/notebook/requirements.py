@@ -1,4 +1,4 @@
-"""What a shell and its kernel need to have: said in a sentence before anything of it is used."""
+"""Check that a shell and its kernel have the attributes that the extension uses."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _OF_THE_SHELL = ("events", "input_transformers_cleanup", "input_transformers_pos
 
 
 def check(shell: InteractiveShell) -> None:
-    """Look for what the extension uses of a shell and its kernel.
+    """Check a shell and its kernel.
 
     Raises:
-        UsageError: something of it is missing.
+        UsageError: an attribute that the extension uses is missing.
     """
     if _missing(shell, _OF_THE_SHELL):
         raise UsageError(
-            f"This IPython is {IPython.__version__}, and ipyproc needs 7.34 or later; install a newer one."
+            f"This IPython is {IPython.__version__}, but ipyproc needs 7.34 or later; install a newer one."
         )
     kernel = kernel_of(shell)
     if kernel is not None and (lacks := _missing(kernel, NEEDED)):
         raise UsageError(
-            f"This kernel ({_origin(kernel)}) has no {lacks[0]}, and ipyproc needs one of ipykernel 6.17 or "
+            f"This kernel ({_origin(kernel)}) has no {lacks[0]}, but ipyproc needs one of ipykernel 6.17 or "
             "later; choose another kernel, or install a newer ipykernel."
         )
 

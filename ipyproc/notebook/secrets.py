@@ -1,4 +1,4 @@
-"""``--env NAME``: variables of the notebook that a job gets, and nobody sees."""
+"""``--env NAME``: pass a variable of the notebook to a job without showing its value."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["divided"]
 
 
 def divided(given: Iterable[str], names: Mapping[str, object]) -> tuple[list[str], dict[str, str]]:
-    """What ``--env`` was given: those with a value, as they are, and the values of the others.
+    """Return the values of ``--env`` of the form NAME=value, and the variables that the others name.
 
-    A name alone stands for the notebook's variable of that name. Its value is in no line that is shown or
+    A name alone means the notebook's variable of that name. Its value is not in a line that is shown or
     saved, as it would be with ``--env NAME=$NAME``.
 
     Args:
-        given: what stands after each ``--env``.
+        given: the value of each ``--env``.
         names: the variables of the notebook.
 
     Raises:
-        UsageError: there is no such variable, or it is no text.
+        UsageError: no such variable exists, or its value is not a text, number or path.
     """
     written: list[str] = []
     secrets: dict[str, str] = {}

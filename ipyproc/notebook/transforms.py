@@ -1,4 +1,4 @@
-"""What cells go through before they run: lines as Python has them, whole cells, and awaits."""
+"""The transformations of cells before they run: line splitting, cell magics without a body, awaits."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Transformer = Callable[[list[str]], list[str]]
 
 
 class RunningCells:
-    """Which threads run a cell now."""
+    """The threads that run a cell now."""
 
     def __init__(self) -> None:
         self._cells: dict[int, int] = {}
 
     @property
     def runs_here(self) -> bool:
-        """True when a cell runs in this thread."""
+        """True if a cell runs in this thread."""
         return threading.get_ident() in self._cells
 
     def begins(self, _info: object = None) -> None:
-        """Take note that a cell begins in this thread."""
+        """Record that a cell begins in this thread."""
         own = threading.get_ident()
         self._cells[own] = self._cells.get(own, 0) + 1
 
     def ends(self, _result: object = None) -> None:
-        """Take note that a cell ends in this thread."""
+        """Record that a cell ends in this thread."""
         own = threading.get_ident()
         left = self._cells.pop(own, 1) - 1
         if left > 0:
@@ -48,25 +48,25 @@ class RunningCells:
 def transform_cells(
     shell: InteractiveShell, verbs: Sequence[Verb], cells: RunningCells, undo: ExitStack, *, in_terminal: bool
 ) -> None:
-    """Have cells with our magics made ready for IPython, and have ``undo`` put everything back.
+    """Add ipyproc's transformers to a shell.
 
     Args:
-        shell: whose cells.
-        verbs: our magics.
-        cells: those that run.
-        undo: takes what puts it back.
-        in_terminal: whether the shell has no front end that asks whether a cell is complete.
+        shell: the shell.
+        verbs: ipyproc's magics.
+        cells: the cells that run.
+        undo: the stack that gets the callbacks to remove the transformers.
+        in_terminal: whether the shell is a terminal's, so that no front end asks if a cell is complete.
     """
     calls = by_call(verbs)
     alone = {f"%%{verb.name}": verb for verb in verbs if verb.may_stand_alone}
 
     def waits(kind: Kind, name: str, arguments: list[str]) -> bool:
-        # What is made ready in the midst of a cell, by %%time or %run, is not run as a coroutine.
+        # Code that a running cell transforms, as %%time and %run do, is not run as a coroutine.
         verb = None if cells.runs_here else calls.get((kind, name))
         return verb is not None and verb.waits(kind, arguments)
 
     def whole_cell(lines: list[str]) -> list[str]:
-        """Give ``%%spawn ls -la`` alone a body: IPython refuses a cell magic without one."""
+        """Add a body to ``%%spawn ls -la`` alone, since IPython refuses a cell magic without one."""
         whole = _with_body(lines, alone)
         magic, _, line = whole[0].rstrip().partition(" ") if whole is not lines else ("", "", "")
         verb = alone.get(magic)
@@ -76,7 +76,7 @@ def transform_cells(
     _insert(cleanup, 0, whole_cell, undo)
     if not in_terminal:
         _insert(cleanup, 0, _only_executed(lambda lines: _with_body(lines, alone)), undo)
-    # IPython splits a cell itself in one of those between, as it does before them all.
+    # IPython splits the cell at other characters both before the first of these and in one between.
     _insert(cleanup, 0, as_python_has_them, undo)
     _insert(cleanup, len(cleanup), as_python_has_them, undo)
     _insert(shell.input_transformers_post, 0, lambda lines: with_awaits(lines, waits), undo)
@@ -102,9 +102,9 @@ def _split(lines: list[str]) -> tuple[str, list[str]]:
 
 
 def _only_executed(transformer: Transformer) -> Transformer:
-    """Have IPython leave a transformer out where it asks whether a cell is complete.
+    """Mark a transformer so that IPython skips it when it checks whether a cell is complete.
 
-    After ``%%spawn --name x`` and Enter a console then goes on to the body, as it does for ``%%bash``.
+    After ``%%spawn --name x`` and Enter, a console then asks for the body, as it does for ``%%bash``.
     """
     transformer.has_side_effects = True  # type: ignore[attr-defined]
     return transformer

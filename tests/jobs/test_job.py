@@ -341,7 +341,7 @@ async def test_input_that_can_go_nowhere_is_refused_in_one_sentence(table: JobTa
         (closed, "has its standard input closed"),
         (ended, "has ended"),
     ):
-        with pytest.raises(JobStateError, match=f"Job '{job.name}' {what}, so nothing can be sent"):
+        with pytest.raises(JobStateError, match=f"Job '{job.name}' {what}, so nothing was sent"):
             job.send("more")
     open_one = table.spawn(["sleep", "60"], name="open")
     with pytest.raises(JobSpecError, match="The input 5 is neither text nor bytes"):

@@ -175,7 +175,7 @@ async def test_a_signal_that_cannot_be_sent_is_refused_in_one_sentence(table: Jo
         with pytest.raises(JobSpecError, match=f"The timeout {bad!r} is not a number of seconds; give"):
             await job.ready(timeout=bad)
     await job.stop()
-    message = r"Job 'busy' has no process now \(exited\), so SIGTERM cannot be sent to it; restart it"
+    message = r"Job 'busy' has no process now \(exited\), so SIGTERM was not sent; restart it"
     with pytest.raises(JobStateError, match=message):
         job.signal(signal.SIGTERM)
 

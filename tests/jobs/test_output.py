@@ -338,7 +338,7 @@ def test_on_a_full_disk_the_job_goes_on_and_says_what_could_not_be_kept(limit: s
     assert told["returncode"] == 0
     assert told["size"] == told["written"]
     assert 0 < told["lost"] < told["written"]
-    assert f"{told['lost']:,} bytes of output could not be kept (no room on disk)" in told["notes"]
+    assert f"{told['lost']:,} bytes of output could not be stored (no room on disk)" in told["notes"]
     assert told["kept"] == told["written"] - told["lost"]
     assert told["kept is a beginning"]
     assert told["streams are right"]

@@ -61,7 +61,7 @@ def sentence_of(cell: Cell) -> str:
         ("%%spawn --max-restarts x ls", ["%%spawn", "--max-restarts", "'x'"]),
         ("%%spawn --name '' ls", ["job name ''", "such as 'build'"]),
         ("%%spawn --name", ["%%spawn", "--name", "expected one argument"]),
-        ("%%spawn --name 'x ls", ["cannot be read"]),
+        ("%%spawn --name 'x ls", ["could not be parsed"]),
         ("%%spawn --out 1x ls", ["'1x'", "variable"]),
         ("%wait", ["needs the name of a job"]),
         ("%wait nosuch", ["no job 'nosuch'", "the jobs are: running"]),
@@ -69,7 +69,7 @@ def sentence_of(cell: Cell) -> str:
         ("%restart nosuch", ["no job 'nosuch'", "the jobs are: running"]),
         ("%logs nosuch", ["no job 'nosuch'", "the jobs are: running"]),
         ("%send nosuch hello", ["no job 'nosuch'", "the jobs are: running"]),
-        ("%send", ["needs a job's name and a text", "running"]),
+        ("%send", ["needs the name of a job and a text", "running"]),
         ("%jobs nosuch", ["takes no arguments", "%logs"]),
         (
             "%%spawn --name running ls",
@@ -90,7 +90,7 @@ def test_one_sentence_for(kernel: Kernel, code: str, said: list[str]) -> None:
 
 def test_one_sentence_for_sending_to_a_job_that_has_ended(kernel: Kernel) -> None:
     kernel.run("%spawn -w -n ended true")
-    assert "'ended' has ended, so nothing can be sent to it" in refused(kernel, "%send ended hello")
+    assert "'ended' has ended, so nothing was sent" in refused(kernel, "%send ended hello")
 
 
 def test_one_sentence_for_sending_to_a_closed_standard_input(kernel: Kernel) -> None:

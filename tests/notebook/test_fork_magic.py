@@ -74,16 +74,16 @@ def test_a_traceback_names_the_cell_and_its_line(kernel: Kernel) -> None:
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("%%fork -n x\npass", "'x' is no whole number; give one such as 4, or 0 for the number of cores"),
+        ("%%fork -n x\npass", "'x' is not a whole number; give one such as 4, or 0 for the number of cores"),
         ("%%fork -n -1\npass", "The number of workers is -1; give 1 or more, or 0"),
         ("%%fork -n -1,2\npass", "%%fork: argument -n"),
         ("%%fork -n 2\n\n", "cell body is empty|There is no code for the workers"),
-        ("%%fork -n 2\na = 1\nif a\n  b", "Line 3 of the cell is no Python .*nothing was forked"),
+        ("%%fork -n 2\na = 1\nif a\n  b", "Line 3 of the cell is not valid Python .*nothing was forked"),
         ("%%fork --push nowhere\npass", "there is no variable 'nowhere' to push"),
-        ("%%fork --push lock\npass", r"The variable 'lock' \(lock\) cannot be sent"),
+        ("%%fork --push lock\npass", r"The variable 'lock' \(lock\) could not be pickled"),
         ("%%fork --max-restarts -1\npass", "max_restarts is -1"),
         ("%%fork --bogus\npass", "%%fork has no option '--bogus'"),
-        ("%%fork ls -la\npass", "%%fork takes no command, 'ls -la' was given"),
+        ("%%fork ls -la\npass", "%%fork takes no command, but 'ls -la' was given"),
     ],
 )
 def test_bad_input_is_answered_in_a_sentence(kernel: Kernel, code: str, sentence: str) -> None:

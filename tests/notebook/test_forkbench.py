@@ -113,23 +113,26 @@ def test_a_statement_that_raises_shows_its_line_and_ends(kernel: Kernel, stateme
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("%forkbench -n x 1", "'x' is no number of workers; give one such as 4, several such as 1,2,4, or 0"),
-        ("%forkbench -n -1,2 1", "'-1,2' is no number of workers"),
-        ("%forkbench -n 1,,2 1", "'1,,2' is no number of workers"),
+        (
+            "%forkbench -n x 1",
+            "'x' is not a number of workers; give one such as 4, several such as 1,2,4,",
+        ),
+        ("%forkbench -n -1,2 1", "'-1,2' is not a number of workers"),
+        ("%forkbench -n 1,,2 1", "'1,,2' is not a number of workers"),
         ("%forkbench --restarts -1 1", "The number of restarts is -1; give 0 or more"),
         ("%forkbench --seconds 0 1", "The time is 0 s; give a number of seconds above 0"),
         ("%forkbench --seconds soon 1", "argument -t/--seconds: invalid float value: 'soon'"),
         ("%forkbench --push nowhere 1", "there is no variable 'nowhere' to push"),
-        ("%forkbench --push lock 1", r"The variable 'lock' \(lock\) cannot be sent"),
+        ("%forkbench --push lock 1", r"The variable 'lock' \(lock\) could not be pickled"),
         ("%forkbench --bogus 1", "%forkbench has no option '--bogus'"),
         ("%forkbench for x in", r"no Python \(invalid syntax\): 'for x in'; nothing was forked"),
         ("%%forkbench -n 2\n\n", "cell body is empty|There is no statement to measure"),
         ("%%forkbench -n 2\n# nothing", "There is no statement to measure"),
         (
             "%%forkbench -n 2\na = 1\nif a\n  b",
-            "Line 3 of the cell is no Python .*'if a'; nothing was forked",
+            "Line 3 of the cell is not valid Python .*'if a'; nothing was forked",
         ),
-        ("%%forkbench import = 2\n1", "Line 1 of the cell is no Python"),
+        ("%%forkbench import = 2\n1", "Line 1 of the cell is not valid Python"),
         ("%%forkbench --setup a=1 b=2\n1", "has two setups, 'a=1' and 'b=2'"),
     ],
 )

@@ -53,7 +53,7 @@ def test_workers_and_benchmarks_have_their_options_over_several_lines(kernel: Ke
     cell = kernel.run("%%fork -w -n 1 \\\n  --max-restarts 0 --name split\nprint('ran')\n1 / 0")
     assert cell.stdout.endswith(" ran\n") and "In[" in cell.stderr and "line 4" in cell.stderr
     refused = kernel.run("%%fork -n 1 \\\n -q\nif b")
-    assert "Line 3 of the cell is no Python" in refused.stderr
+    assert "Line 3 of the cell is not valid Python" in refused.stderr
     bench = kernel.run("%%forkbench -w -n 1 \\\n -t 0.05 \\\n a = 1\na + 1")
     assert bench.status == "ok", bench.error
 

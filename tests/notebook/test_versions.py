@@ -53,7 +53,7 @@ def test_an_older_kernel_is_refused_in_one_sentence(tmp_path: Path) -> None:
     command = [venv_with(tmp_path, *TOO_OLD), "-m", "ipykernel_launcher"]
     with running_kernel(tmp_path, extension=False, command=command) as kernel:
         assert loading_is_refused(kernel) == (
-            "UsageError: This kernel (ipykernel 5.5.6) has no get_parent, and ipyproc needs one of ipykernel "
+            "UsageError: This kernel (ipykernel 5.5.6) has no get_parent, but ipyproc needs one of ipykernel "
             "6.17 or later; choose another kernel, or install a newer ipykernel."
         )
 
@@ -64,7 +64,7 @@ def test_xeus_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
         cell = kernel.run("%load_ext ipyproc")
         kernel.until(lambda: cell.stderr.endswith("\n"))
         assert cell.stderr == (
-            "UsageError: This kernel (XKernel) has no io_loop, and ipyproc needs one of ipykernel 6.17 or "
+            "UsageError: This kernel (XKernel) has no io_loop, but ipyproc needs one of ipykernel 6.17 or "
             "later; choose another kernel, or install a newer ipykernel.\n"
         )
 

@@ -353,7 +353,7 @@ def test_a_picture_can_be_made_of_either_kind(tmp_path: Any, monkeypatch: pytest
             "1",
             {"variables": {"frame": sys._getframe()}},
             WorkerCodeError,
-            "The variable 'frame' .* cannot be sent",
+            "The variable 'frame' .* could not be pickled",
         ),
     ],
 )

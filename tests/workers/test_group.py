@@ -136,7 +136,7 @@ def test_a_worker_that_fails_is_replaced_and_one_can_be_picked(table: JobTable) 
         with pytest.raises(UnknownJobError, match="has no worker 2; its task ids are 0 to 1"):
             group.restart_worker(2)
         await group.stop()
-        with pytest.raises(JobStateError, match="has ended, so no worker of it can be restarted"):
+        with pytest.raises(JobStateError, match="has ended, so no worker was restarted"):
             group.restart_worker(0)
 
     asyncio.run(run())

@@ -29,13 +29,13 @@ def test_the_fork_is_where_the_code_says_so(source: str, line: int) -> None:
     [
         ("", "There is no code for the workers"),
         (" \n", "There is no code for the workers"),
-        ("a = 1\nif b\n", "Line 3 of the cell is no Python .*: 'if b'; nothing was forked"),
+        ("a = 1\nif b\n", "Line 3 of the cell is not valid Python .*: 'if b'; nothing was forked"),
         ("a\0", "nothing was forked"),
         (
             "fork_processes(4)",
             "Line 2 of the cell calls fork_processes with arguments; write fork_processes()",
         ),
-        ("fork_processes()\nfork_processes()", "can stand in the cell once"),
+        ("fork_processes()\nfork_processes()", "may stand in the cell once"),
         ("a = 1; fork_processes()", "on a line of its own"),
     ],
 )
@@ -48,6 +48,6 @@ def test_what_cannot_be_is_said_with_its_line(source: str, sentence: str) -> Non
 def test_a_variable_that_cannot_be_sent_is_named() -> None:
     with pytest.raises(WorkerCodeError, match="no variable 'c' to push"):
         pickled(["a", "c"], {"a": 1})
-    with pytest.raises(WorkerCodeError, match=r"'lock' \(lock\) cannot be sent to another process"):
+    with pytest.raises(WorkerCodeError, match=r"'lock' \(lock\) could not be pickled for another process"):
         pickled(["a", "lock"], {"a": 1, "lock": threading.Lock()})
     assert pickled([], {}) == b""

@@ -1,6 +1,6 @@
 """The helper: a fresh interpreter that runs `fork_processes` for a notebook's worker group.
 
-The kernel starts ``ipyproc.hosts.helper.leader`` with its pid and a pipe. Commands come on
+The kernel starts it by `ipyproc.hosts.helper.leader.main`, with its pid and a pipe. Commands come on
 standard input; events and the workers' output leave through the pipe. What the code prints before the fork
 goes to the helper's own standard output. The helper imports little, since a cell waits for its start.
 """

@@ -77,9 +77,8 @@ def need_own_peer(connection: socket.socket) -> None:
     uid = _peer_uid(connection)
     if uid is not None and uid != os.geteuid():
         raise PermissionError(
-            errno.EPERM,
             f"The other end of a host's socket belongs to the user {uid}, and this process to "
-            f"{os.geteuid()}; use a host of your own.",
+            f"{os.geteuid()}; use a host of your own."
         )
 
 
@@ -98,9 +97,8 @@ def _peer_uid(connection: socket.socket) -> int | None:
 def _need_short(path: str) -> None:
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise OSError(
-            errno.ENAMETOOLONG,
             f"The path {path!r} of a host's socket has more than {_LONGEST_PATH} bytes, which the system "
-            "refuses; give a shorter one.",
+            "refuses; give a shorter one."
         )
 
 
@@ -108,9 +106,8 @@ def _need_private(directory: str) -> None:
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise PermissionError(
-            errno.EPERM,
             f"The directory {directory!r} of a host's socket is not yours alone; "
-            "give one that you own and that has the mode 0700.",
+            "give one that you own and that has the mode 0700."
         )
 
 

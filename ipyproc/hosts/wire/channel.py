@@ -6,7 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
-from ipyproc.hosts.wire.frames import BODY_LIMIT, Decoder, Frame, encode
+from ipyproc.hosts.wire.frames import Decoder, Frame, encode
 
 __all__ = ["Channel"]
 
@@ -20,16 +20,15 @@ class Channel:
 
     Args:
         connection: the socket; it is made non-blocking.
-        limit: bytes that a frame from the other end may carry.
 
     Attributes:
         unsent: bytes that the socket has not taken yet.
     """
 
-    def __init__(self, connection: socket.socket, limit: int = BODY_LIMIT) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._socket: socket.socket | None = connection
-        self._decoder = Decoder(limit)
+        self._decoder = Decoder()
         self._outgoing: deque[memoryview] = deque()
         self._incoming = bytearray(_CHUNK)
         self.unsent = 0

@@ -19,6 +19,7 @@ from ipyproc.model.spec import JobSpec
 
 __all__ = ["ServerProcess", "WireHost"]
 
+_PIECE = 128 << 10
 _START_SECONDS = 5.0
 _BYTES_PER_SECOND = 20 << 20
 _ATTACH_SECONDS = 5.0
@@ -67,14 +68,17 @@ class WireHost(Host):
             OSError: it cannot be started, or there is no server.
             JobSpecError: the spec asks for what the host has not.
         """
-        values, body = fields_of_spec(spec), b""
+        values, size = fields_of_spec(spec), 0
+        ticket = secrets.token_hex(16)
         if spec.stdin is not None:
             spec.stdin.need(spec.name)
-            body = spec.stdin.data
-        ticket = secrets.token_hex(16)
-        seconds = _START_SECONDS + len(body) / _BYTES_PER_SECOND
+            view = memoryview(spec.stdin.data)
+            size = len(view)
+            for start in range(0, size, _PIECE):
+                self.link.post("input", {"ticket": ticket}, bytes(view[start : start + _PIECE]))
+        seconds = _START_SECONDS + size / _BYTES_PER_SECOND
         try:
-            answer = self.link.ask("start", {"ticket": ticket, "spec": values}, body, timeout=seconds)
+            answer = self.link.ask("start", {"ticket": ticket, "spec": values}, timeout=seconds)
         except (TimeoutError, KeyboardInterrupt):
             self.link.post("drop", {"ticket": ticket})
             raise

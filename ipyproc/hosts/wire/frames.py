@@ -18,7 +18,6 @@ from ipyproc.errors import WireError
 __all__ = [
     "BODY_LIMIT",
     "OLDEST",
-    "START_LIMIT",
     "VERSION",
     "Decoder",
     "Fields",
@@ -34,9 +33,7 @@ OLDEST = 1
 """The oldest version that it still speaks: a server lives on when its clients are upgraded."""
 
 BODY_LIMIT = 1 << 20
-"""Bytes that a frame carries at most; one that starts a job, with its input, may have `START_LIMIT`."""
-
-START_LIMIT = 1 << 30
+"""Bytes that a frame carries at most; what is more goes in several."""
 
 _HEAD = struct.Struct("!BII")
 _MARK = 0xF6
@@ -173,25 +170,19 @@ def encode(kind: str, fields: Mapping[str, object], body: bytes = b"") -> list[b
         raise WireError(
             f"A message {kind!r} has a value that cannot be sent to a host ({error}); give texts and numbers."
         ) from None
-    limit = START_LIMIT if kind == "start" else BODY_LIMIT
-    if len(text) > _TEXT_LIMIT or len(body) > limit:
+    if len(text) > _TEXT_LIMIT or len(body) > BODY_LIMIT:
         raise WireError(
             f"A message {kind!r} of {len(text):,} + {len(body):,} bytes is too long for a host; "
-            f"give it at most {_TEXT_LIMIT:,} + {limit:,}."
+            f"give it at most {_TEXT_LIMIT:,} + {BODY_LIMIT:,}."
         )
     head = _HEAD.pack(_MARK, len(text), len(body)) + text
     return [head, body] if body else [head]
 
 
 class Decoder:
-    """Takes bytes as they come, and gives the frames that are complete.
+    """Takes bytes as they come, and gives the frames that are complete."""
 
-    Args:
-        limit: bytes that a frame may carry.
-    """
-
-    def __init__(self, limit: int = BODY_LIMIT) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._unread = bytearray()
 
     def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
@@ -206,7 +197,7 @@ class Decoder:
         try:
             while len(unread) - position >= _HEAD.size:
                 mark, text_size, body_size = _HEAD.unpack_from(unread, position)
-                if mark != _MARK or text_size > _TEXT_LIMIT or body_size > self._limit:
+                if mark != _MARK or text_size > _TEXT_LIMIT or body_size > BODY_LIMIT:
                     # Told by its first bytes, so that no length made of garbage is waited for.
                     raise _error(f"{bytes(unread[position : position + 24])!r} is no message")
                 start = position + _HEAD.size

@@ -19,9 +19,9 @@ from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
 from ipyproc.spool.output import Output, StreamName
 
-__all__ = ["WireJob"]
+__all__ = ["WireJob", "pieces_of"]
 
-_PIECE = 256 << 10
+_PIECE = 128 << 10
 _ANSWER_SECONDS = 1.0
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
@@ -202,7 +202,7 @@ class WireJob(HostedJob):
     def take_piece(self, frame: Frame) -> None:
         """Take in output."""
         at, to = frame.fields.number("at"), frame.fields.number("to")
-        pieces = _pieces(frame)
+        pieces = pieces_of(frame)
         if at < self._position:
             return  # It was asked for twice, on two connections; what follows is asked for already.
         if at > self._position:
@@ -274,6 +274,7 @@ class WireJob(HostedJob):
         with self._lock:
             if news.status.lives > self._status.lives:
                 self._input_ends = self._end_sent = False
+            ended = news.status.state.done and not self._status.state.done
             self._status, self._status_at = news.status, time.monotonic()
             self._takes_input, self._lingers = news.takes_input, news.lingers
             lost, self._lost_there = news.lost - self._lost_there, news.lost
@@ -281,8 +282,12 @@ class WireJob(HostedJob):
             self.output.lose(lost, news.because)
         if news.status.state.done and not news.lingers and not news.status.again:
             self._over()
+        # Numbered by the server; what it sent again after a lost connection is known.
         for event in news.events:
             self.hand_on(event)
+        if ended and not any(event.kind is EventKind.DONE for event in news.events):
+            # The server's host has forgotten what happened to a job that ended long ago.
+            self.publish(EventKind.DONE)
 
     def _over(self) -> None:
         self.output.settle()
@@ -315,7 +320,7 @@ class WireJob(HostedJob):
                 self._push()
 
 
-def _pieces(frame: Frame) -> list[tuple[StreamName, float, int]]:
+def pieces_of(frame: Frame) -> list[tuple[StreamName, float, int]]:
     """Return the pieces of output in a frame: stream, time, size.
 
     Raises:

@@ -90,7 +90,7 @@ class Launched:
                     break
                 said += data
         if said.strip() != b"ready":
-            why = said.decode("utf-8", "replace").strip() or "it said nothing"
+            why = said.decode("utf-8", "replace").strip().rstrip(".") or "it said nothing"
             raise OSError(f"The host's process could not be started ({why}); run the job in this kernel.")
 
     def end(self) -> None:

@@ -70,6 +70,7 @@ class _Client:
         id: its own name for itself.
         session: its connection; None while there is none.
         answers: by number, what it was answered; None while that is still to come.
+        inputs: by ticket, what it has sent for the jobs that it is about to start.
         timer: ends it, once its connection is gone.
     """
 
@@ -77,6 +78,7 @@ class _Client:
         self.id = id
         self.session: Session | None = None
         self.answers: dict[int, dict[str, object] | None] = {}
+        self.inputs: dict[str, bytearray] = {}
         self.timer: object | None = None
 
     def answer(self, number: int, fields: dict[str, object]) -> None:
@@ -204,7 +206,10 @@ class Server:
         """Do what a client asks; return the answer, or None where it is still to come."""
         kind, fields = frame.kind, frame.fields
         if kind == "start":
-            return self._start(client, fields, frame.body)
+            return self._start(client, fields)
+        if kind == "input":
+            client.inputs.setdefault(fields.text("ticket"), bytearray()).extend(frame.body)
+            return {}
         if kind == "list":
             return {
                 "jobs": [
@@ -242,8 +247,9 @@ class Server:
         served.tell()
         return {"sent": sent, **picture_of(job)}
 
-    def _start(self, client: _Client, fields: Fields, body: bytes) -> dict[str, object]:
+    def _start(self, client: _Client, fields: Fields) -> dict[str, object]:
         ticket = fields.text("ticket")
+        body = bytes(client.inputs.pop(ticket, b""))
         if not ticket.isalnum() or len(ticket) > 64 or ticket in self._jobs:
             raise WireError(f"The ticket {ticket[:64]!r} of a job is not a new one; restart the host.")
         job = self._host.start(spec_from(fields.inner("spec"), body))
@@ -265,7 +271,8 @@ class Server:
     def _let_go(self, client: _Client, session: Session, served: Served) -> None:
         """Give a job back, unless it is that of another client that is still here."""
         session.unwatch(served.ticket)
-        if served.owner == client.id or served.owner not in self._clients:
+        owner = self._clients.get(served.owner)
+        if owner is None or owner is client or (self._stays and owner.session is None):
             self._release(served)
 
     def _release(self, served: Served) -> None:

@@ -13,7 +13,7 @@ from tornado.ioloop import IOLoop
 
 from ipyproc.errors import IpyprocError
 from ipyproc.hosts.wire.channel import Channel
-from ipyproc.hosts.wire.frames import START_LIMIT, Fields, Frame, agree
+from ipyproc.hosts.wire.frames import Fields, Frame, agree
 from ipyproc.hosts.wire.served import Served, picture_of, piece_of
 from ipyproc.hosts.wire.values import fields_of_event
 
@@ -66,7 +66,7 @@ class Session:
     def __init__(self, connection: socket.socket, io_loop: IOLoop, desk: Desk) -> None:
         self._desk = desk
         self._io_loop = io_loop
-        self._channel = Channel(connection, START_LIMIT)
+        self._channel = Channel(connection)
         self._is_greeted = False
         self._watches: dict[str, _Watch] = {}
         # In the order in which they wait for room.

@@ -79,7 +79,12 @@ def spec_from(given: Fields, body: bytes | None) -> JobSpec:
     if "command" not in values or "name" not in values:
         raise WireError("A job came to a host without a command or a name; restart the host.")
     if given.has("stdin"):
-        values["stdin"] = Input.gone(given.number("stdin")) if body is None else Input(body)
+        size = given.number("stdin")
+        if body is not None and len(body) != size:
+            raise WireError(
+                f"A job's input of {size:,} bytes came to a host as {len(body):,}; start its command again."
+            )
+        values["stdin"] = Input.gone(size) if body is None else Input(body)
     return JobSpec(**values)  # type: ignore[arg-type]
 
 

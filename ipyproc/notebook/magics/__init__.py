@@ -1,4 +1,4 @@
-"""The magics, a file each; `VERBS` is the one list of them."""
+"""The magics, one file each, listed in `VERBS`."""
 
 from __future__ import annotations
 

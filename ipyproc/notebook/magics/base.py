@@ -1,4 +1,4 @@
-"""What all magics have in common. A magic is declared once: by its class, a file each."""
+"""The base class of all magics, and the options that several share. Each magic is one class in one file."""
 
 from __future__ import annotations
 
@@ -48,29 +48,29 @@ __all__ = [
 SIGNS: Mapping[Kind, str] = {"line": "%", "cell": "%%"}
 
 LocalNames = Mapping[str, object] | None
-"""The variables of the function around a magic's line."""
+"""The local variables of the function that contains a magic's line."""
 
 # Options of several magics.
-WAIT = argument("-w", "--wait", action="store_true", help="Wait for its end; ■ then interrupts it.")
+WAIT = argument("-w", "--wait", action="store_true", help="Wait for its end; ■ interrupts it meanwhile.")
 QUIET = argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
-BG = argument("--bg", action="store_true", help="Do not wait, in a batch run (nbclient, papermill) either.")
-PUSH = argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook along.")
+BG = argument("--bg", action="store_true", help="Do not wait, not even in a batch run (nbclient, papermill).")
+PUSH = argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook to it.")
 FORGIVE = argument(
-    "--no-raise-error", action="store_true", help="When it is waited for, a failure is no error."
+    "--no-raise-error", action="store_true", help="Do not raise an error if it fails while waited for."
 )
 
 
 class Waiting(enum.Enum):
-    """When the cell of a magic waits for what the magic does."""
+    """When a magic's cell waits for the end of its work."""
 
     NEVER = enum.auto()
     ALWAYS = enum.auto()
     WHEN_ASKED = enum.auto()
-    """With ``--wait``; and where nobody attends, without ``--bg``, for the kinds in `Verb.unattended`."""
+    """With ``--wait``; also without ``--bg`` in an unattended run, for the kinds in `Verb.unattended`."""
 
 
 class JobNames(enum.Enum):
-    """Which words after a magic are names of jobs."""
+    """The words after a magic that are names of jobs."""
 
     NONE = enum.auto()
     FIRST = enum.auto()
@@ -79,13 +79,13 @@ class JobNames(enum.Enum):
 
 @dataclass(frozen=True)
 class Context:
-    """What magics work with.
+    """The objects that magics work with.
 
     Attributes:
-        shell: IPython's.
-        jobs: the table.
-        screen: shows jobs in cells.
-        settings: the user's.
+        shell: the IPython shell.
+        jobs: the table of jobs.
+        screen: the screen, which shows jobs in cells.
+        settings: the user's settings.
     """
 
     shell: Any
@@ -95,14 +95,14 @@ class Context:
 
 
 class Verb(Magics):
-    """A magic. A class has one, in a method of its name, with IPython's decorators for its options.
+    """A magic. Each class has one, in a method of its name, with IPython's decorators for its options.
 
     Attributes:
-        name: what stands after ``%``.
+        name: the name after ``%``.
         waiting: when its cell waits.
-        unattended: the kinds that wait where nobody attends.
+        unattended: the kinds that wait in an unattended run.
         job_names: which of its words are names of jobs.
-        values: what can stand after an option, for completion.
+        values: the values of options, for completion.
         may_stand_alone: whether its line may be a whole cell; see `stands_alone`.
     """
 
@@ -122,49 +122,49 @@ class Verb(Magics):
 
     @classmethod
     def function(cls) -> Callable[..., object]:
-        """Return the method that does it, as the decorators have left it."""
+        """Return the magic's method, as the decorators have left it."""
         function: Callable[..., object] = getattr(cls, cls.name)
         return function
 
     @classmethod
     def options(cls) -> dict[str, argparse.Action]:
-        """Return what its options do, by each of their names; `{}` for a magic that has none."""
+        """Return the actions of its options, by each of their names; empty if it has none."""
         function = cls.function()
         return options_of(parser_of(function)) if hasattr(function, "parser") else {}
 
     def waits(self, kind: Kind, arguments: list[str]) -> bool:
-        """Return True when a call is to be awaited by its cell; the arguments are as they are written."""
+        """Return True if the cell awaits a call with these arguments, which are not expanded."""
         if self.waiting is not Waiting.WHEN_ASKED:
             return self.waiting is Waiting.ALWAYS
         given, _ = asked_for(self.function(), whole_line(arguments))
         return self.is_to_wait(kind, wait="--wait" in given, bg="--bg" in given)
 
     def is_to_wait(self, kind: Kind, *, wait: bool, bg: bool) -> bool:
-        """Return True when a call with these options waits.
+        """Return True if a call with these options waits.
 
         Args:
-            kind: of the call.
+            kind: the kind of the call.
             wait: whether it has ``--wait``.
             bg: whether it has ``--bg``.
         """
         return wait or (kind in self.unattended and not bg and is_unattended(self._shell))
 
     def stands_alone(self, line: str) -> bool:
-        """Return True when a cell with this line, after the magic's name, and no body is as it is meant."""
+        """Return True if a cell magic with this line needs no body."""
         return False
 
-    # For its method
+    # For the methods of subclasses
 
     def finish(
         self, work: Callable[[], Coroutine[Any, Any, object]], awaited: bool, jobs: Sequence[Job] = ()
     ) -> object:
-        """Return what a call that waits returns; see `ipyproc.notebook.foreground.finish`."""
+        """Return the value of a call that waits; see `ipyproc.notebook.foreground.finish`."""
         return finish(lambda: plainly(work()), awaited, self._jobs, jobs)
 
     def finish_job(
         self, job: Job, awaited: bool, *, raise_error: bool = True, until_ready: bool = False
     ) -> object:
-        """Wait for a job in the foreground, and return the job; its cell has all of it then."""
+        """Wait for a job in the foreground and return the job; its output is in its cell by then."""
 
         async def wait() -> Job:
             try:
@@ -179,7 +179,7 @@ class Verb(Magics):
         """Return the jobs that a line names.
 
         Raises:
-            UsageError: it names none, or one that there is not.
+            UsageError: it names no job, or one that does not exist.
         """
         line = expand(line, self.names(local_ns))
         names = []
@@ -192,11 +192,11 @@ class Verb(Magics):
             return [self._jobs[name] for name in names]
 
     def names(self, local_ns: LocalNames) -> Mapping[str, object]:
-        """Return the variables that a line knows: the notebook's, and those of the function around it."""
+        """Return the variables for a line: the notebook's, and the local ones of the function around it."""
         return {**self._shell.user_ns, **(local_ns or {})}
 
     def which(self) -> str:
-        """Return which jobs there are, as a part of a sentence."""
+        """Return the names of all jobs, as a part of a sentence."""
         return f"the jobs are: {', '.join(safe.line(job.name) for job in self._jobs) or 'none'}"
 
 
@@ -204,16 +204,16 @@ AnyVerb = TypeVar("AnyVerb", Verb, type[Verb])
 
 
 def by_call(verbs: Iterable[AnyVerb]) -> dict[tuple[Kind, str], AnyVerb]:
-    """Return magics, or their classes, by how they are called."""
+    """Return magics, or their classes, by kind and name."""
     return {(kind, name): verb for verb in verbs for kind in SIGNS for name in verb.magics[kind]}
 
 
 class Sentences:
-    """Turns errors that a user can meet into one plain sentence.
+    """A context manager that turns an `IpyprocError` or `OSError` into a `UsageError` of one sentence.
 
     Args:
-        program: what was to be started, for errors of the system.
-        before: what the sentence of an error of ours begins with.
+        program: the program to start, for errors of the system.
+        before: a prefix for the sentence of an `IpyprocError`.
     """
 
     def __init__(self, program: str = "", before: str = "") -> None:

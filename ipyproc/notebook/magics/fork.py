@@ -29,7 +29,7 @@ def _count(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no whole number; give one such as 4, or 0 for the number of cores"
+            f"{text!r} is not a whole number; give one such as 4, or 0 for the number of cores"
         ) from None
 
 
@@ -43,8 +43,8 @@ class Fork(Verb):
 
     @magic_arguments()
     @kwds(usage=_USAGE)
-    @argument("-n", "--workers", metavar="N", type=_count, help="Workers; 0, as by default, for the cores.")
-    @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts, over all workers (100).")
+    @argument("-n", "--workers", metavar="N", type=_count, help="Workers; 0, the default, for one per core.")
+    @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts over all workers (100).")
     @PUSH
     @argument("--name", help="The group's name; by default workers.")
     @WAIT
@@ -56,12 +56,12 @@ class Fork(Verb):
     def fork(self, line: str, cell: str) -> object:
         """Run the cell in forked workers; a worker that fails is replaced.
 
-        The workers are forked by a fresh interpreter, never by the kernel: of the
-        notebook they have what --push sends. In the cell, task_id() is the worker's
-        number, from 0, and measure(n) tells how many operations it has done so far, for
-        the table. What stands above a line fork_processes() runs once, before the fork;
-        all workers inherit what it makes. Without that line, all of the cell runs in
-        each worker. Returns the WorkerGroup, a job like any other.
+        A fresh interpreter forks the workers, never the kernel: of the notebook they
+        have what --push sends. In the cell, task_id() is the worker's number, from 0,
+        and measure(n) reports how many operations it has done so far, for the table.
+        Code above a line fork_processes() runs once, before the fork, and all workers
+        inherit what it creates. Without that line, the whole cell runs in each worker.
+        Returns the WorkerGroup, a job like any other.
 
         Examples::
 
@@ -89,9 +89,9 @@ class Fork(Verb):
         options, rest = parse(self.function(), expand(line, self._shell.user_ns), "%%")
         if rest:
             raise UsageError(
-                f"%%fork takes no command, {rest!r} was given; put the code into the cell's body."
+                f"%%fork takes no command, but {rest!r} was given; put the code into the cell's body."
             )
-        # At import, `%load_ext` would wait for it.
+        # Imported late, so that `%load_ext` need not wait for it.
         from ipyproc.job import fork as workers
 
         variables = pushed(options.push, self._shell.user_ns, "%%fork")

@@ -1,4 +1,4 @@
-"""``%forkbench`` and ``%%forkbench``: what forking costs, and what workers can do together."""
+"""``%forkbench`` and ``%%forkbench``: measure forked workers, or the cost of forking."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _counts(text: str) -> list[int]:
         counts = [-1]
     if min(counts) < 0:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of workers; give one such as 4, several such as 1,2,4, "
+            f"{text!r} is not a number of workers; give one such as 4, several such as 1,2,4, "
             "or 0 for the number of cores"
         )
     return counts
@@ -68,11 +68,18 @@ class ForkBench(Verb):
         metavar="N",
         type=_counts,
         default=[0],
-        help="Workers, such as 4, or 1,2,4 in turn; 0, as by default, for the cores.",
+        help="Workers, such as 4, or 1,2,4 in turn; 0, the default, for one per core.",
     )
-    @argument("-t", "--seconds", metavar="S", type=float, default=2.0, help="How long each number works (2).")
-    @argument("--restarts", metavar="K", type=int, default=0, help="Kill so many workers as it runs.")
-    @argument("--setup", metavar="CODE", help="What each worker does once, before.")
+    @argument(
+        "-t",
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=2.0,
+        help="Seconds for each number of workers (2).",
+    )
+    @argument("--restarts", metavar="K", type=int, default=0, help="Workers to kill during each measurement.")
+    @argument("--setup", metavar="CODE", help="Code that each worker runs once, before.")
     @PUSH
     @argument("--name", help="Its name among the jobs; by default forkbench.")
     @WAIT
@@ -85,19 +92,19 @@ class ForkBench(Verb):
     def forkbench(self, line: str, cell: str | None = None, local_ns: LocalNames = None) -> object:
         """Measure forked workers: %timeit for several processes.
 
-        All workers begin together, and each repeats the statement for a time. Shown are
-        operations a second, the time of one operation (p50, p99), processor time and
-        private memory a worker; with several numbers of workers, the speed-up and what
-        limits it. With --restarts, workers are killed meanwhile, and shown is how long
-        it took until a replacement ran. In a cell, what follows the options is the
-        setup, which each worker runs once.
+        All workers begin together, and each repeats the statement for a time. The table
+        shows operations per second, the time of one operation (p50, p99), processor
+        time and private memory per worker; for several numbers of workers also the
+        speed-up and what limits it. With --restarts, workers are killed meanwhile, and
+        the table shows the time until a replacement ran. In a cell, the text after the
+        options is the setup, which each worker runs once.
 
-        With no statement it measures what forking costs here: the time until the
-        workers run, from a death to a replacement, and private memory.
+        Without a statement it measures the cost of forking: the time until the workers
+        run, the time from a death to a replacement, and private memory.
 
-        The workers are forked by a fresh interpreter, never by the kernel: of the
-        notebook they have what --push sends. Returns a ForkBench at once, a job like
-        any other. Awaiting it gives a BenchResult: a table, .to_dict(), .plot().
+        A fresh interpreter forks the workers, never the kernel: of the notebook they
+        have what --push sends. Returns a ForkBench at once, a job like any other; await
+        it for a BenchResult: a table, .to_dict(), .plot().
 
         Examples::
 
@@ -118,12 +125,12 @@ class ForkBench(Verb):
         mark, line = taken_mark(line)
         if cell is not None:
             line, cell = with_line_numbers(*continued(line, cell), f"{line}\n{cell}")
-        # The statement is Python, in which braces are Python's.
+        # The statement is not expanded, since its braces are Python's.
         statement = asked_for(self.function(), line)[1]
         given = line.rstrip().removesuffix(statement)
         given = expand(given, self.names(local_ns))
         options, rest = parse(self.function(), given + statement, sign)
-        # At import, `%load_ext` would wait for it.
+        # Imported late, so that `%load_ext` need not wait for it.
         from ipyproc.bench import bench
 
         with Sentences("the helper", f"{sign}forkbench: "):
@@ -150,6 +157,6 @@ def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: s
     if rest and options.setup:
         raise UsageError(
             f"%%forkbench has two setups, {options.setup!r} and {rest!r}; put both on its line, "
-            "with ; between."
+            "separated by a semicolon."
         )
     return Statement(cell, rest or options.setup or "", name)

@@ -29,6 +29,6 @@ class Jobs(Verb):
         """
         if line.strip():
             raise UsageError(
-                f"%jobs takes no arguments, {line.strip()!r} was given; for one job see %logs NAME."
+                f"%jobs takes no arguments, but {line.strip()!r} was given; for one job see %logs NAME."
             )
         self._screen.show_table()

@@ -20,9 +20,9 @@ class Logs(Verb):
     @no_var_expand
     @needs_local_scope
     def logs(self, line: str, local_ns: LocalNames = None) -> None:
-        """Show the output of jobs in this cell, and go on live: ``%logs NAME...``.
+        """Show the output of jobs in this cell, live: ``%logs NAME...``.
 
-        It is shown from its beginning, as far as a cell has room; job.output has all.
+        The output is shown from its beginning, up to a limit; job.output has all of it.
 
         Examples::
 

@@ -1,4 +1,4 @@
-"""``%restart``: stop jobs and start them anew."""
+"""``%restart``: stop jobs and start them again."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Restart(Verb):
     @no_var_expand
     @needs_local_scope
     def restart(self, line: str, local_ns: LocalNames = None) -> object:
-        """Stop jobs and start them anew: ``%restart NAME...``; those that have ended too.
+        """Stop jobs and start them again: ``%restart NAME...``; also jobs that have ended.
 
-        Their output goes on in the cells that started them, after the old.
+        New output follows the old in the cells that started them.
 
         Examples::
 

@@ -25,8 +25,8 @@ class Send(Verb):
     def send(self, line: str, local_ns: LocalNames = None) -> None:
         """Write a line to a job's standard input: ``%send NAME text``.
 
-        The text is all that follows the name, quotes too; {name} and $name in it stand
-        for variables of the notebook.
+        The text is everything after the name, quotes included; {name} and $name in it
+        are replaced by variables of the notebook.
 
         Examples::
 
@@ -34,6 +34,6 @@ class Send(Verb):
         """
         name, text = pick(expand(line, self.names(local_ns)))
         if not name:
-            raise UsageError(f"%send needs a job's name and a text; {self.which()}.")
+            raise UsageError(f"%send needs the name of a job and a text; {self.which()}.")
         with Sentences():
             self._jobs[name].send(text + "\n")

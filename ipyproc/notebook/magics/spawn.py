@@ -38,7 +38,7 @@ spawn [options] command
   %%%%spawn [options] [command]
   the command's standard input; with no command, a script"""
 
-# What stands as it is in `JobTable.spawn` where it is not given.
+# Options that have their default in `JobTable.spawn`.
 _POLICY = (
     *("restart", "max_restarts", "backoff", "healthy"),
     *("alive", "silence", "max_memory", "stop_signal"),
@@ -51,62 +51,68 @@ class Spawn(Verb):
 
     name = "spawn"
     waiting = Waiting.WHEN_ASKED
-    # A batch run goes on beside what a line has started.
+    # A batch run does not wait for jobs that a line has started.
     unattended = frozenset({"cell"})
     values: ClassVar[Mapping[str, tuple[str, ...]]] = {"--restart": ("no", "on-failure", "always")}
     may_stand_alone = True
 
     @magic_arguments()
     @kwds(usage=_USAGE)
-    @argument("-n", "--name", help="The job's name; by default that of its program.")
+    @argument("-n", "--name", help="The job's name; by default the name of its program.")
     @WAIT
     @QUIET
     @argument("--out", metavar="VAR", help="Put its standard output into this variable when it ends.")
     @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
-    @argument("--no-raise-error", action="store_true", help="With --wait, a failure is no error.")
+    @argument("--no-raise-error", action="store_true", help="With --wait, do not raise an error if it fails.")
     @BG
     @argument("--cwd", metavar="DIR", help="Its working directory.")
     @argument(
         "--env",
         metavar="K=V",
         action="append",
-        help="A variable for its environment, in whose value $PATH is the environment's; K alone takes "
-        "the notebook's, and shows it nowhere. May be repeated.",
+        help="Set a variable of its environment; $PATH in the value is that of the environment. K alone sets "
+        "it to the notebook's variable K, and shows the value nowhere. May be repeated.",
     )
-    @argument("--unset", metavar="K", action="append", help="Remove a variable; may be repeated.")
-    @argument("--clean-env", action="store_true", help="Nothing of the kernel's environment.")
-    @argument("--shell", metavar="PROGRAM", help="The shell, such as bash or 'zsh -x'; else $SHELL.")
-    @argument("--login", action="store_true", help="A login shell: functions and aliases of the profile.")
-    @argument("--strict", action="store_true", help="The shell runs under set -euo pipefail.")
-    @argument("-x", "--expand", action="store_true", help="Variables in the body are expanded too.")
-    @argument("--nice", metavar="N", type=int, help="Nicer than the kernel by so much, as for nice -n.")
-    @argument("--user", metavar="NAME", help="As whom it runs; for kernels of root.")
-    @argument("--umask", metavar="MASK", type=mask, help="Its umask, octal, such as 077.")
+    @argument(
+        "--unset", metavar="K", action="append", help="Remove a variable of its environment; may be repeated."
+    )
+    @argument("--clean-env", action="store_true", help="Start from an empty environment.")
+    @argument("--shell", metavar="PROGRAM", help="The shell, such as bash or 'zsh -x'; by default $SHELL.")
+    @argument(
+        "--login", action="store_true", help="Use a login shell, with functions and aliases of the profile."
+    )
+    @argument("--strict", action="store_true", help="Run the shell under set -euo pipefail.")
+    @argument("-x", "--expand", action="store_true", help="Expand variables in the body too.")
+    @argument("--nice", metavar="N", type=int, help="Increment of the kernel's niceness, as for nice -n.")
+    @argument("--user", metavar="NAME", help="The user to run it as, if the kernel is root's.")
+    @argument("--umask", metavar="MASK", type=mask, help="Its umask in octal, such as 077.")
     @argument("--affinity", metavar="CPUS", type=cpus, help="The CPUs on which it may run, such as 0,2-3.")
-    @argument("--encoding", metavar="NAME", default="utf-8", help="What its bytes are as text (utf-8).")
-    @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after so many seconds.")
-    @argument("--restart", metavar="WHEN", help="Start it again: no, on-failure or always.")
+    @argument("--encoding", metavar="NAME", default="utf-8", help="Encoding of its output (utf-8).")
+    @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after this time.")
+    @argument("--restart", metavar="WHEN", help="When to start it again: no, on-failure or always.")
     @argument("--max-restarts", metavar="N", type=int, help="Restarts until it gives up (10).")
-    @argument("--backoff", metavar="SECONDS", type=float, help="Before the first restart (0.25).")
-    @argument("--healthy", metavar="SECONDS", type=float, help="After so long a failure is the first (10).")
-    @argument("--alive", metavar="COMMAND", help="Run this every 10 s; when it fails, end it as a failure.")
-    @argument("--silence", metavar="SECONDS", type=float, help="End it as a failure when silent so long.")
-    @argument("--max-memory", metavar="SIZE", help="End it as a failure past so much memory, such as 2G.")
+    @argument("--backoff", metavar="SECONDS", type=float, help="Delay of the first restart (0.25).")
+    @argument("--healthy", metavar="SECONDS", type=float, help="Uptime that clears earlier failures (10).")
+    @argument("--alive", metavar="COMMAND", help="Run this every 10 s; if it fails, end the job as failed.")
+    @argument(
+        "--silence", metavar="SECONDS", type=float, help="End it as failed after this time without output."
+    )
+    @argument("--max-memory", metavar="SIZE", help="End it as failed above this memory, such as 2G.")
     @argument("--stop-signal", metavar="NAME", type=signal_of, help="The first signal of a stop (INT).")
-    @argument("--ready", metavar="SIGN", help="Ready by this regex in a line, or by listening at host:port.")
+    @argument("--ready", metavar="SIGN", help="Ready when a line matches this regex, or at this host:port.")
     @line_cell_magic
     @no_var_expand
     @needs_local_scope
     def spawn(self, line: str, cell: str | None = None, local_ns: LocalNames = None) -> object:
-        """Start a job; its output comes live into this cell, and the kernel stays free.
+        """Start a job; its output appears live in this cell, and the kernel stays free.
 
         The command goes to your shell, as after !. A cell's body is its standard input;
-        with no command, the body is a script for the shell, or for the program that
+        without a command, the body is a script for the shell, or for the program that
         its first line names after #!. Returns the Job, which any cell can await.
 
-        In the line {expression} and $name stand for what the notebook has; all else is
-        left to the shell: $HOME, ${name}, {1..3}, {print $1}, and $$name, which is its
-        $name. A \\ at the end continues the line on the next one.
+        In the line, {expression} and $name are replaced by values of the notebook; all
+        else is left to the shell: $HOME, ${name}, {1..3}, {print $1}, and $$name, which
+        is the shell's $name. A \\ at the end continues the line on the next one.
 
         Examples::
 
@@ -134,7 +140,7 @@ class Spawn(Verb):
         names = self.names(local_ns)
         options, command = parse(self.function(), expand(line, names), sign)
         if command.startswith("#"):
-            # To the shell it is a comment, which succeeds, and the body would be nobody's input.
+            # A comment is no command: the shell would succeed without reading the body.
             command = ""
         body = (cell or "") if (cell or "").strip() else None
         if body is not None and options.expand:
@@ -153,7 +159,7 @@ class Spawn(Verb):
         return self.finish_job(job, awaited, raise_error=not options.no_raise_error, until_ready=until_ready)
 
     def stands_alone(self, line: str) -> bool:
-        """Return True for a line that has a command, or something that has to be refused."""
+        """Return True if the line has a command, or an option that `spawn` refuses."""
         command = asked_for(self.function(), line)[1]
         return bool(command) and not command.startswith("#")
 
@@ -165,7 +171,7 @@ class Spawn(Verb):
     ) -> Job:
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():
-                raise UsageError(f"The variable name {variable!r} cannot be; give one such as 'text'.")
+                raise UsageError(f"{variable!r} is not a variable name; give one such as 'text'.")
         chosen = {name: getattr(options, name) for name in _POLICY}
         given, secrets = divided(options.env or [], names)
         with Sentences(command):
@@ -193,7 +199,7 @@ class Spawn(Verb):
         return job
 
     def _fill(self, job: Job, out: str | None, err: str | None) -> None:
-        """See to it that the variables have the output when the job has ended."""
+        """Assign the output to the variables when the job ends."""
         if out is None and err is None:
             return
 

@@ -26,8 +26,8 @@ class Stop(Verb):
     def stop(self, line: str, local_ns: LocalNames = None) -> object:
         """Stop jobs: ``%stop NAME...``; by SIGINT, then SIGTERM, then SIGKILL, as needed.
 
-        A job is named by its name or its pid; a name with a space stands in quotes.
-        Between the signals are 2 s (%config IPyProc.grace).
+        Give a job by its name or its pid; quote a name with spaces. The signals are 2 s
+        apart (%config IPyProc.grace).
 
         Examples::
 

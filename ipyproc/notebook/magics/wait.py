@@ -22,10 +22,10 @@ class Wait(Verb):
     @no_var_expand
     @needs_local_scope
     def wait(self, line: str, local_ns: LocalNames = None) -> object:
-        """Wait for jobs in the foreground: ``%wait NAME...``; ■ then interrupts them.
+        """Wait for jobs in the foreground: ``%wait NAME...``; ■ interrupts them meanwhile.
 
-        Their output goes on in the cells that started them. One that fails is an error
-        here.
+        Their output still goes to the cells that started them. If one fails, this cell
+        raises an error.
 
         Examples::
 

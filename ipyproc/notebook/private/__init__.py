@@ -1,4 +1,4 @@
-"""What other packages do not promise: touched here, in one file a package, and nowhere else in the notebook.
+"""All uses of private APIs of other packages in the notebook room, in one file per package.
 
-Each file says with which versions it was tried, and each use what happens where a version lacks it.
+Each file names the versions it was tried with, and each function says what happens without the API.
 """

@@ -1,7 +1,7 @@
-"""What ipykernel does not promise; tried with 6.29.0 to 7.4, and 6.17.1.
+"""Private APIs of ipykernel; tried with 6.29.0 to 7.4, and 6.17.1.
 
-A kernel that lacks one of `NEEDED` is refused with a sentence when the extension is loaded. Of the others
-each function says what happens without it. Imports nothing of ipykernel, which may be absent or too old.
+Loading the extension raises an error for a kernel that lacks one of `NEEDED`. For the others, each function
+says what happens without it. This module does not import ipykernel, which may be absent or too old.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 NEEDED = ("io_loop", "session", "iopub_socket", "get_parent")
-"""The attributes without which nothing works."""
+"""The attributes that the extension cannot do without."""
 
 Request = dict[str, Any]
-"""A message that asked the kernel for something, such as the execution of a cell."""
+"""A request message to the kernel, such as that of a cell's execution."""
 
 
 def kernel_of(shell: InteractiveShell) -> Any:
-    """Return the kernel of a shell; None in a terminal, whose shell has none."""
+    """Return the kernel of a shell; None in a terminal, whose shell has no kernel."""
     return getattr(shell, "kernel", None)
 
 
@@ -42,19 +42,20 @@ def loop_of(kernel: Any) -> IOLoop:
 
 
 def request_in(kernel: Any) -> Request:
-    """Return the request that is handled in this thread; `{}` between two.
+    """Return the request that this thread handles; empty between two requests.
 
-    In a thread that a cell has started it is that cell's, from ipykernel 7 on; before, the newest cell's.
+    In a thread that a cell has started, it is the request of that cell since ipykernel 7, and that of the
+    newest cell before.
     """
     request: Request = kernel.get_parent("shell")
     return request
 
 
 def publish(kernel: Any, kind: str, content: dict[str, Any], request: Request) -> None:
-    """Send a message to all front ends, as an answer to a request; in any thread.
+    """Send a message to all front ends, as a reply to a request; any thread may call it.
 
-    Nothing is sent by a kernel that has ended its session. Without ``_topic`` the message goes out with no
-    topic, which front ends do not ask for: they take them all.
+    A kernel that has closed its session sends nothing. Without ``_topic`` the message has no topic, which
+    is harmless, since front ends subscribe to all topics.
     """
     session, socket = kernel.session, kernel.iopub_socket
     if session is None or socket is None:
@@ -64,18 +65,18 @@ def publish(kernel: Any, kind: str, content: dict[str, Any], request: Request) -
 
 
 def exchange_idle_handler(kernel: Any, old: object, new: object) -> None:
-    """Exchange what the kernel does at SIGINT while no cell runs, if that is ``old``.
+    """Replace the kernel's SIGINT handler between cells by ``new``, if it is ``old``.
 
-    Without ``saved_sigint_handler`` the kernel has no such handler, and there is nothing to exchange.
+    Without ``saved_sigint_handler`` the kernel has no such handler, and nothing is replaced.
     """
     if getattr(kernel, "saved_sigint_handler", None) is old:
         kernel.saved_sigint_handler = new
 
 
 def at_shutdown(kernel: Any, call: Callable[[], object]) -> Callable[[], None]:
-    """Have ``call`` run before the kernel shuts down at a front end's request; return what undoes that.
+    """Call ``call`` before the kernel shuts down at a front end's request; return a function that undoes it.
 
-    A kernel without ``do_shutdown`` tells nobody; what is to be said at its end is said at its exit.
+    With a kernel without ``do_shutdown``, ``call`` is never called, and only exit handlers run at its end.
     """
     before = getattr(kernel, "do_shutdown", None)
     if before is None:
@@ -86,7 +87,7 @@ def at_shutdown(kernel: Any, call: Callable[[], object]) -> Callable[[], None]:
         return before(restart)
 
     def undo() -> None:
-        # Whoever has replaced it since keeps it.
+        # A later replacement by another package stays.
         if vars(kernel).get("do_shutdown") is do_shutdown:
             del kernel.do_shutdown
 

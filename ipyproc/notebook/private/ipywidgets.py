@@ -1,4 +1,4 @@
-"""What ipywidgets does not promise; tried with 7.7 and 8.1."""
+"""Private APIs of ipywidgets; tried with 7.7 and 8.1."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["active_output"]
 
 
 def active_output(msg_id: str) -> Any:
-    """Return the `ipywidgets.Output` that takes what is sent for a message now; None when there is none.
+    """Return the `ipywidgets.Output` that is active for a message; None if none is.
 
-    The list of all widgets is ``_instances`` of a module from 8.0.3 on, and ``Widget.widgets`` in 7. Where
-    there is neither, none is found, and the cell takes the output.
+    The list of all widgets is ``_instances`` of a module since 8.0.3, and ``Widget.widgets`` in 7. Without
+    either, no widget is found, and the cell gets the output.
 
     Args:
-        msg_id: of the message that asked for the running cell.
+        msg_id: the id of the request of the running cell.
     """
-    # Not imported: what nobody has imported, nobody is inside of.
+    # Not imported here: no Output is active if no one has imported the package.
     package = sys.modules.get("ipywidgets")
     if package is None or not msg_id:
         return None
@@ -32,5 +32,5 @@ def active_output(msg_id: str) -> Any:
         for widget in list(instances.values())
         if isinstance(widget, package.Output) and widget.msg_id == msg_id
     ]
-    # Of several around one another the last one made, which is the inner one as a rule.
+    # Of nested ones, the last one created, which is usually the inner one.
     return active[-1] if active else None

@@ -1,4 +1,4 @@
-"""What Tornado does not promise, as far as the notebook needs it; tried with 6.3 to 6.6."""
+"""Private APIs of Tornado that the notebook room uses; tried with 6.3 to 6.6."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["io_loop_around"]
 
 
 def io_loop_around(loop: asyncio.AbstractEventLoop) -> IOLoop:
-    """Return Tornado's loop around one of asyncio's that need not run now.
+    """Return Tornado's loop for an asyncio loop, which need not be running.
 
-    `IOLoop.current()` knows only a loop that runs. Without ``_ioloop_for_asyncio`` a new one is made, which
-    does no harm beside another.
+    `IOLoop.current()` finds only a running loop. Without ``_ioloop_for_asyncio`` a new IOLoop is created,
+    which is harmless beside another.
     """
     known: IOLoop | None = getattr(IOLoop, "_ioloop_for_asyncio", {}).get(loop)
     return known or AsyncIOLoop(asyncio_loop=loop, make_current=False)
