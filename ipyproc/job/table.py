@@ -17,9 +17,9 @@ from weakref import WeakSet, finalize
 
 from ipyproc.errors import JobNameError, JobSpecError, JobStateError, UnknownJobError
 from ipyproc.hosts.base import Host, HostedJob
-from ipyproc.hosts.local.environment import checked_environment
 from ipyproc.hosts.local.host import LocalHost
 from ipyproc.job.job import Announce, Claim, Job, release
+from ipyproc.model.environment import checked_environment
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits, cpus_of
