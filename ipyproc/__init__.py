@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from ipyproc.job.fork import fork
     from ipyproc.job.group import WorkerGroup
     from ipyproc.job.job import Job
+    from ipyproc.job.registry import JobWatcher
     from ipyproc.job.result import Result
-    from ipyproc.job.table import JobTable, JobWatcher, jobs, spawn
+    from ipyproc.job.table import JobTable, jobs, spawn
     from ipyproc.model.event import Event, EventKind
     from ipyproc.model.group import GroupSnapshot, GroupStatus, WorkerSnapshot, WorkerState
     from ipyproc.model.input import Input
@@ -156,12 +157,8 @@ _NAMES = {
     "ipyproc.job.group": ("WorkerGroup",),
     "ipyproc.job.job": ("Job",),
     "ipyproc.job.result": ("Result",),
-    "ipyproc.job.table": (
-        "JobTable",
-        "JobWatcher",
-        "jobs",
-        "spawn",
-    ),
+    "ipyproc.job.registry": ("JobWatcher",),
+    "ipyproc.job.table": ("JobTable", "jobs", "spawn"),
     "ipyproc.model.event": (
         "Event",
         "EventKind",
