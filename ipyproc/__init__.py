@@ -19,21 +19,95 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipyproc.errors import IpyprocError, JobFailed
+    from ipyproc.bench.bench import ForkBench, forkbench
+    from ipyproc.bench.code import Statement
+    from ipyproc.bench.findings import Findings, ForkCost, Throughput, WorkerShare
+    from ipyproc.bench.model import BenchResult, BenchSnapshot
+    from ipyproc.errors import (
+        IpyprocError,
+        JobFailed,
+        JobNameError,
+        JobSpecError,
+        JobStateError,
+        JoinTimeout,
+        MissingPackageError,
+        NoLoopError,
+        NotReadyError,
+        ReadyTimeout,
+        UnknownJobError,
+        WireError,
+        WorkerCodeError,
+    )
+    from ipyproc.hosts.base import Host, HostedGroup, HostedJob
+    from ipyproc.hosts.helper.wire import Message
     from ipyproc.job.fork import fork
     from ipyproc.job.group import WorkerGroup
     from ipyproc.job.job import Job
+    from ipyproc.job.registry import JobWatcher
     from ipyproc.job.result import Result
     from ipyproc.job.table import JobTable, jobs, spawn
+    from ipyproc.model.event import Event, EventKind
+    from ipyproc.model.group import GroupSnapshot, GroupStatus, WorkerSnapshot, WorkerState
+    from ipyproc.model.input import Input
+    from ipyproc.model.limits import Limits
+    from ipyproc.model.shell import ShellChoice
+    from ipyproc.model.spec import Endpoint, JobSpec
+    from ipyproc.model.state import Ending, Exit, JobState, Snapshot, Status
+    from ipyproc.model.usage import Usage
+    from ipyproc.spool.output import Output, Piece
 
 __all__ = [
+    "BenchResult",
+    "BenchSnapshot",
+    "Ending",
+    "Endpoint",
+    "Event",
+    "EventKind",
+    "Exit",
+    "Findings",
+    "ForkBench",
+    "ForkCost",
+    "GroupSnapshot",
+    "GroupStatus",
+    "Host",
+    "HostedGroup",
+    "HostedJob",
+    "Input",
     "IpyprocError",
     "Job",
     "JobFailed",
+    "JobNameError",
+    "JobSpec",
+    "JobSpecError",
+    "JobState",
+    "JobStateError",
     "JobTable",
+    "JobWatcher",
+    "JoinTimeout",
+    "Limits",
+    "Message",
+    "MissingPackageError",
+    "NoLoopError",
+    "NotReadyError",
+    "Output",
+    "Piece",
+    "ReadyTimeout",
     "Result",
+    "ShellChoice",
+    "Snapshot",
+    "Statement",
+    "Status",
+    "Throughput",
+    "UnknownJobError",
+    "Usage",
+    "WireError",
+    "WorkerCodeError",
     "WorkerGroup",
+    "WorkerShare",
+    "WorkerSnapshot",
+    "WorkerState",
     "fork",
+    "forkbench",
     "jobs",
     "load_ipython_extension",
     "spawn",
@@ -42,17 +116,80 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "IpyprocError": "ipyproc.errors",
-    "Job": "ipyproc.job.job",
-    "JobFailed": "ipyproc.errors",
-    "JobTable": "ipyproc.job.table",
-    "Result": "ipyproc.job.result",
-    "WorkerGroup": "ipyproc.job.group",
-    "fork": "ipyproc.job.fork",
-    "jobs": "ipyproc.job.table",
-    "spawn": "ipyproc.job.table",
+_NAMES = {
+    "ipyproc.bench.bench": (
+        "ForkBench",
+        "forkbench",
+    ),
+    "ipyproc.bench.code": ("Statement",),
+    "ipyproc.bench.findings": (
+        "Findings",
+        "ForkCost",
+        "Throughput",
+        "WorkerShare",
+    ),
+    "ipyproc.bench.model": (
+        "BenchResult",
+        "BenchSnapshot",
+    ),
+    "ipyproc.errors": (
+        "IpyprocError",
+        "JobFailed",
+        "JobNameError",
+        "JobSpecError",
+        "JobStateError",
+        "JoinTimeout",
+        "MissingPackageError",
+        "NoLoopError",
+        "NotReadyError",
+        "ReadyTimeout",
+        "UnknownJobError",
+        "WireError",
+        "WorkerCodeError",
+    ),
+    "ipyproc.hosts.base": (
+        "Host",
+        "HostedGroup",
+        "HostedJob",
+    ),
+    "ipyproc.hosts.helper.wire": ("Message",),
+    "ipyproc.job.fork": ("fork",),
+    "ipyproc.job.group": ("WorkerGroup",),
+    "ipyproc.job.job": ("Job",),
+    "ipyproc.job.result": ("Result",),
+    "ipyproc.job.registry": ("JobWatcher",),
+    "ipyproc.job.table": ("JobTable", "jobs", "spawn"),
+    "ipyproc.model.event": (
+        "Event",
+        "EventKind",
+    ),
+    "ipyproc.model.group": (
+        "GroupSnapshot",
+        "GroupStatus",
+        "WorkerSnapshot",
+        "WorkerState",
+    ),
+    "ipyproc.model.input": ("Input",),
+    "ipyproc.model.limits": ("Limits",),
+    "ipyproc.model.shell": ("ShellChoice",),
+    "ipyproc.model.spec": (
+        "Endpoint",
+        "JobSpec",
+    ),
+    "ipyproc.model.state": (
+        "Ending",
+        "Exit",
+        "JobState",
+        "Snapshot",
+        "Status",
+    ),
+    "ipyproc.model.usage": ("Usage",),
+    "ipyproc.spool.output": (
+        "Output",
+        "Piece",
+    ),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from ipyproc.job.table import say_on_stderr
+from ipyproc.job.registry import say_on_stderr
 from ipyproc.notebook.private.ipykernel import at_shutdown, exchange_idle_handler
 
 if TYPE_CHECKING:

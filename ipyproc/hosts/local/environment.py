@@ -8,10 +8,9 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 
-from ipyproc.errors import JobSpecError
-from ipyproc.model.text import encoded, need_encodable
+from ipyproc.model.text import encoded
 
-__all__ = ["checked_environment", "environment_of", "with_python_first"]
+__all__ = ["environment_of", "with_python_first"]
 
 _PYTHONS = ("python", "python3")
 
@@ -56,27 +55,3 @@ def with_python_first(path: str, python: str | None) -> str:
     if found and all(os.path.dirname(program) == folder for program in found):
         return path
     return os.pathsep.join([folder, path]) if path else folder
-
-
-def checked_environment(changes: Mapping[str, str | None] | None) -> dict[str, str | None]:
-    """The changes of an environment, as a spec holds them.
-
-    Raises:
-        JobSpecError: they are no mapping, or a variable cannot be.
-    """
-    if changes is not None and not isinstance(changes, Mapping):
-        raise JobSpecError(f"The environment {changes!r} is not a dict; give one such as {{'MODE': 'fast'}}.")
-    checked = (
-        {}
-        if changes is None
-        else {str(key): None if value is None else str(value) for key, value in changes.items()}
-    )
-    for key, value in checked.items():
-        if not key or "=" in key:
-            raise JobSpecError(
-                f"The environment variable {key!r} has no name, or a '=' in it; give one such as 'MODE'."
-            )
-        need_encodable("The environment variable", key)
-        # It may be a secret.
-        need_encodable("The value of the environment variable", value or "", shown=key)
-    return checked

@@ -13,6 +13,7 @@ from ipyproc.hosts.base import Host, HostedJob
 from ipyproc.hosts.local.environment import environment_of
 from ipyproc.hosts.local.group import LocalGroup
 from ipyproc.hosts.local.job import LocalJob
+from ipyproc.hosts.local.limits import need_limits
 from ipyproc.hosts.local.resources import Resources
 from ipyproc.hosts.local.standin import Publisher, StandIn
 from ipyproc.hosts.local.usage import sample
@@ -46,6 +47,7 @@ class LocalHost(Host):
         """Start a job; see `Host.start`."""
         self._need_owner()
         _need_directory(spec.cwd)
+        need_limits(spec.limits)
         shared = self.resources
         driver = shared.loops.find_driver()
         shared.pipes.open()

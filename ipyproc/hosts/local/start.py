@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from tornado.ioloop import IOLoop
 
 from ipyproc.hosts.local.environment import environment_of
+from ipyproc.hosts.local.limits import popen_arguments, under, user_environment
 from ipyproc.hosts.local.shell import Launch, explain_exit, launch_of
-from ipyproc.model.limits import under
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.text import encoded, native
 from ipyproc.process import Subprocess
@@ -49,7 +49,7 @@ def start_process(
         JobSpecError: its shell cannot do what the spec asks for.
     """
     environment = environment_of(
-        {**spec.limits.environment(), **spec.env}, clean=spec.clean_env, kernel_path=spec.kernel_path
+        {**user_environment(spec.limits), **spec.env}, clean=spec.clean_env, kernel_path=spec.kernel_path
     )
     launch = launch_of(spec.command, spec.shell, environment)
     with launch.opened() as (argv, script_fds), _explained(spec, launch, environment):
@@ -66,7 +66,7 @@ def start_process(
                 env=environment,
                 start_new_session=True,
                 pass_fds=(*pass_fds, *script_fds),
-                **spec.limits.popen_arguments(),
+                **popen_arguments(spec.limits),
             ),
         )
 
