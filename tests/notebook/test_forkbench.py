@@ -125,7 +125,7 @@ def test_a_statement_that_raises_shows_its_line_and_ends(kernel: Kernel, stateme
         ("%forkbench --push nowhere 1", "there is no variable 'nowhere' to push"),
         ("%forkbench --push lock 1", r"The variable 'lock' \(lock\) could not be pickled"),
         ("%forkbench --bogus 1", "%forkbench has no option '--bogus'"),
-        ("%forkbench for x in", r"no Python \(invalid syntax\): 'for x in'; nothing was forked"),
+        ("%forkbench for x in", r"not valid Python \(invalid syntax\): 'for x in'; nothing was forked"),
         ("%%forkbench -n 2\n\n", "cell body is empty|There is no statement to measure"),
         ("%%forkbench -n 2\n# nothing", "There is no statement to measure"),
         (
