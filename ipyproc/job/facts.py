@@ -1,4 +1,4 @@
-"""What is known of a job: its name, its process, where it is in its life."""
+"""The identity and the state of a job, as users see them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["JobFacts"]
 
 
 class JobFacts:
-    """What is known of a job at this moment. All of it may be asked for from any thread.
+    """The name, the process and the state of a job. Any thread may call any method.
 
     Args:
         hosted: the job, as its host holds it.
 
     Attributes:
-        hosted: likewise.
+        hosted: the job, as its host holds it.
     """
 
     def __init__(self, hosted: HostedJob) -> None:
@@ -25,43 +25,43 @@ class JobFacts:
 
     @property
     def name(self) -> str:
-        """Its name in the table."""
+        """The name in the table."""
         return self.hosted.spec.name
 
     @property
     def command(self) -> str | list[str]:
-        """The command as it was given."""
+        """The command as given."""
         command = self.hosted.spec.command
         return command if isinstance(command, str) else list(command)
 
     @property
     def pid(self) -> int:
-        """The process id of its current or last process; also its process group and session."""
+        """The pid of the current or last process, which is also that of its process group and session."""
         return self.hosted.pid
 
     @property
     def state(self) -> JobState:
-        """Where it is in its life: "running", "stopping", "waiting to restart", "exited" or "gave up"."""
+        """The state: "running", "stopping", "waiting to restart", "exited" or "gave up"."""
         return self.hosted.state
 
     @property
     def done(self) -> bool:
-        """True when nothing more will happen to it."""
+        """True if the job has ended."""
         return self.hosted.ending is not None
 
     @property
     def returncode(self) -> int | None:
-        """The exit status, negative for a signal; None until it has ended."""
+        """The exit status, negative for a signal; None before its end."""
         ending = self.hosted.ending
         return None if ending is None else self._status_of(ending)
 
     @property
     def left(self) -> int:
-        """How many processes it has left running, once it has ended; `Job.stop` ends them."""
+        """The number of processes that it left running at its end; `Job.stop` ends them."""
         return self.hosted.left
 
     def snapshot(self) -> Snapshot:
-        """Return an immutable picture of this moment, for a view."""
+        """Return a snapshot of this moment, for a view."""
         return snapshot_of(self.hosted)
 
     def __repr__(self) -> str:

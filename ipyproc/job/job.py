@@ -336,6 +336,6 @@ class Job(JobOutput):
 
 
 def release(job: Job) -> None:
-    """Give back the output of a job that has ended, after everybody who listens was told; for its table."""
+    """Publish that a job that has ended is released, and free its output; for the table only."""
     job._tell(EventKind.RELEASED)
     job.hosted.release()

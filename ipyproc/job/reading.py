@@ -41,12 +41,12 @@ class JobOutput(JobFacts):
 
     @property
     def encoding(self) -> str:
-        """What its bytes are as text."""
+        """The encoding of its output and input."""
         return self.hosted.spec.encoding
 
     @property
     def lingers(self) -> bool:
-        """True when it has ended, and there may be more of it: what it left running, and its output."""
+        """True if it has ended but left processes running or pipes open, so that output may still come."""
         return self.done and self.hosted.lingers
 
     @property

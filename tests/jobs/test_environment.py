@@ -83,9 +83,9 @@ async def test_what_is_too_long_for_the_system_is_named(table: JobTable) -> None
         (
             "true",
             {"LONG": "x" * 200_000},
-            "The environment variable 'LONG' has 200,005 bytes, and",
+            "The environment variable 'LONG' has 200,005 bytes, but",
         ),
-        (["true", "x" * 200_000], {}, "The argument 1 of the command has 200,000 bytes, and the system"),
+        (["true", "x" * 200_000], {}, "The argument 1 of the command has 200,000 bytes, but the system"),
         (["true", *["x" * 100_000] * 90], {}, "The command and its environment have 9,0"),
     ):
         with pytest.raises(OSError) as refused:

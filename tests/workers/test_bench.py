@@ -343,7 +343,12 @@ def test_a_picture_can_be_made_of_either_kind(tmp_path: Any, monkeypatch: pytest
         ("1", {"seconds": float("nan")}, JobSpecError, "The time is nan s"),
         ("1", {"restarts": -1}, JobSpecError, "The number of restarts is -1; give 0 or more"),
         ("# nothing", {}, WorkerCodeError, "There is no statement to measure"),
-        ("for x in", {}, WorkerCodeError, r"not valid Python \(invalid syntax\): 'for x in'; nothing was forked"),
+        (
+            "for x in",
+            {},
+            WorkerCodeError,
+            r"not valid Python \(invalid syntax\): 'for x in'; nothing was forked",
+        ),
         ("return 1", {}, WorkerCodeError, "'return' outside function"),
         ("break", {}, WorkerCodeError, "'break' outside loop"),
         ("await x", {}, WorkerCodeError, "outside function"),

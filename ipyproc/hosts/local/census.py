@@ -1,4 +1,4 @@
-"""Looks at the processes of sessions, in a thread of its own: the loop is not to wait for the system."""
+"""List the processes of sessions in a thread of its own, so that the loop does not wait for the system."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ log = logging.getLogger("ipyproc")
 
 _IDLE_SECONDS = 0.05
 _REST = 2.0
-"""How long it rests between two looks, in the time that a look took."""
+"""The pause between two scans, as a multiple of the time that a scan took."""
 
 Answer = Callable[[list[Member]], None]
 
 
 class Census:
-    """Answers who is in a session; one look over the system's processes answers all who have asked by then.
+    """Answer requests for the members of sessions; one scan of the system answers all requests made by then.
 
-    The thread runs while somebody waits for an answer, and for a moment after that. Any thread may ask.
+    The thread runs while a request waits, and for a moment after that. Any thread may call `ask`.
     """
 
     def __init__(self) -> None:
@@ -34,14 +34,15 @@ class Census:
         self._owner = os.getpid()
 
     def ask(self, sid: int, answer: Answer, after: float = 0.0) -> None:
-        """Have ``answer`` called with the living members of a session.
+        """Call ``answer`` with the running members of a session.
 
-        It is called in the thread of the census, and takes no lock. An exception of its own is logged.
+        It is called on the thread of the census, and must take no lock. An exception that it raises is
+        logged.
 
         Args:
             sid: the session.
-            answer: takes its members; none are left when there are none.
-            after: seconds to wait before looking.
+            answer: called with the members; with an empty list if the session has none.
+            after: the seconds to wait before the scan.
         """
         with self._condition:
             self._asked.append((time.monotonic() + after, sid, answer))
@@ -66,17 +67,17 @@ class Census:
                 for _, sid, answer in due:
                     answer(found[sid])
             except Exception:
-                # No fd is left, for one: those who asked are to have their answer later.
+                # There may be no fd left: the requests are answered later.
                 log.exception("Looking at the processes of jobs failed.")
                 with self._condition:
                     self._asked += due
                 time.sleep(_IDLE_SECONDS)
             took = time.monotonic() - began
-            # Where there are thousands of processes a look takes its time, and the loop wants some too.
+            # A scan of thousands of processes takes long, and the loop needs the interpreter in between.
             time.sleep(min(0.1, took * _REST))
 
     def _wait(self) -> bool:
-        """Wait until an answer is due; False when nobody has asked for a while."""
+        """Wait until an answer is due; return False if no request came for a while."""
         idle_until = time.monotonic() + _IDLE_SECONDS
         while True:
             now = time.monotonic()

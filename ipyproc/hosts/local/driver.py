@@ -1,9 +1,9 @@
-"""What drives the jobs of one loop: work in its order, timers, and how long one turn may take.
+"""Drive the jobs of one loop: queued work in order, timers, and a limit on the time of one turn.
 
-The loop drives them as long as it comes round. While a cell holds it, a thread that stands in for it
-(`ipyproc.hosts.local.standin`) does the same, or whoever waits for a job from synchronous code
-(`Driver.block_until`).
-Each piece of work locks the job that it touches: the state of a job has one owner at a time.
+The loop drives its jobs while it runs callbacks. While a cell holds it, the stand-in thread
+(`ipyproc.hosts.local.standin`) drives them, or a thread that waits for a job from synchronous code
+(`Driver.block_until`). Each piece of work locks the job that it touches, so that one thread at a time owns
+the state of a job.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ Work = Callable[[], None]
 
 
 class Driven(Protocol):
-    """A process that whoever drives the loop looks after."""
+    """A process that the driver polls."""
 
     status: int | None
 
     @property
     def feeding(self) -> bool:
-        """Whether input waits that it has not taken."""
+        """True while input waits that the process has not read."""
 
     @property
     def piping(self) -> bool:
-        """Whether a pipe of it is not at its end."""
+        """True while one of its pipes is not at its end."""
 
     def look(self) -> None:
-        """See whether it has exited, and write what waits for it."""
+        """Check for its exit, and write the input that waits."""
 
     def read(self) -> bool:
-        """Read what its pipes have; return whether there was anything."""
+        """Read what its pipes hold; return True if bytes came."""
 
     def fds(self) -> list[int]:
-        """Return the fds that can be read when there is output of it."""
+        """Return the fds of its pipes that are not at their end."""
 
 
 class Timer:
-    """One piece of work that is due at a time; it runs once, or never when it is cancelled."""
+    """One piece of work that is due at a time; it runs once, or never if it is cancelled."""
 
     __slots__ = ("_work", "due")
 
@@ -69,25 +69,26 @@ class Timer:
 
     @property
     def pending(self) -> bool:
-        """Whether it is still to run."""
+        """True until the work was started or cancelled."""
         return self._work is not None
 
     def cancel(self) -> None:
-        """Keep it from running, unless it does so already; in any thread."""
+        """Cancel the work, unless it has been started; any thread may call it."""
         self._work = None
 
     def take(self) -> Work | None:
-        """Return the work, for whoever comes first."""
+        """Return the work, to the first caller only; None to all others, and after `cancel`."""
         work, self._work = self._work, None
         return work
 
 
 class Driver:
-    """Drives the jobs of one loop. Every method may be called from any thread.
+    """The driver of one loop's jobs. Any thread may call any method, unless the method says otherwise.
 
     Attributes:
         io_loop: the loop.
-        on_work: called, in any thread, when there is work or an earlier timer than before; None for nobody.
+        on_work: called on any thread when there is new work, or a timer that is due earlier than the others;
+            None for no call.
     """
 
     def __init__(self, io_loop: IOLoop) -> None:
@@ -107,12 +108,12 @@ class Driver:
 
     @property
     def closed(self) -> bool:
-        """Whether the loop has been closed: nobody drives any more."""
+        """True if the loop has been closed, so that nothing runs any more."""
         return asyncio_loop(self.io_loop).is_closed()
 
     @property
     def drives_here(self) -> bool:
-        """Whether this thread drives: it is the loop's own, or stands in for it."""
+        """True if this thread drives the jobs: it runs the loop, or stands in for it."""
         if running_loop() is asyncio_loop(self.io_loop):
             return True
         return threading.get_ident() in self._threads
@@ -120,14 +121,14 @@ class Driver:
     # Work
 
     def call(self, work: Work) -> None:
-        """Run ``work`` at once where this thread drives, else as soon as somebody does."""
+        """Run ``work`` now if this thread drives the jobs, otherwise as `soon` does."""
         if self.drives_here:
             work()
         else:
             self.soon(work)
 
     def soon(self, work: Work) -> None:
-        """Have ``work`` run by whoever drives, after what was handed in before; never on a closed loop."""
+        """Queue ``work`` for the thread that drives the jobs; do nothing if the loop is closed."""
         if self.closed:
             return
         with self._lock:
@@ -138,15 +139,15 @@ class Driver:
         self._wake(self._turn_of_loop)
 
     def later(self, seconds: float, work: Work) -> Timer:
-        """Have ``work`` run in so many seconds; return what cancels that."""
+        """Run ``work`` after ``seconds``; return the timer, which can be cancelled."""
         return self.at(time.monotonic() + seconds, work)
 
     def at(self, due: float, work: Work) -> Timer:
-        """Have ``work`` run at a time of the monotonic clock; return what cancels that."""
+        """Run ``work`` at a time of `time.monotonic`; return the timer, which can be cancelled."""
         timer = Timer(due, work)
         with self._lock:
             if len(self._timers) >= self._prune_at:
-                # Those of timeouts that were not needed would stay until they are due.
+                # Cancelled timers of long timeouts would stay until they are due.
                 self._timers = [entry for entry in self._timers if entry[2].pending]
                 heapq.heapify(self._timers)
                 self._prune_at = 64 + 2 * len(self._timers)
@@ -157,16 +158,16 @@ class Driver:
         return timer
 
     def poke(self) -> None:
-        """Tell who stands in for the loop that there is something to look after."""
+        """Notify the stand-in that there is work."""
         if (on_work := self.on_work) is not None:
             on_work()
 
     # The loop's turns
 
     def is_spent(self) -> bool:
-        """Return True when this turn of the loop has had its time: what can wait is to come again.
+        """Return True if this turn of the loop has used up its time, so that work should wait for the next.
 
-        Never where somebody stands in for the loop, which has no turns then.
+        Return False on a thread that stands in for the loop, which has no turns.
         """
         if threading.get_ident() in self._threads:
             return False
@@ -186,7 +187,7 @@ class Driver:
         asyncio_loop(self.io_loop).call_soon(self._turn_of_loop)
 
     def _arm(self) -> None:
-        """See to it that the loop wakes for the next timer; on the loop."""
+        """Set the loop's timer for the next timer that is due; call on the loop."""
         self._drop_cancelled()
         with self._lock:
             due = self._timers[0][0] if self._timers else float("inf")
@@ -211,7 +212,7 @@ class Driver:
     # Standing in
 
     def stand_in(self) -> None:
-        """Do what the loop would: work, timers that are due, exits, input; in this thread, now."""
+        """Do the loop's work on this thread, now: queued work, due timers, exits, input."""
         own = threading.get_ident()
         self._threads.add(own)
         try:
@@ -226,7 +227,7 @@ class Driver:
             self._threads.discard(own)
 
     def next_due(self) -> float:
-        """Return when the next timer is due, on the monotonic clock; infinity when there is none."""
+        """Return the time of the next timer on the monotonic clock; 0 if work is queued, infinity if none."""
         if self._work:
             return 0.0
         self._drop_cancelled()
@@ -234,13 +235,14 @@ class Driver:
             return self._timers[0][0] if self._timers else float("inf")
 
     def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
-        """Block this thread until ``condition`` holds; return whether it does.
+        """Block this thread until ``condition`` returns True; return False after ``timeout``.
 
-        It drives meanwhile, since the loop may be the one that waits here.
+        This thread drives the jobs meanwhile, since it may be the one that runs the loop. Return False at
+        once if the loop is closed.
 
         Args:
-            condition: asked again and again; it takes no time.
-            timeout: seconds to wait at most; None for as long as it takes.
+            condition: called repeatedly; it must be quick.
+            timeout: the seconds to wait at most; None for no limit.
         """
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         pause = _SHORTEST_PAUSE
@@ -265,26 +267,26 @@ class Driver:
                 poll.register(fd, select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)
 
-    # What runs
+    # Processes
 
     def add(self, run: Driven) -> None:
-        """Take in a process whose exit is to be seen."""
+        """Add a process to poll; it is held weakly."""
         with self._lock:
             self._running[id(run)] = weakref.ref(run)
 
     def discard(self, run: Driven) -> None:
-        """Forget a process that is over."""
+        """Remove a process that needs no more polling."""
         with self._lock:
             self._running.pop(id(run), None)
 
     def runs(self) -> list[Driven]:
-        """Return the processes that are not over."""
+        """Return the processes to poll."""
         with self._lock:
             found = [reference() for reference in self._running.values()]
         return [run for run in found if run is not None]
 
     def lose(self) -> None:
-        """Be nobody's in a fork of the process, where a thread that exists no more may hold the lock."""
+        """Drop all work in a fork of the process, and the lock, whose holder may not exist there."""
         self._lock = threading.Lock()
         self.on_work = None
         self._work.clear()
@@ -300,7 +302,7 @@ class Driver:
         self._run(work)
 
     def _run_timers(self) -> bool:
-        """Run those that are due; return whether that was all, or this turn of the loop is spent."""
+        """Run the due timers; return False if the turn was used up before all of them had run."""
         now = time.monotonic()
         while not self.is_spent():
             with self._lock:
@@ -320,7 +322,7 @@ class Driver:
         try:
             work()
         except Exception:
-            # One job that fails is not to stop the others.
+            # Work of one job that fails must not stop the others.
             log.exception("A job's work failed: %r.", work)
 
     def _wake(self, callback: Work) -> None:
@@ -332,4 +334,4 @@ class Driver:
             else:
                 loop.call_soon_threadsafe(callback)
         except RuntimeError:
-            pass  # The loop has been closed; its jobs end by that.
+            pass  # The loop has been closed, which ends its jobs.

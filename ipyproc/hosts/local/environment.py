@@ -18,15 +18,14 @@ _PYTHONS = ("python", "python3")
 def environment_of(
     changes: Mapping[str, str | None], *, clean: bool = False, kernel_path: bool = True
 ) -> dict[bytes, bytes]:
-    """The environment of a job: the kernel's, changed.
+    """Return the environment of a job: the kernel's, with changes.
 
-    As bytes, as the system has it: to decode all of it, and encode it again, takes as long as a fork.
+    It is in bytes, since decoding and encoding it would take as long as a fork.
 
     Args:
-        changes: variables to be set, and those to be removed, whose value is None.
-        clean: whether it starts from nothing, instead of from the kernel's.
-        kernel_path: whether the kernel's own Python comes first in its PATH, where it does not do so
-            already; a PATH among the changes stays as it is.
+        changes: the variables to set; None removes one.
+        clean: whether to start from an empty environment, instead of the kernel's.
+        kernel_path: whether the kernel's Python comes first in the PATH; one in ``changes`` stays as it is.
     """
     environment: dict[bytes, bytes] = {}
     if not clean:
@@ -43,10 +42,10 @@ def environment_of(
 
 @lru_cache(maxsize=8)
 def with_python_first(path: str, python: str | None) -> str:
-    """A PATH in which ``python`` and ``python3`` are the given one.
+    """Return a PATH in which ``python`` and ``python3`` are in the folder of ``python``.
 
-    Unchanged where they are that already: a folder such as ``/usr/bin`` has other programs as well, which
-    are not to come before their namesakes for nothing.
+    The PATH is unchanged if they are found there already, since a folder such as ``/usr/bin`` has other
+    programs too, which would come before those of the same name.
     """
     folder = os.path.dirname(python or "")
     if not folder:

@@ -1,4 +1,4 @@
-"""One life of a job of the local host: it carries out what `ipyproc.model.decide` decides."""
+"""One life of a job of the local host: the driver of the state machine in `ipyproc.model.decide`."""
 
 from __future__ import annotations
 
@@ -59,29 +59,29 @@ _NOT_EXECUTABLE = 126
 
 
 class Execution:
-    """One life of a job: its processes, one after another, and what is decided about them.
+    """One life of a job: its processes one after another, and its state.
 
-    Made by the constructor, begun by `start` in any thread. Everything after that happens where the loop is
-    driven, under the job's lock.
+    The constructor starts nothing; any thread may call `start`. Call all other methods where the loop is
+    driven, with the job's lock held.
 
     Args:
         spec: what runs, and how.
-        resources: the host's.
-        driver: of the loop on which it is spent.
-        output: the job's.
-        lock: the job's.
-        publish: called with what happens, as its kind and a detail for people.
-        wrote: called in any thread when there is new output.
-        settled: called once it has ended, and whenever there is something new after that.
+        resources: the resources of the host.
+        driver: the driver of the job's loop.
+        output: the output of the job.
+        lock: the lock of the job.
+        publish: called with the kind of each event, and a detail for people.
+        wrote: called on any thread when there is new output.
+        settled: called when the life has ended, and after each stimulus that follows.
 
     Attributes:
-        driver: likewise.
-        lock: likewise.
-        life: what is known of it.
-        run: the current process, or the last one; None before the first.
-        exits: how its processes ended, the last ten.
+        driver: the driver of the job's loop.
+        lock: the lock of the job.
+        life: the state.
+        run: the current or last process; None before the first.
+        exits: the exits of the last ten processes.
         ending: how it ended; None before its end.
-        error: why a process could not be started.
+        error: why a process could not be started; None if none failed.
     """
 
     def __init__(
@@ -119,10 +119,12 @@ class Execution:
         self._starting = False
 
     def start(self) -> None:
-        """Start the first process, in any thread, and have it looked after on the loop.
+        """Start the first process, which then lives on the loop; any thread may call it.
+
+        On any exception, nothing is left of the process.
 
         Raises:
-            OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
+            OSError: it could not be started.
         """
         with self.lock:
             run = self._launch()
@@ -141,33 +143,33 @@ class Execution:
         """End before there was a process, since none could be started."""
         self.tell(self._not_started(error))
 
-    # What a group does otherwise
+    # Hooks for groups
 
     def make_run(self) -> Run:
         """Return a process that has not been started."""
         return Run(self._spec, self._resources, self._output, self)
 
     def process_started(self, run: Run) -> None:
-        """Do what is to be done before a process that was started is looked after."""
+        """Called when a process was started, before its pipes are read."""
 
     def process_exited(self, run: Run) -> None:
-        """Do what is to be done before anybody is told of an exit."""
+        """Called when an exit was seen, before it is published."""
 
     def is_over(self) -> None:
-        """Do what is to be done at the end, before anybody is told of it."""
+        """Called at the end, before it is published."""
 
-    # What its process tells, where the loop is driven; `run_wrote` in any thread
+    # Calls of its process, where the loop is driven; `run_wrote` on any thread
 
     def run_wrote(self) -> None:
-        """Its process wrote something."""
+        """Report new output."""
         self._wrote()
         if self._readiness.wants_output and not self._readiness.look_queued:
-            # Of many reads while the loop is held, one look is enough.
+            # One search is enough for all reads that come while the loop is held.
             self._readiness.look_queued = True
             self.driver.call(self._look)
 
     def run_exited(self, run: Run) -> None:
-        """The exit of a process has been seen."""
+        """Record the exit of a process, and decide what follows."""
         assert run.status is not None
         self._readiness.end()
         self._end_health()
@@ -178,19 +180,19 @@ class Execution:
         self.tell(Exited(run.status, run.piping, left, note_of_exit(self._spec, run.status)))
 
     def run_piped_out(self, run: Run) -> None:
-        """The last pipe of a process is at its end."""
+        """Decide what follows the end of a process's last pipe."""
         if run is self.run and run.status is not None:
             self.tell(PipesEnded())
 
     def run_members_changed(self, run: Run) -> None:
-        """A look has found another number of processes in its session."""
+        """Decide what follows a change in the number of processes left in its session."""
         if run is self.run:
             self.tell(MembersSeen(run.session.left))
 
-    # Telling and doing
+    # Stimuli and actions
 
     def tell(self, stimulus: Stimulus) -> None:
-        """Have it decided what follows, and do it; what comes in the midst of that comes after it."""
+        """Decide on a stimulus and carry the actions out; a stimulus that comes meanwhile is queued."""
         if self._untold is not None:
             self._untold.append(stimulus)
             return
@@ -211,12 +213,12 @@ class Execution:
             self.life = life
         for action in actions:
             if isinstance(action, Finish):
-                # Not before: who is told of the exit is not to see the end already.
+                # Not earlier, so that a listener to the exit does not see the end already.
                 self.life = life
             _DOERS[type(action)](self, action)
 
     def _arm(self) -> None:
-        """See to it that `TimePassed` is told when something is due."""
+        """Set the timer for the next `TimePassed`."""
         time_due = due(self.life)
         timer = self._timer
         if timer is not None:
@@ -239,7 +241,7 @@ class Execution:
         try:
             run = self._launch()
         except Exception as error:
-            # For want of fds or memory perhaps: the policy decides whether it is tried once more.
+            # Fds or memory may be short: the restart policy decides whether to try again.
             self.tell(self._not_started(error))
             return
         try:
@@ -277,7 +279,7 @@ class Execution:
         log.warning(action.words, self._spec.name)
 
     def _finish(self, _action: Finish) -> None:
-        # What it has written last may be the sign that it is ready.
+        # The last output may be the sign that the job is ready.
         self._readiness.finish()
         self.is_over()
         life = self.life
@@ -299,19 +301,19 @@ class Execution:
         with self.lock:
             run = self.run
             if run is None or run.status is not None:
-                return  # It was taken back before this came round.
+                return  # It was taken back before this callback ran.
             try:
                 self._begin(run)
                 self._arm()
             except Exception as error:
                 if self._starting:
                     raise
-                # Another thread has started it, and is gone.
+                # The thread that started it has returned already, and cannot get the error.
                 self.take_back(run)
                 self._tell_failed(error)
 
     def _begin(self, run: Run) -> None:
-        """Have a process that was started looked after."""
+        """Take over a process that was started: check its readiness and health, read its pipes."""
         self.process_started(run)
         self._readiness.begin(self.driver, run.pid, run.offset)
         if self._spec.is_watched:
@@ -319,12 +321,12 @@ class Execution:
                 self._spec, self._resources, self.driver, self.lock, self._output, self._unwell
             )
             self._health.begin(run.pid)
-        # In the midst of what is done for another stimulus, which has been decided by now.
+        # This runs inside the actions of another stimulus, whose decision has been made: not queued.
         self._decide(Started(run.pid))
         run.begin()
 
     def take_back(self, run: Run) -> None:
-        """End a process that nobody could look after."""
+        """End a process that could not be taken over."""
         run.abandon()
         self._readiness.end()
         self._end_health()
@@ -339,7 +341,7 @@ class Execution:
         return NotStarted(status, f"it could not be started again: {str(error) or type(error).__name__}")
 
     def _tell_failed(self, error: Exception) -> None:
-        """Tell that a process that was started has been taken back."""
+        """Decide what follows after a process that was started has been taken back."""
         failed = self._not_started(error)
         if isinstance(self.life.process, Alive):
             self.tell(Exited(failed.status, piping=False, left=0, note=failed.note))
@@ -356,7 +358,7 @@ class Execution:
 
     def _became_ready(self) -> None:
         if isinstance(self.life.state, Ended):
-            # At its very end: it is told before the end is.
+            # Found in the last output: publish it before the end.
             self._decide(BecameReady())
         else:
             self.tell(BecameReady())
@@ -370,7 +372,7 @@ class Execution:
             self._health = None
 
     def _abandoned(self) -> None:
-        """End it where it is: its loop was closed, and nobody can look after it any more."""
+        """End the life at once, since its loop was closed."""
         with self.lock:
             run = self.run
             if run is None or (self.ending is not None and not self.life.lingers):
@@ -386,7 +388,7 @@ class Execution:
             self.tell(Abandoned(status))
 
     def rest(self) -> None:
-        """Hold nothing of the loop's any more: it has ended, and left nothing."""
+        """Release the loop and the timer, since the life has ended and left nothing."""
         self._forget_loop()
         self._cancel_timer()
 

@@ -1,4 +1,4 @@
-"""A process's standard input: what is written to it waits until the process takes it, and blocks nobody."""
+"""A process's standard input: bytes wait here until the process reads them, and no write blocks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Feed:
     """The writing end of the pipe to a process's standard input.
 
     Args:
-        fd: non-blocking; the feed closes it.
-        driver: of the loop that writes what the pipe did not take at once.
+        fd: the writing end, non-blocking; the feed closes it.
+        driver: the driver of the loop that writes what the pipe did not accept at once.
     """
 
     _fd: int | None = None
@@ -34,22 +34,22 @@ class Feed:
         self._waiting: deque[memoryview] = deque()
         self._ends = False
         self._watched = False
-        # Last: one that was not made closes nothing.
+        # Set last, so that a failed constructor closes nothing.
         self._fd = fd
 
     @property
     def open(self) -> bool:
-        """Return True until it is closed, or told to close after what waits."""
+        """True until it is closed, or set to close after the bytes that wait."""
         return self._fd is not None and not self._ends
 
     @property
     def pending(self) -> bool:
-        """Return True while something waits that the process has not taken."""
+        """True while bytes wait that the pipe has not accepted."""
         return bool(self._waiting)
 
     @property
     def unread(self) -> int:
-        """Return how many bytes wait that the process has not taken."""
+        """The number of bytes that the pipe has not accepted."""
         with self._lock:
             return sum(map(len, self._waiting))
 
@@ -58,7 +58,7 @@ class Feed:
         return self._fd
 
     def write(self, data: bytes, *, close: bool = False) -> None:
-        """Write ``data``, and with ``close`` nothing after it; in any thread."""
+        """Write ``data``, and close the pipe after it if ``close``; any thread may call it."""
         with self._lock:
             if not self.open:
                 return
@@ -68,7 +68,7 @@ class Feed:
             self.push()
 
     def push(self) -> bool:
-        """Write what the pipe takes now; return whether that was anything. In any thread."""
+        """Write what the pipe accepts now; return True if that was any. Any thread may call it."""
         took = False
         with self._lock:
             while self._waiting and self._fd is not None:
@@ -79,7 +79,7 @@ class Feed:
                     self._watch()
                     return took
                 except OSError as error:
-                    # A child that closed its end, or exited, is no error of the sender's.
+                    # The child may close its end, or exit: that is not an error.
                     if error.errno != errno.EPIPE:
                         log.warning("Writing to a job's standard input failed: %s", error)
                     self.close()
@@ -95,7 +95,7 @@ class Feed:
         return took
 
     def close(self) -> None:
-        """Close it, and let go of what was not taken; in any thread. Harmless when it is closed."""
+        """Close the pipe and drop the bytes that wait; any thread may call it, more than once."""
         with self._lock:
             fd, self._fd = self._fd, None
             self._waiting.clear()
@@ -105,12 +105,12 @@ class Feed:
             if not self._watched:
                 os.close(fd)
                 return
-            # The loop's poll knows the number. It is to be given to nobody else before the loop has
-            # forgotten it; but the process is to see the end of its input now.
+            # The loop polls this fd, so its number must not be reused before the loop removes it; but the
+            # process must see the end of its input now. Hence /dev/null takes the pipe's place.
             try:
                 put_nothing_at(fd)
             except OSError:
-                pass  # No fd is left: the process sees it when the loop has come round.
+                pass  # No fd is left: the process sees the end once the loop has run.
             self._watched = False
 
         def forget() -> None:
@@ -123,7 +123,7 @@ class Feed:
             on_loop(self._driver.io_loop, forget)
 
     def lose(self) -> None:
-        """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
+        """Replace the pipe by /dev/null in a fork of the process, where it must not keep the pipe open."""
         self._lock = threading.RLock()
         self._waiting.clear()
         if self._fd is not None:
@@ -161,7 +161,7 @@ class Feed:
 
 
 def put_nothing_at(fd: int) -> None:
-    """Have ``fd`` refer to /dev/null; what it referred to is closed."""
+    """Make ``fd`` refer to /dev/null; this closes what it referred to."""
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.dup2(null, fd, inheritable=False)

@@ -1,4 +1,4 @@
-"""A worker group of the local host: its helper is the job's process, which tells of its workers by a pipe."""
+"""A worker group of the local host: its helper is the job's process, and reports its workers by a pipe."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class LocalGroup(LocalJob, HostedGroup):
         return self._own.get(task_id)
 
     def listen_to_workers(self, listener: Callable[[Message], None]) -> Callable[[], None]:
-        """Have ``listener`` called with each message of the helper, where the loop is driven."""
+        """Call ``listener`` with each message of the helper, where the loop is driven; return its removal."""
         self._message_listeners = (*self._message_listeners, listener)
 
         def unlisten() -> None:
@@ -81,17 +81,17 @@ class LocalGroup(LocalJob, HostedGroup):
         self.write(encode(kind, b"", **fields))
 
     def note(self, note: str) -> None:
-        """Have its status say something."""
+        """Add a remark to its status."""
         with self.lock:
             if self._execution is not None:
                 self._execution.tell(Noted(note))
 
     def later(self, seconds: float, work: Callable[[], None]) -> Callable[[], None]:
-        """Have ``work`` run in so many seconds, where its loop is driven; return what cancels that."""
+        """Run ``work`` after ``seconds``, where its loop is driven; return a function that cancels it."""
         return self._driver.later(seconds, work).cancel
 
     def release(self) -> None:
-        """Give back its output, and that of each worker."""
+        """Free its output, and that of each worker."""
         super().release()
         while self._own:
             self._own.popitem()[1].close()
@@ -126,18 +126,18 @@ class LocalGroup(LocalJob, HostedGroup):
         return output
 
     def tell_listeners(self, message: Message) -> None:
-        """Tell every listener of a message."""
+        """Call all listeners with a message."""
         for listener in self._message_listeners:
             try:
                 listener(message)
             except (Exception, asyncio.CancelledError):
-                # It is told in the midst of the group's life, which goes on.
+                # A listener that fails must not stop the group's life, in the middle of which it is called.
                 log.exception("Listener %r of group %r failed at %r.", listener, self.spec.name, message)
 
 
 @dataclass
 class _Told:
-    """What a helper has told: of its workers, and of itself."""
+    """The facts that a helper has reported, of its workers and of itself."""
 
     roster: Roster
     helper_pid: int | None = None
@@ -158,11 +158,11 @@ class _GroupExecution(Execution):
         return _HelperRun(self._spec, self._resources, self._output, self, self._link)
 
     def process_started(self, run: Run) -> None:
-        """Send the helper what it begins with."""
+        """Send the helper its first message."""
         run.write(self._group_spec.start.data, close=False)
 
     def process_exited(self, run: Run) -> None:
-        """End what is left where the helper was ended by a signal that was not ours."""
+        """Kill the rest of the session if a signal ended the helper, other than in a stop."""
         status = run.status
         if status is not None and status < 0 and not isinstance(self.life.state, Stopping):
             # All that is left are processes that the workers started.
@@ -170,7 +170,7 @@ class _GroupExecution(Execution):
             self.tell(Noted(f"its helper was ended by {signal_name(-status)}, and every worker with it"))
 
     def is_over(self) -> None:
-        """Take note that all workers have ended with their helper."""
+        """Record that all workers have ended with their helper."""
         self._link.end()
         self._told.roster.end()
 

@@ -1,4 +1,4 @@
-"""Whether a process of a job is well: by a command that asks it, by its silence, by its memory."""
+"""Health checks of a process: by a command, by a limit on silence, by a limit on memory."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _MEMORY_SECONDS = 1.0
 
 
 class Health:
-    """Watches one process of a job; its methods are called where the loop is driven, under the job's lock.
+    """The health checks of one process. Call its methods where the loop is driven, with the job's lock held.
 
     Args:
-        spec: the job's; it says by what the process is known to be well.
-        resources: the host's.
-        driver: of the job's loop.
-        lock: the job's.
-        output: the job's.
-        unwell: called, as all of this is, with a note for people when the process is not well.
+        spec: the spec of the job, which names the checks.
+        resources: the resources of the host.
+        driver: the driver of the job's loop.
+        lock: the lock of the job.
+        output: the output of the job.
+        unwell: called with the reason, where the loop is driven, if a check fails.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Health:
         self._turn = 0
 
     def begin(self, sid: int) -> None:
-        """Watch a process that has been started, and leads the session ``sid``."""
+        """Begin to check a process that has been started and leads the session ``sid``."""
         self._turn += 1
         if self._spec.silence is not None:
             self._look_for_output(self._output.end)
@@ -70,7 +70,7 @@ class Health:
             self._later("alive", self._spec.alive_every, self._ask)
 
     def end(self) -> None:
-        """Watch no more: the process has ended."""
+        """End the checks, since the process has ended."""
         self._turn += 1
         for timer in self._timers.values():
             timer.cancel()
@@ -105,7 +105,7 @@ class Health:
         self._resources.census.ask(sid, answer)
 
     def _ask(self) -> None:
-        """Run the command that asks whether it is alive, in a thread that waits for it."""
+        """Run the ``alive`` command in a thread that waits for it."""
         turn = self._turn
 
         def run() -> None:
@@ -121,7 +121,7 @@ class Health:
         threading.Thread(target=run, name="ipyproc alive", daemon=True).start()
 
     def _answer(self) -> str:
-        """Run the command; return what is wrong, empty when nothing is."""
+        """Run the command and wait for it; return what is wrong, or an empty string."""
         assert self._spec.alive is not None
         spec = replace(self._spec, command=self._spec.alive)
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -130,8 +130,8 @@ class Health:
                 spec, self._driver.io_loop, stdin=nothing, stdout=nothing, stderr=nothing
             ).proc
         except OSError as error:
-            # What cannot be asked is no sign of anything: the next time may do.
-            log.warning("Whether job %r is alive could not be asked: %s", spec.name, error)
+            # A check that could not run says nothing of the job: try again the next time.
+            log.warning("The alive command of job %r could not be started: %s", spec.name, error)
             return ""
         finally:
             os.close(nothing)

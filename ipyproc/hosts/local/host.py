@@ -32,10 +32,10 @@ _REAP_SECONDS = 0.2
 
 
 class LocalHost(Host):
-    """Runs jobs as children of this process, on its event loop.
+    """The host that runs jobs as children of this process, on its event loop.
 
-    The loop drives them as long as it comes round, and a thread that stands in for it otherwise. A warden
-    ends their processes if this process dies without a word.
+    The loop drives the jobs, or the stand-in thread while a cell holds the loop. A warden ends their
+    processes if this process is killed.
     """
 
     def __init__(self) -> None:
@@ -57,23 +57,23 @@ class LocalHost(Host):
             if isinstance(spec, GroupSpec)
             else LocalJob(spec, shared, driver)
         )
-        # Nobody could end a job that is half started.
+        # An interrupt in the middle of a start would leave a process that no one could end.
         with interrupts_after():
             job.start()
-        # Last: with hardly any fds left, the job comes first.
+        # Opened last, so that the job comes first if few fds are left.
         shared.reserve.open()
         return job
 
     def settle(self, io_loop: IOLoop) -> None:
-        """Have all jobs live on ``io_loop``, whatever thread and loop starts them."""
+        """Let all new jobs live on ``io_loop``, whichever thread and loop starts them."""
         self.resources.loops.settle(io_loop)
 
     @property
     def io_loop(self) -> IOLoop:
-        """Return the loop on which the jobs live.
+        """The loop on which the jobs live.
 
         Raises:
-            NoLoopError: there is none yet.
+            NoLoopError: no job has been started yet.
         """
         current = self.resources.loops.current
         if current is None:
@@ -81,11 +81,11 @@ class LocalHost(Host):
         return current
 
     def stand_in(self, io_loop: IOLoop, publisher: Publisher) -> StandIn:
-        """Return what drives the jobs of a loop while a cell holds it; to be started and closed.
+        """Return the thread that drives a loop's jobs while a cell holds it; the caller starts and closes it.
 
         Args:
             io_loop: the loop.
-            publisher: shows what was read.
+            publisher: shows the output that was read.
         """
         return StandIn(self.resources.loops.driver_of(io_loop), self.resources.pipes, publisher)
 
@@ -102,11 +102,11 @@ class LocalHost(Host):
         return self.resources.loops.find_driver().block_until(condition, timeout)
 
     def sample(self, pids: Collection[int]) -> dict[int, Usage]:
-        """Return what the sessions of some jobs use, by the pids that lead them; in any thread."""
+        """Return the usage of sessions, by the pids that lead them; any thread may call it."""
         return sample(pids)
 
     def environment(self, kernel_path: bool) -> dict[bytes, bytes]:
-        """Return the environment of a job that is started now, and changes nothing of it.
+        """Return the environment of a job that is started now without changes to it.
 
         Args:
             kernel_path: whether this interpreter comes first in its PATH.
@@ -114,9 +114,9 @@ class LocalHost(Host):
         return environment_of({}, kernel_path=kernel_path)
 
     def close(self) -> None:
-        """End every job with its whole session, now, and wait for it; for the kernel's end.
+        """End all jobs with their whole sessions, and wait for that; called at the kernel's end.
 
-        SIGTERM, then SIGKILL after a short grace. Blocks for a second or so at most.
+        It sends SIGTERM, and SIGKILL after a short grace, and blocks for about a second at most.
         """
         if os.getpid() != self._pid:
             return
@@ -126,17 +126,17 @@ class LocalHost(Host):
         # A job that waits to be restarted has none, and its last pid may be a stranger's by now.
         sessions = {sid for job in jobs for sid in job.sessions()}
         for job in jobs:
-            # The warden is not to end the session of a stranger either.
+            # The number may belong to another process by now, which the warden must not end.
             if job.ending is not None and job.pid not in sessions:
                 shared.warden.release(job.pid)
         end_sessions(sessions, _END_GRACE)
         for job in living:
-            # With the loop at its end nobody else takes the exit status.
+            # The loop does not run any more, so the exit status is collected here.
             job.reap(_REAP_SECONDS)
         shared.warden.close()
 
     def lose(self) -> None:
-        """Let go of what is the process's of which this one is a fork."""
+        """Drop all jobs and drivers in a fork of the process."""
         self.resources.loops.lose()
         for job in list(self.resources.living):
             if isinstance(job, LocalJob):
@@ -157,7 +157,7 @@ _hosts: WeakSet[LocalHost] = WeakSet()
 
 
 def _forked() -> None:
-    """In a fork of the process the jobs' pipes are nobody's: a child that reads its input sees its end."""
+    """Drop all jobs in a fork of the process, so that it does not keep their pipes open."""
     for host in list(_hosts):
         host.lose()
 
@@ -166,10 +166,10 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def _need_directory(given: str | None) -> None:
-    """See to it that a working directory can be entered.
+    """Check that a working directory may be entered.
 
     Raises:
-        JobSpecError: it cannot.
+        JobSpecError: it does not exist, is not a directory, or may not be entered.
     """
     if given is None:
         return

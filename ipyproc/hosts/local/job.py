@@ -1,4 +1,4 @@
-"""A job of the local host: its lives, one after another, and what is kept of the last."""
+"""A job of the local host: its lives one after another, and the facts that are kept of the last."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["LocalJob"]
 class LocalJob(HostedJob):
     """A job whose processes are children of this process.
 
-    Made by the constructor, started by `start`. What may be called from any thread says so in `HostedJob`;
-    all else happens where its loop is driven, under its lock.
+    The constructor starts nothing; `start` starts the job. `HostedJob` says which methods any thread may
+    call; call the others where the loop is driven, with the lock held.
 
     Args:
         spec: what runs, and how.
-        resources: the host's.
-        driver: of the loop on which it lives.
+        resources: the resources of the host.
+        driver: the driver of the loop on which it lives.
     """
 
     def __init__(self, spec: JobSpec, resources: Resources, driver: Driver) -> None:
@@ -46,7 +46,7 @@ class LocalJob(HostedJob):
         self._last_ending: Ending | None = None
         self._last_error: Exception | None = None
         self._last_life: Rested | None = None
-        # None at rest, when nothing can happen to it any more.
+        # None once the job has ended and left nothing, so that nothing can happen to it.
         self._execution: Execution | None = self._make_execution()
 
     # What is known of it
@@ -58,7 +58,7 @@ class LocalJob(HostedJob):
 
     @property
     def pid(self) -> int:
-        """Return the id of its current or last process; also that of its process group and session."""
+        """The pid of the current or last process, which is also that of its process group and session."""
         execution = self._execution
         if execution is None or execution.run is None:
             return self._pid
@@ -66,18 +66,18 @@ class LocalJob(HostedJob):
 
     @property
     def ending(self) -> Ending | None:
-        """Return how it ended; None before its end."""
+        """How it ended; None before its end."""
         execution = self._execution
         return self._last_ending if execution is None else execution.ending
 
     @property
     def left(self) -> int:
-        """Return how many processes it has left running, once it has ended."""
+        """The number of processes that it left running; 0 before its end."""
         return self._life.left
 
     @property
     def lingers(self) -> bool:
-        """Return whether it has ended, and what it left running, or their output, may have more to tell."""
+        """True if it has ended but left processes running or pipes open, so that more events may come."""
         return self._life.lingers
 
     def status(self) -> Status:
@@ -112,10 +112,12 @@ class LocalJob(HostedJob):
     # What can be done to it
 
     def start(self) -> None:
-        """Start its first process, in any thread, and have it looked after on the loop.
+        """Start its first process, which then lives on the loop; any thread may call it.
+
+        On any exception, nothing is left of the process.
 
         Raises:
-            OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
+            OSError: it could not be started.
         """
         if self._execution is not None:
             self._resources.living.add(self)
@@ -126,11 +128,11 @@ class LocalJob(HostedJob):
                 raise
 
     def stop(self, grace: float | None, ladder: tuple[Signals, ...]) -> None:
-        """Have it end by the signals of ``ladder``; see `HostedJob.stop`."""
+        """Stop it by the signals of ``ladder``; see `HostedJob.stop`."""
         self._driver.soon(partial(self._stop, StopAsked(grace, ladder)))
 
     def kill(self) -> None:
-        """Have every process of it end by SIGKILL, at once."""
+        """Send SIGKILL to every process of it at once."""
         execution = self._execution
         if execution is not None:
             if execution.ending is None and execution.run is not None:
@@ -154,7 +156,7 @@ class LocalJob(HostedJob):
                 elif self._again:
                     self._live_again()
 
-        # At once: whoever wants to end it from now on takes it back.
+        # Set at once, so that a stop that is requested from now on cancels the restart.
         self._again = True
         self._driver.soon(begin)
 
@@ -187,15 +189,15 @@ class LocalJob(HostedJob):
             self._resources.living.discard(self)
 
     def soon(self, work: Callable[[], None]) -> None:
-        """Have ``work`` run where its loop is driven, after what was handed in before."""
+        """Queue ``work`` to run where its loop is driven."""
         self._driver.soon(work)
 
     def listen(self, listener: Listener, since: int = 0) -> None:
-        """Have ``listener`` called with what has happened, and what happens, where its loop is driven."""
+        """Call ``listener`` with past and future events, where its loop is driven."""
         self._driver.call(partial(super().listen, listener, since))
 
     def release(self) -> None:
-        """Give back its output, and close its pipes though another process may still hold them."""
+        """Free its output, and close its pipes even if another process holds them open."""
         with self.lock:
             if self._execution is not None and self._execution.run is not None:
                 self._execution.run.cut()
@@ -204,7 +206,7 @@ class LocalJob(HostedJob):
     # For the host, at the end of this process and in a fork of it
 
     def sessions(self) -> list[int]:
-        """Return the sessions in which a process of it runs; look at what the job has left."""
+        """Return the sessions in which its processes run; this lists the processes, and blocks."""
         execution = self._execution
         run = None if execution is None else execution.run
         if run is None or run.session.is_empty:
@@ -212,7 +214,7 @@ class LocalJob(HostedJob):
         return [run.pid] if run.status is None or run.session.may_be_ended() else []
 
     def reap(self, seconds: float) -> None:
-        """Wait for the exit of its process without the loop, so many seconds."""
+        """Wait for the exit of its process without the loop, for ``seconds`` at most."""
         if self._execution is not None and self._execution.run is not None:
             self._execution.run.reap(seconds)
 
@@ -228,7 +230,7 @@ class LocalJob(HostedJob):
 
     @property
     def _life(self) -> Life | Rested:
-        """What is known of its current or last life."""
+        """The facts of its current or last life."""
         execution = self._execution
         if execution is not None:
             return execution.life
@@ -279,7 +281,7 @@ class LocalJob(HostedJob):
             execution.fail(error)
 
     def _rest(self) -> None:
-        """Hold no more than an ended job needs to be looked at, and started again."""
+        """Drop all that an ended job does not need to be shown and to be started again."""
         execution = self._execution
         if execution is None:
             return

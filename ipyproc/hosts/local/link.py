@@ -1,4 +1,4 @@
-"""The kernel's end of the pipe from a helper: output to where it belongs, the rest to the group."""
+"""The kernel's end of the pipe from a helper: it stores output, and passes other messages to the group."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ __all__ = ["Link"]
 
 
 class Link:
-    """Takes what one helper sends, in whichever thread reads it.
+    """Decode the bytes of one helper, on whichever thread reads them.
 
-    Output is kept at once, marked in the group's and as it is in the worker's own. Other messages are
-    handed over where the loop is driven.
+    Output is stored at once: marked in the group's output, unmarked in the worker's own. Other messages are
+    passed on where the loop is driven.
 
     Args:
-        output: the group's.
-        output_of: gives a worker's own.
-        driver: of the group's loop.
-        job_lock: the group's, under which messages are handed over.
-        on_output: called when there is new output, in the thread that read it.
-        on_message: takes a message, or the error for what is none; where the loop is driven.
+        output: the output of the group.
+        output_of: returns the output of a worker.
+        driver: the driver of the group's loop.
+        job_lock: the lock of the group, held while messages are passed on.
+        on_output: called when there is new output, on the thread that read it.
+        on_message: called where the loop is driven, with a message, or with the error for bytes that are not
+            a message.
     """
 
     def __init__(
@@ -57,11 +58,11 @@ class Link:
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """The output's: one thread at a time reads."""
+        """The lock of the output; one thread at a time reads."""
         return cast("AbstractContextManager[object]", self._output.lock)
 
     def append(self, _stream: StreamName, data: bytes | memoryview, at: float) -> None:
-        """Takes bytes of the helper's; after some that are no message, no more."""
+        """Decode bytes of the helper; ignore all that come after an error."""
         if self._broken:
             return
         try:
@@ -73,7 +74,7 @@ class Link:
         self._wrote |= self._marker.flush(at)
 
     def arrived(self) -> None:
-        """Tells of what `append` took."""
+        """Report the output and the messages that `append` has decoded; call it without the lock."""
         with self.lock:
             wrote, self._wrote = self._wrote, False
             wait = bool(self._marker) and not self._waiting
@@ -86,7 +87,7 @@ class Link:
             self._driver.call(self._hand_over)
 
     def end(self) -> None:
-        """No more will come: shows what was held back."""
+        """Pass on the remaining messages and output, since no more will come."""
         self._hand_over()
         with self.lock:
             self._marker.end_all(time.time())

@@ -1,4 +1,4 @@
-"""Whether a job listens at an address: a socket in the system's table that one of its processes holds."""
+"""Find out if a job listens on an address, by the sockets of its processes in the system's table."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
 def listens(endpoint: Endpoint, members: Iterable[Member]) -> bool:
-    """Return whether one of these processes has a socket that accepts connections at an address.
+    """Return True if one of these processes has a socket that listens on an address; block for a moment.
 
-    A stranger's socket at that address does not count, so that a job which cannot bind its port is not
-    taken for ready. Blocks for a moment. Where the system has no ``/proc`` of Linux's kind, whoever
-    accepts there counts.
+    A socket of another process on that address does not count, so that a job that failed to bind its port
+    does not become ready. On a system without Linux's ``/proc``, any process that accepts there counts.
 
     Args:
         endpoint: the address.
-        members: the job's processes.
+        members: the processes of the job.
     """
     processes = list(members)
     if not processes:
@@ -34,7 +33,7 @@ def listens(endpoint: Endpoint, members: Iterable[Member]) -> bool:
     if not os.path.exists("/proc/self/net/tcp"):
         return _accepts(endpoint)
     sockets: set[str] = set()
-    # A job may be in a network of its own (ip netns exec): its processes see that one's table.
+    # A job may be in a network namespace of its own (ip netns exec), whose table only its processes have.
     for member in processes[:1] + processes[-1:]:
         sockets |= _listening_sockets(member.pid, endpoint)
     if not sockets:
@@ -45,14 +44,14 @@ def listens(endpoint: Endpoint, members: Iterable[Member]) -> bool:
             if any(_link(f"{directory}/{fd}") in sockets for fd in os.listdir(directory)):
                 return True
         except PermissionError:
-            return True  # It is another user's (sudo, setuid): nobody can tell whose the socket is.
+            return True  # Another user's process (sudo, setuid) does not show its sockets: give it credit.
         except OSError:
             continue
     return False
 
 
 def _listening_sockets(pid: int, endpoint: Endpoint) -> set[str]:
-    """What ``/proc/<pid>/fd`` calls the sockets that listen there, from `proc(5)`'s ``net/tcp``."""
+    """Return the names, as in ``/proc/<pid>/fd``, of the sockets that listen on an address; see `proc(5)`."""
     wanted = _addresses(endpoint.host)
     found = set()
     for name in ("tcp", "tcp6"):
@@ -73,7 +72,7 @@ def _listening_sockets(pid: int, endpoint: Endpoint) -> set[str]:
 
 
 def _addresses(host: str) -> set[bytes]:
-    """The addresses of a host; none where it stands for all of them, or is not known."""
+    """Return the addresses of a host; empty if it means all addresses, or is not known."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError:
@@ -86,7 +85,7 @@ def _addresses(host: str) -> set[bytes]:
 
 
 def _packed(text: str) -> bytes:
-    """The bytes of an address that the system writes as words in its own order."""
+    """Return the bytes of an address that the system writes as words in host byte order."""
     raw = bytes.fromhex(text)
     return b"".join(
         int.from_bytes(raw[i : i + 4], sys.byteorder).to_bytes(4, "big") for i in range(0, len(raw), 4)

@@ -1,4 +1,4 @@
-"""The processes of a system that has no ``/proc`` of Linux's kind, listed by psutil."""
+"""List processes by psutil, on a system without Linux's ``/proc``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ __all__ = ["PsutilListing"]
 
 
 class PsutilListing(Listing):
-    """What psutil tells, by whatever way the system has.
-
-    psutil, which takes 10 ms to import, is imported when the processes are first listed.
-    """
+    """A listing of processes by psutil, which is imported on first use, since that takes 10 ms."""
 
     def pids(self) -> list[int]:
-        """Return the pid of every process there is.
+        """Return the pids of all processes.
 
         Raises:
-            OSError: psutil cannot list them either.
+            OSError: psutil could not list them.
         """
         import psutil
 
@@ -28,13 +25,13 @@ class PsutilListing(Listing):
             pids = psutil.pids()
         except (psutil.Error, OSError, IndexError):
             pids = []
-        # A list without this process is none: where psutil sees nobody, nobody would be ended.
+        # A list without this process is wrong, and must not pass for a session without members.
         if os.getpid() not in pids:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         return pids
 
     def look(self, pid: int) -> Process | None:
-        """Return what is known of a process; None when it is gone."""
+        """Return the facts of a process; None if it has exited."""
         import psutil
 
         try:
@@ -53,7 +50,7 @@ class PsutilListing(Listing):
             return Process()
 
     def program(self, pid: int) -> str:
-        """Return the path of the file that a process executes; empty where the system does not tell."""
+        """Return the path of the program that a process executes; empty if the system does not tell."""
         import psutil
 
         try:

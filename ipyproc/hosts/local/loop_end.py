@@ -1,4 +1,4 @@
-"""Telling that an event loop has been closed, or forgotten."""
+"""Notice that an event loop was closed, or garbage-collected."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _NEVER = 1e9
 
 
 class LoopEnd:
-    """Tells when the loop is closed, or forgotten, on which something lives.
+    """Call a function when a loop is closed or garbage-collected.
 
     Args:
-        on_end: called then, in whichever thread closes the loop.
+        on_end: called then, on the thread that closes the loop.
     """
 
     class _Sentinel:
-        """What the loop alone holds: its end is the loop's."""
+        """An object that only the loop refers to, so that it is deleted with the loop's timers."""
 
         def __init__(self, on_end: Callable[[], None]) -> None:
             self.on_end: Callable[[], None] | None = on_end
             self._owner = os.getpid()
 
         def __call__(self) -> None:
-            """Do nothing: for the loop it is a timer that is never due."""
+            """Do nothing; the loop holds this as a timer that is never due."""
 
         def __del__(self) -> None:
-            # A fork that ends its copy of the loop has no say in what lives on the loop itself.
+            # A fork that closes its copy of the loop must not end the jobs of the loop itself.
             if self.on_end is not None and os.getpid() == self._owner:
                 self.on_end()
 
@@ -45,13 +45,13 @@ class LoopEnd:
         self._timer: weakref.ref[asyncio.TimerHandle] | None = None
 
     def watch(self, io_loop: IOLoop) -> None:
-        """Begin to watch a loop; from any thread."""
+        """Begin to watch a loop; any thread may call it."""
         sentinel = self._Sentinel(self._on_end)
         self._sentinel = weakref.ref(sentinel)
         on_loop(io_loop, partial(self._hang, io_loop, sentinel))
 
     def forget(self) -> None:
-        """Tell nothing any more; where the loop is driven, or when it is closed."""
+        """Stop watching; call where the loop is driven, or after it was closed."""
         if self._sentinel is not None and (sentinel := self._sentinel()) is not None:
             sentinel.on_end = None
         if self._timer is not None and (timer := self._timer()) is not None:

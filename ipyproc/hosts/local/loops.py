@@ -1,4 +1,4 @@
-"""The event loops on which the jobs of the local host live, and who drives each."""
+"""The event loops on which the jobs of the local host live, and their drivers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Loops"]
 
 
 class Loops:
-    """Finds the loop on which a job lives that is started now. Its methods may be called from any thread.
+    """Find the loop for a new job. Any thread may call any method.
 
     Args:
-        on_change: called with the loop when it is another one than before.
+        on_change: called with the loop when it differs from the one before.
     """
 
     def __init__(self, on_change: Callable[[IOLoop], None]) -> None:
@@ -32,20 +32,20 @@ class Loops:
 
     @property
     def current(self) -> IOLoop | None:
-        """Return the loop of the last job; None before the first."""
+        """The loop of the last job; None before the first."""
         return self._current
 
     def settle(self, io_loop: IOLoop) -> None:
-        """Have all jobs live on ``io_loop``, whatever thread and loop starts them."""
+        """Let all new jobs live on ``io_loop``, whichever thread and loop starts them."""
         self._current = io_loop
         self._settled = True
         self._on_change(io_loop)
 
     def find(self) -> IOLoop:
-        """Return the loop that was settled, or else the one that runs here.
+        """Return the loop given to `settle`, or else the one that runs on this thread.
 
         Raises:
-            NoLoopError: there is none.
+            NoLoopError: there is neither.
         """
         current = self._current
         if current is not None and asyncio_loop(current).is_closed():
@@ -58,7 +58,7 @@ class Loops:
                 pass
         if current is None:
             raise NoLoopError(
-                "A job was to be started where no event loop runs; do it in a coroutine, or in a notebook."
+                "No event loop runs here, and a job needs one; start it in a coroutine, or in a notebook."
             )
         if current is not self._current:
             self._current = current
@@ -69,12 +69,12 @@ class Loops:
         """Return the driver of the loop that `find` returns.
 
         Raises:
-            NoLoopError: there is none.
+            NoLoopError: there is no loop.
         """
         return self.driver_of(self.find())
 
     def driver_of(self, io_loop: IOLoop) -> Driver:
-        """Return the one driver of a loop."""
+        """Return the driver of a loop, always the same one."""
         loop = asyncio_loop(io_loop)
         with self._lock:
             driver = self._drivers.get(loop)
@@ -83,7 +83,7 @@ class Loops:
             return driver
 
     def lose(self) -> None:
-        """Drive nothing in a fork of the process."""
+        """Drop the work of all drivers in a fork of the process."""
         self._lock = threading.RLock()
         for driver in list(self._drivers.values()):
             driver.lose()

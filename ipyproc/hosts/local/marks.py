@@ -1,4 +1,4 @@
-"""The output of several workers in one text: whole lines, each marked with its worker's task id."""
+"""Merge the output of several workers: whole lines, each marked with the task id of its worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipyproc.spool.output import Output, StreamName
 __all__ = ["Marker"]
 
 HELD_SECONDS = 0.2
-"""How long the beginning of a line waits for the rest of it."""
+"""The seconds for which the beginning of a line waits for its end."""
 
 _HELD_BYTES = 32 << 10
 _RETURN = re.compile(rb"\r(?=[^\r\n])")
@@ -20,14 +20,14 @@ _Key = tuple[int, StreamName]
 
 
 class Marker:
-    """Appends what workers write to an output, line by line.
+    """Append the output of workers to one output, line by line.
 
-    Half a line is held back for a moment. When the rest does not come, it is shown as it is, and a
-    line of another worker that comes then begins on a line of its own.
+    Half a line is held back for a moment. If its end does not come, it is appended as it is, and a line of
+    another worker then begins on a new line.
 
     Args:
-        output: where the text goes; its lock is held by who calls.
-        clock: gives seconds, and only goes forward.
+        output: the output to append to; the caller holds its lock.
+        clock: returns seconds, and is monotonic.
     """
 
     def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,11 +37,11 @@ class Marker:
         self._unfinished: _Key | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is held back."""
+        """Return True while text is held back."""
         return bool(self._held)
 
     def write(self, task_id: int, stream: StreamName, data: bytes, at: float) -> bool:
-        """Takes what a worker wrote; whether any of it has been shown."""
+        """Add bytes that a worker wrote; return True if any were appended to the output."""
         key, now = (task_id, stream), self._clock()
         held, since = self._held.pop(key, (b"", now))
         text = held + data
@@ -55,7 +55,7 @@ class Marker:
         return cut > 0
 
     def flush(self, at: float) -> bool:
-        """Shows what has been held back for long enough; whether there was any."""
+        """Append text that was held back for long enough; return True if there was any."""
         now = self._clock()
         due = [key for key, (_, since) in self._held.items() if now - since >= HELD_SECONDS]
         for key in due:
@@ -68,14 +68,14 @@ class Marker:
         return bool(due)
 
     def end(self, task_id: int, at: float) -> None:
-        """Shows everything of a worker that has ended, and ends its last line."""
+        """Append all text of a worker that has ended, and end its last line."""
         for key in [key for key in self._held if key[0] == task_id]:
             self._show(key, self._held.pop(key)[0], at)
         if self._unfinished is not None and self._unfinished[0] == task_id:
             self._break(at)
 
     def end_all(self, at: float) -> None:
-        """Shows everything."""
+        """Append all text, of all workers."""
         for task_id in sorted({task_id for task_id, _ in self._held}):
             self.end(task_id, at)
 
@@ -98,7 +98,7 @@ class Marker:
 
 
 def _whole_characters(text: bytes) -> int:
-    """How many bytes of a beginning in UTF-8 are whole characters."""
+    """Return the number of bytes that whole characters of UTF-8 take at the beginning of a text."""
     for back in range(1, min(4, len(text)) + 1):
         byte = text[-back]
         if byte & 0xC0 != 0x80:

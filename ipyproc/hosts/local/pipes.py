@@ -1,4 +1,4 @@
-"""Which pipes of jobs can be read, for a thread that stands in for a loop that is held."""
+"""Wait for readable pipes of jobs, for the thread that stands in for a loop that is held."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class ReadingEnd(Protocol):
     """The reading end of a pipe.
 
     Attributes:
-        io_loop: the loop that reads it as long as it comes round.
-        reads: how many times something was read.
+        io_loop: the loop that reads it.
+        reads: the number of reads that returned bytes or the end.
     """
 
     io_loop: IOLoop
     reads: int
 
     def fileno(self) -> int:
-        """Return the fd, also when it was closed."""
+        """Return the number of the fd, also after it was closed."""
 
     def closed(self) -> bool:
-        """Return True when the fd was closed."""
+        """Return True if the fd was closed."""
 
     def read(self) -> bool:
-        """Read what is there; return whether there was anything. In any thread."""
+        """Read what the pipe holds; return True if that was any. Any thread may call it."""
 
 
 class Pipes:
-    """The reading ends of all pipes that are being read. They are held weakly. Any thread may call it."""
+    """The reading ends of all pipes that are being read, held weakly. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._ends: dict[int, ReferenceType[ReadingEnd]] = {}
@@ -63,10 +63,10 @@ class Pipes:
         return alarm, bell
 
     def open(self) -> None:
-        """Open the fds that it needs itself.
+        """Open the fds of this object, unless they are open.
 
         Raises:
-            OSError: no more may be opened.
+            OSError: the process may open no more fds.
         """
         _ = self._epoll, self._alarm
 
@@ -75,7 +75,7 @@ class Pipes:
             os.close(fd)
 
     def add(self, end: ReadingEnd) -> None:
-        """Enter one that can be read from now on."""
+        """Add a reading end."""
         if end.closed():
             return
         fd = end.fileno()
@@ -86,22 +86,22 @@ class Pipes:
                 self._epoll.register(fd, select.EPOLLIN | select.EPOLLONESHOT)
 
     def discard(self, fd: int) -> None:
-        """Forget a pipe that is about to be closed."""
+        """Remove a pipe that is about to be closed."""
         with self._lock:
-            # A fork shares the epoll with the kernel, whose pipe goes on being read.
+            # A fork shares the epoll with the kernel, which still reads the pipe.
             if self._ends.pop(fd, None) is None or os.getpid() != self._owner:
                 return
             if self._epoll is not None:
                 try:
                     self._epoll.unregister(fd)
                 except OSError:
-                    pass  # Somebody has closed it past its stream: IOLoop.close(all_fds=True) does.
+                    pass  # The fd was closed without its stream, as IOLoop.close(all_fds=True) does.
 
     def wait(self, timeout: float | None) -> list[ReadingEnd]:
-        """Wait until pipes can be read; return their ends, each once until `rearm`.
+        """Wait until pipes are readable; return their ends, each one once until `rearm`.
 
         Args:
-            timeout: seconds to wait at most; None for as long as it takes, or until `wake`.
+            timeout: the seconds to wait at most; None to wait until a pipe is readable or `wake` is called.
         """
         fds = self._readable(timeout)
         if self._alarm[0] in fds:
@@ -109,33 +109,33 @@ class Pipes:
         return self._ends_of(fds)
 
     def ready(self) -> list[ReadingEnd]:
-        """Return those that can be read now, each once until `rearm`; wait for nothing."""
+        """Return the ends that are readable now, each one once until `rearm`; do not wait."""
         return self._ends_of(self._readable(0.0))
 
     def rearm(self, end: ReadingEnd) -> None:
-        """Have `wait` return it again when it can be read."""
+        """Let `wait` return this end again once it is readable."""
         with self._lock:
             fd = end.fileno()
             reference = self._ends.get(fd)
-            # By now the number may be another pipe's.
+            # The number may belong to another pipe by now.
             if self._epoll is not None and reference is not None and reference() is end:
                 self._epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
 
     def all(self) -> list[ReadingEnd]:
-        """Return all that are being read."""
+        """Return all reading ends."""
         with self._lock:
             found = [reference() for reference in self._ends.values()]
         return [end for end in found if end is not None]
 
     def take_new(self) -> list[ReadingEnd]:
-        """Return those that were entered since this was last called, the last few of them."""
+        """Return the last few of the ends that were added since the previous call."""
         with self._lock:
             new = [*self._new]
             self._new.clear()
         return [end for reference in new if (end := reference()) is not None]
 
     def wake(self) -> None:
-        """End a `wait` that goes on in another thread."""
+        """End a `wait` in another thread."""
         os.write(self._alarm[1], b"\0")
 
     def _readable(self, timeout: float | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Whether a job is ready: by a pattern in its output, or by an address at which it listens."""
+"""The readiness of a job: by a pattern in its output, or by an address on which it listens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 256 << 10
 
 
 class AtOnce:
-    """The readiness of all jobs that have no sign of it."""
+    """The readiness of jobs whose spec names none: they are ready at once."""
 
     __slots__ = ()
     ready = True
@@ -29,7 +29,7 @@ class AtOnce:
     look_queued = False
 
     def begin(self, driver: Driver, sid: int, offset: int) -> None:
-        """Do nothing, as the other methods: it is ready."""
+        """Do nothing, as the other methods."""
 
     def end(self) -> None:
         """Do nothing."""
@@ -47,13 +47,13 @@ _NO_SEARCHES: dict[StreamName, LineSearch] = {}
 
 
 class Readiness:
-    """Looks out for the sign that a job is ready; where the job's loop is driven, under the job's lock.
+    """Detect that a job is ready. Call its methods where the loop is driven, with the job's lock held.
 
     Args:
-        sign: a pattern in the output, or an endpoint at which the job listens.
-        output: the job's output.
-        census: looks who listens.
-        on_ready: called when the sign is there.
+        sign: a pattern for the output, or an endpoint on which the job listens.
+        output: the output of the job.
+        census: lists the processes of the job.
+        on_ready: called once when the job becomes ready.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class Readiness:
         self._on_ready = on_ready
         self._output = output
         self._position = 0
-        # One a stream: half a line on one is not finished by the other.
+        # One per stream, since half a line on one is not completed by the other.
         self._searches: Mapping[StreamName, LineSearch] = _NO_SEARCHES
         if isinstance(sign, re.Pattern):
             self._searches = {
@@ -93,16 +93,16 @@ class Readiness:
 
     @property
     def wants_output(self) -> bool:
-        """Whether new output should be looked at."""
+        """True while new output must be passed to `look`."""
         return not self.ready and bool(self._searches)
 
     def begin(self, driver: Driver, sid: int, offset: int) -> None:
-        """Look out for the sign of a process that has been started.
+        """Begin to check a process that has been started.
 
         Args:
-            driver: of the loop on which it is looked after.
-            sid: its session.
-            offset: where its output begins; some of it may have been read by now.
+            driver: the driver of the job's loop.
+            sid: the session of the process.
+            offset: the offset at which its output begins; some of it may have been read by now.
         """
         self.ready = False
         self._position = offset
@@ -114,11 +114,11 @@ class Readiness:
             driver.call(self.look)
 
     def end(self) -> None:
-        """Look no more: the process has ended."""
+        """Stop checking, since the process has ended."""
         self._turn += 1
 
     def look(self) -> None:
-        """Look at the output that came since the last look."""
+        """Search the output that came since the last call."""
         output = self._output
         while self.wants_output and self._position < output.end:
             start = max(self._position, output.start)
@@ -129,7 +129,7 @@ class Readiness:
                     return
 
     def finish(self) -> None:
-        """Look once more: no more output comes, so that what has no line end counts as a line."""
+        """Search the rest of the output, of which the last line counts though it has no line end."""
         self.look()
         if self.wants_output and any(search.end() for search in self._searches.values()):
             self._found()

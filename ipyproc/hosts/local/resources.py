@@ -1,4 +1,4 @@
-"""What the jobs of the local host have in common."""
+"""The resources that the jobs of the local host share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Resources:
         census: looks at the processes of sessions.
         loops: finds the loop of a new job.
         reserve: an fd for when no other is left.
-        living: the jobs that run, or have left something.
+        living: the jobs that run, or have left processes or open pipes.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Resources:
         self._rested: deque[ref[HostedJob]] = deque()
 
     def at_rest(self, job: HostedJob) -> None:
-        """Take note that a job has ended and left nothing; after some more its events are let go of."""
+        """Record that a job has ended and left nothing; its events are dropped after 64 more such jobs."""
         self.living.discard(job)
         self._rested.append(ref(job))
         if len(self._rested) > _RESTED and (oldest := self._rested.popleft()()) is not None:

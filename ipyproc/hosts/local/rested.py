@@ -1,4 +1,4 @@
-"""What is kept of a job's life once it has ended and left nothing: a fifth of the memory."""
+"""The part of a job's state that is kept after its end, in a fifth of the memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Rested"]
 
 
 class Rested:
-    """What is kept of a `Life` to which nothing happens any more; see there.
+    """The part of a `Life` that is kept after the end of a job that left nothing.
 
     Attributes:
-        job_state: where it is.
-        restarts: how often it was restarted.
-        ready: whether it was ready.
-        notes: what else there is to say.
+        job_state: the state as users see it.
+        restarts: the number of restarts.
+        ready: whether the job was ready.
+        notes: remarks for people, one sentence each.
     """
 
     __slots__ = ("job_state", "notes", "ready", "restarts")
@@ -32,7 +32,7 @@ class Rested:
 
     @staticmethod
     def of(life: Life) -> Rested:
-        """Return what is kept of a life; most of 20,000 have it in common."""
+        """Return the part of a life that is kept; jobs that ended alike share one object."""
         return _rested(life.job_state, life.restarts, life.ready, life.notes)
 
 

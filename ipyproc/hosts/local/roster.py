@@ -1,4 +1,4 @@
-"""What became of each worker, by what the helper tells. No I/O, no clock."""
+"""The state of each worker, derived from the messages of the helper. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Roster:
     """The workers of one group.
 
     Args:
-        size: how many there are.
+        size: the number of workers.
 
     Attributes:
-        restarts: how many restarts have been charged to the budget.
-        verdict: once the helper gave up, how often each worker had died; else empty.
+        restarts: the number of restarts that count against ``max_restarts``.
+        verdict: how often each worker had died, once the helper gave up; empty before.
     """
 
     def __init__(self, size: int) -> None:
@@ -47,14 +47,14 @@ class Roster:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that run now."""
+        """The pids of the workers that run now."""
         return [worker.pid for worker in self._workers if worker.started is not None and worker.pid]
 
     def take(self, message: Message) -> tuple[EventKind, str]:
-        """Takes note of a message; returns what happened, for people.
+        """Record a message; return the kind of its event, and a detail for people.
 
         Raises:
-            KeyError: the message, or its worker, is none that a helper tells of.
+            KeyError: a helper sends no such message, or the group has no such worker.
         """
         if message.kind == "gave-up":
             self.verdict = self._verdict(message.number("max_restarts"))
@@ -65,10 +65,10 @@ class Roster:
         return _TAKERS[message.kind](self, self._workers[number], message)
 
     def end(self) -> None:
-        """The helper has ended, and with it every worker."""
+        """Record that the helper has ended, and every worker with it."""
         for worker in self._workers:
             if worker.started is not None:
-                # What the system does to it when its parent is gone, untold by anybody.
+                # The system kills a worker when its parent dies; no message reports that.
                 worker.last_exit = -SIGKILL
                 worker.exits[-SIGKILL] += 1
             worker.started = worker.rate = None
@@ -76,11 +76,11 @@ class Roster:
                 worker.state = WorkerState.EXITED
 
     def snapshots(self, now: float, usage: dict[int, tuple[float | None, int]]) -> tuple[WorkerSnapshot, ...]:
-        """One picture a worker.
+        """Return a snapshot of each worker.
 
         Args:
-            now: on the system's monotonic clock, which the helper tells times by as well.
-            usage: by pid, CPU in percent of a core, and memory in bytes.
+            now: the time on the system's monotonic clock, which the helper uses as well.
+            usage: by pid, the CPU in percent of a core, and the memory in bytes.
         """
         return tuple(self._snapshot(worker, now, usage) for worker in self._workers)
 

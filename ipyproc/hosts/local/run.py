@@ -1,4 +1,4 @@
-"""One process of a job: started, fed, read and signalled, until its exit is seen and its pipes end."""
+"""One process of a job: start it, write its input, read its output, signal it, see its exit."""
 
 from __future__ import annotations
 
@@ -36,52 +36,52 @@ _STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
 
 
 class RunListener(Protocol):
-    """Who is told what becomes of a process: the job."""
+    """The listener of a process: the job."""
 
     lock: threading.RLock
 
     @property
     def driver(self) -> Driver:
-        """Of the loop on which the job lives."""
+        """The driver of the job's loop."""
 
     def run_wrote(self) -> None:
-        """It wrote something; in whichever thread read it."""
+        """Called when there is new output, on the thread that read it."""
 
     def run_exited(self, run: Run) -> None:
-        """Its exit has been seen; where the loop is driven."""
+        """Called when the exit of the process was seen, where the loop is driven."""
 
     def run_piped_out(self, run: Run) -> None:
-        """The last of its pipes is at its end; where the loop is driven."""
+        """Called when the last pipe is at its end, where the loop is driven."""
 
     def run_members_changed(self, run: Run) -> None:
-        """A look at what is left of its session has found something new; where the loop is driven."""
+        """Called when the number of processes left in the session has changed, where the loop is driven."""
 
 
 class Side(Sink, Protocol):
-    """Where the bytes of a third pipe go, beside standard output and error."""
+    """The sink of a third pipe, beside standard output and error."""
 
     def arrived(self) -> None:
-        """Bytes were appended; in the thread that read them, which does not hold the lock any more."""
+        """Called after bytes were appended, on the thread that read them, without the lock."""
 
 
 class Run:
     """One process of a job, which leads a session of its own.
 
-    Made by the constructor, started by `start`, in any thread, so that errors reach the caller; `begin`
-    has the loop read its pipes.
+    The constructor starts nothing. `start` starts the process, on any thread, so that errors reach the
+    caller; `begin` then lets the loop read its pipes.
 
     Args:
         spec: what runs, and how.
-        resources: the host's.
-        output: where its output goes.
-        listener: who is told.
-        side: where the bytes of a third pipe go, whose number the process has as its last argument.
+        resources: the resources of the host.
+        output: the output of the job.
+        listener: the listener to notify.
+        side: the sink of a third pipe, whose fd the process gets as its last argument; None for no pipe.
 
     Attributes:
-        started: when, in seconds since the epoch; for showing only.
-        began: when, on the monotonic clock.
-        offset: where its output begins in the job's.
-        status: the exit status, negative for a signal; None until the exit has been seen.
+        started: when it was started, in seconds since the epoch; for display only.
+        began: when it was started, on the monotonic clock.
+        offset: the offset at which its output begins in that of the job.
+        status: the exit status, negative for a signal; None before the exit was seen.
     """
 
     def __init__(
@@ -110,17 +110,17 @@ class Run:
 
     @property
     def pid(self) -> int:
-        """The process id; also that of its process group and its session."""
+        """The pid, which is also that of its process group and its session."""
         return self._process.pid
 
     @property
     def piping(self) -> bool:
-        """Whether a pipe of it is not at its end."""
+        """True while one of its pipes is not at its end."""
         return self._open > 0
 
     @property
     def feeding(self) -> bool:
-        """Whether input waits that it has not taken."""
+        """True while input waits that the pipe has not accepted."""
         return self._feed.pending
 
     @property
@@ -130,14 +130,16 @@ class Run:
 
     @property
     def takes_input(self) -> bool:
-        """Whether there may be more for its standard input."""
+        """True while its standard input accepts more."""
         return self._takes_input and self._feed.open
 
     def start(self) -> None:
-        """Start the process, in any thread.
+        """Start the process; any thread may call it.
+
+        On any exception, the process has been killed and reaped, and all fds are closed.
 
         Raises:
-            OSError: it cannot be started. Nothing is left of it by then, whatever was raised.
+            OSError: it could not be started.
         """
         shared = self._resources
         with ExitStack() as undo, ExitStack() as theirs:
@@ -157,7 +159,7 @@ class Run:
                 self._streams.append(stream)
             undo.callback(self._streams.clear)
             inodes = [os.fstat(fd).st_ino for fd in write_ends]
-            # Before the process runs: a kernel that is killed at this very moment leaves nothing.
+            # The warden is told before the process runs, in case the kernel is killed right after the fork.
             undo.callback(shared.warden.cancel, inodes[0])
             shared.warden.expect(inodes)
             self._launch(childs_stdin, write_ends)
@@ -165,7 +167,7 @@ class Run:
             undo.callback(shared.warden.release, self.pid)
             shared.warden.guard(self.pid, inodes[0])
             for stream in self._streams:
-                # Before `begin`, since a loop that is held does not come to that.
+                # Added before `begin`, which a loop that is held does not reach.
                 shared.pipes.add(stream)
             self.session = Session(
                 self.pid, self._driver, shared.census, self._listener.lock, self._members_changed
@@ -176,7 +178,7 @@ class Run:
             undo.pop_all()
 
     def begin(self) -> None:
-        """Have its pipes read and its input written; on the loop, or where it is driven."""
+        """Begin to read its pipes and to write its input; call where the loop is driven."""
         self._begun = True
         for stream in self._streams:
             stream.start()
@@ -185,20 +187,20 @@ class Run:
         if self._early_status is not None:
             self._note_exit(self._early_status)
 
-    # Its input
+    # Input
 
     def end_input(self) -> None:
-        """Take no more for its standard input; what was taken is still written. In any thread."""
+        """Accept no more for its standard input; bytes that wait are still written. For any thread."""
         self._takes_input = False
 
     def write(self, data: bytes, *, close: bool) -> None:
-        """Write to its standard input, and close it after that; in any thread."""
+        """Write to its standard input, and close it after that if ``close``; any thread may call it."""
         self._feed.write(data, close=close)
 
     # Signals
 
     def signal(self, signum: int) -> bool:
-        """Signal the program; return whether there was one. See `ipyproc.hosts.local.targets`."""
+        """Signal the program, as in `ipyproc.hosts.local.targets`; return False if it has exited."""
         if self.status is not None:
             return False
         reached = False
@@ -207,15 +209,15 @@ class Run:
                 os.kill(pid, signum)
                 reached = True
             except PermissionError:
-                reached = True  # It is somebody else's (setuid).
+                reached = True  # It runs as another user (setuid).
             except ProcessLookupError:
                 pass
         return reached
 
     def signal_session(self, signum: int) -> None:
-        """Signal every process of its session; where the loop is driven."""
+        """Signal every process of its session; call where the loop is driven."""
         self.session.signal(signum)
-        # What is stopped takes its signal only when it goes on.
+        # A stopped process handles the signal only when it is continued.
         if signum != SIGKILL and self.status is None:
             try:
                 os.killpg(self.pid, SIGCONT)
@@ -223,47 +225,47 @@ class Run:
                 pass
 
     def kill_now(self) -> None:
-        """Send SIGKILL to its first process group, in any thread, ahead of everything else."""
+        """Send SIGKILL to its process group at once; any thread may call it."""
         if self.status is None:
             try:
                 os.killpg(self.pid, SIGKILL)
             except (ProcessLookupError, PermissionError):
                 pass
 
-    # Its end
+    # Exit
 
     def look(self) -> None:
-        """See whether it has exited, and write what waits for it; for who stands in for the loop."""
+        """Check for its exit, and write the input that waits; for a thread that stands in for the loop."""
         if self.status is None:
             self._process.look()
         self._feed.push()
 
     def read(self) -> bool:
-        """Read what its pipes have; return whether there was anything. In any thread."""
+        """Read what its pipes hold; return True if bytes came. Any thread may call it."""
         found = False
         for stream in self._streams:
             found |= stream.read()
         return found
 
     def fds(self) -> list[int]:
-        """The fds that can be read when there is output of it."""
+        """Return the fds of its pipes that are not at their end."""
         return [stream.fileno() for stream in self._streams if not stream.at_end]
 
     def cut(self) -> None:
-        """Close its pipes, though another process may still hold them; where the loop is driven."""
+        """Close its pipes, even if another process holds them open; call where the loop is driven."""
         for stream in self._streams:
             stream.cut()
 
     def drain(self) -> None:
-        """Take what its pipes have, though not for ever where a writer lives on."""
+        """Read what its pipes hold, up to a bound, since a writer may still run."""
         for stream in self._streams:
             stream.drain()
 
     def abandon(self) -> int | None:
-        """End it with SIGKILL, and take what it wrote: its loop has been closed, or cannot look after it.
+        """End it with SIGKILL and read what it wrote, since its loop was closed or failed to take it over.
 
         Returns:
-            The exit status; None when it is not to be had.
+            The exit status; None if it did not exit in time.
         """
         self._driver.discard(self)
         if self.status is None:
@@ -280,27 +282,27 @@ class Run:
         self._streams = []
         self._open = 0
         self._resources.warden.release(self.pid)
-        # Whatever is told of it from now on, it has no process any more.
+        # Set even if the exit was not seen: there is no process to signal from now on.
         self.status = -SIGKILL if status is None else status
         return status
 
     def reap(self, seconds: float) -> int | None:
-        """Wait for its exit without the loop, for a moment; for when there is no loop any more."""
+        """Wait for its exit without the loop, for ``seconds`` at most; return the status, or None."""
         try:
             return self._process.proc.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def lose(self) -> None:
-        """Let go of its pipes in a fork of the process, whose they are not."""
+        """Replace its pipes by /dev/null in a fork of the process."""
         self._feed.lose()
         for stream in self._streams:
             stream.lose()
-        # Or Popen would warn that it still runs; in a fork it is nobody's child.
+        # Otherwise Popen would warn that it still runs; it is not a child of the fork.
         if self._process.proc.returncode is None:
             self._process.proc.returncode = 0
 
-    # How it is started
+    # Helpers
 
     def _launch(self, stdin: int, write_ends: list[int]) -> None:
         self.started, self.began = time.time(), time.monotonic()
@@ -331,7 +333,7 @@ class Run:
     def _ended(self) -> None:
         with self._listener.lock:
             self._open -= 1
-            # Not changed in place: another thread may be going through it.
+            # A new list, since another thread may be iterating over the old one.
             self._streams = [stream for stream in self._streams if not stream.told]
             self._look_no_more()
             if not self._open:
@@ -339,7 +341,7 @@ class Run:
 
     def _exited(self, status: int) -> None:
         if self._driver.is_spent():
-            # Of thousands that exit together some wait for the loop's next turn.
+            # If thousands exit together, some wait for the next turn of the loop.
             self._driver.soon(lambda: self._note_exit(status))
         else:
             self._driver.call(lambda: self._note_exit(status))
@@ -347,7 +349,7 @@ class Run:
     def _note_exit(self, status: int) -> None:
         with self._listener.lock:
             if not self._begun:
-                # Another thread is starting it, and nobody knows of it yet.
+                # Another thread is still starting it: `begin` reports the exit.
                 self._early_status = status
                 return
             if self.status is not None:
@@ -368,14 +370,13 @@ class Run:
             self._driver.discard(self)
 
     def _let_go(self) -> None:
-        # What a job left behind is ended with the kernel; but once it has gone, its number may be given
-        # to a stranger.
+        # The warden ends what a job left. Once the session is empty, its number may go to another process.
         if self.session.is_empty:
             self._resources.warden.release(self.pid)
 
 
 def _owning(fd: int, make: Callable[[], Made]) -> Made:
-    """Return what is made of an fd and closes it from then on; it is closed where that fails."""
+    """Return the object that ``make`` creates to own an fd; close the fd if ``make`` raises."""
     try:
         return make()
     except BaseException:

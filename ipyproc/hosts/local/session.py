@@ -1,4 +1,4 @@
-"""The session that a process of a job leads: signals for all of it, and what its leader leaves."""
+"""The session that a process of a job leads: signal its members, count those left after the leader."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _CERTAIN_SECONDS = 2.0
 
 
 class Session:
-    """The processes of one session. Its methods are called where the loop is driven, under the job's lock.
+    """The processes of one session. Call its methods where the loop is driven, with the job's lock held.
 
     Args:
-        sid: its number, the pid of the leader.
-        driver: of the job's loop.
-        census: looks at the processes.
-        lock: the job's.
-        changed: called, as all of this is, when a look after the leader's exit has found other members.
+        sid: its number, which is the pid of the leader.
+        driver: the driver of the job's loop.
+        census: lists the processes.
+        lock: the lock of the job.
+        changed: called, with the lock held, when the number of members after the leader's exit has changed.
 
     Attributes:
-        members: what lived at the last look after the leader's exit; None before that look.
+        members: the members at the last count after the leader's exit; None before that.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class Session:
 
     @property
     def left(self) -> int:
-        """How many processes it still has after its leader's exit, as far as is known."""
+        """The known number of members after the leader's exit."""
         return len(self.members or ())
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left of it: the leader has exited, and a look has found nobody."""
+        """True if the leader has exited and the last count found no members."""
         return self._leaderless and self.members == []
 
     def signal(self, signum: int) -> None:
-        """Signal every process of the session; those in groups of their own within a look's time."""
+        """Signal every process of the session; those in other process groups after the next count."""
         self._signum, self._reached = signum, set()
         if not self._leaderless:
             self._reached.add(self.sid)
@@ -77,41 +77,41 @@ class Session:
         self.look()
 
     def leader_exited(self) -> None:
-        """Take note that the leader has exited, and find out what is left."""
+        """Record that the leader has exited, and count the members that are left."""
         self._leaderless = True
-        self._looking += 1  # What was asked before has counted the leader.
+        self._looking += 1  # Earlier requests have counted the leader: ignore their answers.
         if is_surely_empty(self.sid):
             self.members = []
         else:
             self.look()
 
     def hurry(self, hurry: bool = True) -> None:
-        """Look 50 times a second while somebody waits for its end, else once a second."""
+        """Count 50 times per second while the end is waited for, otherwise once per second."""
         if hurry and not self._hurry:
             self._hurry = True
             self.look()
         self._hurry = hurry
 
     def look(self, after: float = 0.0) -> None:
-        """Have the census look."""
+        """Request a count from the census."""
         self._looking += 1
         turn = self._looking
 
         def answer(found: list[Member]) -> None:
-            # The answer may be taken long after, where a cell holds the loop.
+            # The answer may be handled much later, if a cell holds the loop.
             at = time.monotonic()
             self._driver.soon(lambda: self._take(turn, found, at))
 
         self._census.ask(self.sid, answer, after)
 
     def may_be_ended(self) -> bool:
-        """Look now, and return whether it has processes that are the job's; for the kernel's end."""
+        """List the members now; return True if some are the job's, so that they may be killed. Blocks."""
         if not self._leaderless or self.members is None:
             return True
         return bool(self._ours(find_members([self.sid])[self.sid], time.monotonic()))
 
     def close(self) -> None:
-        """Look no more: nothing of it is the job's any longer."""
+        """Stop counting; the session counts as empty from now on."""
         self._stopped_looking = self._leaderless = True
         self.members = []
 
@@ -138,11 +138,11 @@ class Session:
         known = {(member.pid, member.started) for member in self.members or ()}
         if not self._looked_at or at - self._looked_at < _CERTAIN_SECONDS:
             return found
-        # Too long ago to be sure that the number has not been another session's since.
+        # The last count is too old to exclude that another session has got the number since.
         return found if any((member.pid, member.started) in known for member in found) else []
 
     def _reach(self, found: list[Member]) -> None:
-        """Signal the groups that have not had the last signal yet; after a SIGKILL, all that live."""
+        """Signal the process groups that have not got the last signal yet; after SIGKILL, all that run."""
         if self._signum is None:
             return
         if self._signum == signal.SIGKILL:
@@ -151,6 +151,6 @@ class Session:
         if missed:
             signal_members(self.sid, missed, self._signum)
             self._reached.update(member.pgid for member in missed)
-            # What is stopped takes its signal only when it goes on.
+            # A stopped process handles the signal only when it is continued.
             if self._signum != signal.SIGKILL:
                 signal_members(self.sid, missed, signal.SIGCONT)

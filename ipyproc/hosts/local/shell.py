@@ -1,4 +1,4 @@
-"""Which shell or interpreter runs a command, and how the command gets to it."""
+"""Choose the shell or interpreter for a command, and pass the command to it."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from ipyproc.model.words import BUILT_INS, SimpleCommand, simple_command
 __all__ = ["Launch", "default_shell", "explain_exit", "launch_of"]
 
 _STANDARD = "/bin/sh"
-# What an account has that may not log in.
+# The shells of accounts that may not log in.
 _NO_SHELLS = frozenset({"false", "nologin", "true"})
 _POSIX = frozenset({"ash", "bash", "busybox", "dash", "ksh", "ksh93", "mksh", "sh", "yash", "zsh"})
 _CSH = frozenset({"csh", "tcsh"})
 _TAKING_C = _POSIX | _CSH | {"fish"}
 _WITH_PIPEFAIL = frozenset({"bash", "busybox", "ksh", "ksh93", "mksh", "yash", "zsh"})
-# These give their place to a lone simple command only where they are told to.
+# These run a lone simple command as a child, unless it has an ``exec``.
 _STAYING = frozenset({"ash", "busybox", "dash", "sh"})
 
-# One argument may have 128 KiB under Linux, its NUL included.
+# Linux allows 128 KiB per argument, its NUL included.
 _SHORT = 100_000
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What is to be executed for a command.
+    """What to execute for a command.
 
     Attributes:
-        argv: the arguments, the program's name first.
-        executable: the program's file; None where ``argv`` has it.
-        script: what goes into a file whose path is the last argument; None for no file.
-        exec_program: whether the process becomes the program that the command names, so that its pid,
-            its signals and its exit status are the program's; False where that is not sure.
+        argv: the arguments, beginning with the program's name.
+        executable: the path of the program; None if ``argv`` has it.
+        script: the content of a file whose path is the last argument; None for no file.
+        exec_program: whether the process becomes the program that the command names, so that its pid, its
+            signals and its exit status are those of the program; False if that is not certain.
     """
 
     argv: tuple[str, ...]
@@ -50,10 +50,10 @@ class Launch:
 
     @contextmanager
     def opened(self) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
-        """The arguments, and the fds that the process has to inherit; closed again afterwards.
+        """Return the arguments, and the fds for the process to inherit, which are closed after the block.
 
-        The file of a script has no name on any disk: it is gone with its last reader. Each start has a
-        file of its own, since on some systems all who open ``/dev/fd/N`` share one offset.
+        The file of a script has no name, and is removed with its last reader. Each start has a file of its
+        own, since on some systems all processes that open ``/dev/fd/N`` share one offset.
         """
         if self.script is None:
             yield self.argv, ()
@@ -63,7 +63,7 @@ class Launch:
 
 
 def default_shell(environ: Mapping[str, str] | None = None) -> str:
-    """The user's shell: ``$SHELL`` where that is a program, else ``/bin/sh``."""
+    """Return the user's shell: ``$SHELL`` if that is a program, otherwise ``/bin/sh``."""
     shell = (os.environ if environ is None else environ).get("SHELL", "")
     usable = shell.startswith("/") and os.path.basename(shell) not in _NO_SHELLS
     return shell if usable and os.path.isfile(shell) and os.access(shell, os.X_OK) else _STANDARD
@@ -72,19 +72,18 @@ def default_shell(environ: Mapping[str, str] | None = None) -> str:
 def launch_of(
     command: str | tuple[str, ...], choice: ShellChoice, environment: Mapping[bytes, bytes]
 ) -> Launch:
-    """What is to be executed for a command.
+    """Return what to execute for a command.
 
-    A list is executed as it is. A string that begins with ``#!`` goes to that interpreter, as the
-    system would have it: the rest of the line is one argument. Any other goes to a shell.
+    A list is executed directly. A string that begins with ``#!`` goes to that interpreter, with the rest of
+    the line as one argument, as the system does it. Any other string goes to a shell.
 
     Args:
         command: a string, or the arguments of a program.
         choice: the shell.
-        environment: that of the job.
+        environment: the environment of the job.
 
     Raises:
-        FileNotFoundError: there is no such shell.
-        JobSpecError: the shell cannot do what was asked for.
+        JobSpecError: the shell does not support the options, or the ``#!`` line is invalid.
     """
     if not isinstance(command, str):
         return Launch(command, exec_program=True)
@@ -98,7 +97,7 @@ def launch_of(
     data = encoded(command)
     if family not in _TAKING_C or len(data) > _SHORT:
         return Launch((argv0, *options), executable, script=data)
-    # To these shells, cmd &> file is two commands.
+    # These shells read cmd &> file as two commands.
     simple = None if family in _STAYING and "&>" in command else simple_command(command)
     is_program = _is_program(simple, family, choice, environment)
     if is_program and simple is not None and _needs_exec(simple, family):
@@ -113,17 +112,17 @@ def explain_exit(
     environment: Mapping[bytes, bytes],
     cwd: str | None = None,
 ) -> str:
-    """Why a shell exited with 127 or 126, where that is sure; empty where it is not.
+    """Return why a shell exited with 127 or 126; an empty string if that is not certain.
 
-    It is sure for a lone simple command whose program no look-up from the job's own working directory
-    and PATH can find, or whose file cannot be executed.
+    It is certain for a lone simple command whose program is not found from the job's own working directory
+    and PATH, or whose file is not executable.
 
     Args:
-        command: what ran.
+        command: the command.
         choice: the shell that ran it.
         status: the exit status.
-        environment: that of the job.
-        cwd: its working directory; None for the kernel's.
+        environment: the environment of the job.
+        cwd: the working directory of the job; None for the kernel's.
     """
     if status not in (_NOT_FOUND, _NOT_EXECUTABLE) or not isinstance(command, str) or choice.login:
         return ""
@@ -154,20 +153,20 @@ def _by_interpreter(script: str, choice: ShellChoice) -> Launch:
         )
     if choice.is_given:
         raise JobSpecError(
-            f"A login or strict shell was asked for, and the script is for {line!r}; "
+            f"A login or strict shell was given, but the script is for {line!r}; "
             "write 'set -euo pipefail' into it, or give a shell."
         )
     return Launch(tuple(words), script=encoded(script))
 
 
 def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
-    """The arguments for a login shell, and for a strict one."""
+    """Return the options for a login shell, and for a strict one."""
     if (choice.login and family not in _TAKING_C) or (choice.strict and family not in _WITH_PIPEFAIL):
         asked = "set -euo pipefail" if choice.strict else "login shells"
-        raise JobSpecError(f"The shell {name!r} knows no {asked}; give another shell, such as 'bash'.")
+        raise JobSpecError(f"The shell {name!r} does not support {asked}; give another, such as 'bash'.")
     options = []
     if choice.login and family == "bash":
-        # Of a profile's aliases it takes none else, unlike other shells.
+        # Without it, bash ignores the aliases of a profile, unlike other shells.
         options += ["-O", "expand_aliases"]
     if choice.login and family not in _CSH:
         options.append("-l")
@@ -175,11 +174,11 @@ def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
 
 
 def _found(shell: str, environment: Mapping[bytes, bytes]) -> str:
-    """The file of a shell, by the kernel's PATH, or else by the job's."""
+    """Return the path of a shell, found by the kernel's PATH, or else by the job's."""
     if "/" in shell:
         return os.path.abspath(os.path.expanduser(shell))
     found = shutil.which(shell) or shutil.which(shell, path=os.fsdecode(environment.get(b"PATH", b"")))
-    # Popen says what is wrong with a file that is not there.
+    # If it is not found, Popen raises the error.
     return os.path.abspath(found) if found else shell
 
 
@@ -190,7 +189,7 @@ def _family(executable: str) -> str:
 def _is_program(
     simple: SimpleCommand | None, family: str, choice: ShellChoice, environment: Mapping[bytes, bytes]
 ) -> bool:
-    """Whether a simple command names a program for sure: no built-in, function or alias."""
+    """Return True if a simple command certainly names a program, not a built-in, a function or an alias."""
     if simple is None or not simple.program or simple.program.startswith("-"):
         return False
     if simple.by_exec:
@@ -206,7 +205,7 @@ def _is_program(
 
 
 def _is_function(program: str, environment: Mapping[bytes, bytes]) -> bool:
-    """Whether bash may have a function of this name: exported to it, or by a file that it reads."""
+    """Return True if bash may have a function of this name, exported to it or from a file that it reads."""
     name = encoded(program)
     return any(
         key in environment for key in (b"BASH_FUNC_%s%%%%" % name, b"BASH_FUNC_%s()" % name, b"BASH_ENV")
@@ -214,12 +213,12 @@ def _is_function(program: str, environment: Mapping[bytes, bytes]) -> bool:
 
 
 def _needs_exec(simple: SimpleCommand, family: str) -> bool:
-    # bash stays where it has redirected something, to take that back.
+    # bash runs a redirected command as a child, in order to undo the redirection.
     return not simple.by_exec and (family in _STAYING or (family == "bash" and simple.redirected))
 
 
 def _candidates(program: str, environment: Mapping[bytes, bytes], cwd: str | None) -> list[str]:
-    """The files for which a program's name may stand, seen from the job's working directory."""
+    """Return the paths that a program's name may mean, relative to the job's working directory."""
     folder = cwd or os.curdir
     if "/" in program:
         return [os.path.join(folder, program)]
@@ -237,7 +236,7 @@ def _nameless_file(data: bytes) -> Iterator[int]:
     with (
         tempfile.TemporaryFile("w+b", 0) if in_memory is None else open(in_memory("script"), "w+b", 0) as file
     ):
-        # Who becomes another user may read it too.
+        # A process that changes its user must be able to read it.
         os.fchmod(file.fileno(), 0o644)
         view = memoryview(data)
         while view:

@@ -1,4 +1,4 @@
-"""Driving jobs while a cell holds the loop."""
+"""Drive jobs while a cell holds the loop."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _INPUT_PAUSE = 0.002
 
 
 class Publisher(Protocol):
-    """Who shows what jobs write, and does so in any thread."""
+    """An object that shows the output of jobs, on any thread."""
 
     def flush_due(self) -> float:
-        """Show what is due; return when the next is, on the monotonic clock."""
+        """Show what is due; return the time of the next call on the monotonic clock."""
 
     def tick(self) -> None:
-        """Show what is due, on the loop."""
+        """Show what is due; called on the loop."""
 
 
 class StandIn:
-    """The thread that drives jobs in the loop's stead while a cell holds the loop.
+    """The thread that drives jobs in place of the loop while a cell holds the loop.
 
-    It sleeps until a pipe has something to read, a timer is due, or there is work for the loop. When the
-    loop has not come round 100 ms after that, it does all that the loop would until the loop is back: it
-    reads and publishes, sees exits, restarts, times out, stops, writes input. A child that writes to a
-    full pipe stalls, and a cell that waits for that child would wait for ever.
+    It sleeps until a pipe is readable, a timer is due, or there is work for the loop. If the loop has run no
+    callback 100 ms later, this thread does the loop's work until the loop runs again: it reads and publishes
+    output, sees exits, restarts, times out and stops jobs, and writes input. Without it, a child that writes
+    to a full pipe would stall, and a cell that waits for that child would never end.
 
     Args:
-        driver: of the loop.
-        pipes: of the table.
-        publisher: shows what was read.
+        driver: the driver of the loop.
+        pipes: the pipes of all jobs.
+        publisher: shows the output that was read.
     """
 
     def __init__(self, driver: Driver, pipes: Pipes, publisher: Publisher) -> None:
@@ -58,7 +58,7 @@ class StandIn:
         self._idle = False
 
     def start(self) -> None:
-        """Start the thread, when it does not run yet."""
+        """Start the thread, unless it runs."""
         if self._thread is None:
             self._pipes.open()
             self._driver.on_work = self.poke
@@ -66,20 +66,20 @@ class StandIn:
             self._thread.start()
 
     def poke(self) -> None:
-        """Wake it: there is work for the loop, or an earlier timer. In any thread."""
+        """Wake the thread, since there is work for the loop or an earlier timer; any thread may call it."""
         if self._asleep:
             self._asleep = False
             self._pipes.wake()
 
     def on_started(self, job: object) -> None:
-        """Show at once what a new job has written by the time that its status stands in its cell."""
+        """Show at once the output that a new job has written so far; called after its status was shown."""
         if self._idle:
             # It may exit without a word, which is looked for as long as a process runs.
             self.poke()
         self._begin(self._pipes.take_new())
 
     def on_event(self, job: object, event: Event) -> None:
-        """Do nothing: what is written is told by the pipes."""
+        """Do nothing, since the pipes report output."""
 
     def cell_ends(self, _result: object = None) -> None:
         """Show the first output of jobs that the cell started, without waiting for the loop."""
@@ -104,9 +104,9 @@ class StandIn:
                 if not self._closing.is_set():
                     self._look_after(ends)
             except Exception:
-                # The next output is another try; without this a held loop would stall every job.
+                # The thread must go on, or a held loop would stall every job.
                 log.exception("The stand-in failed.")
-            # A pipe that floods is looked at ten times a second, not at every byte.
+            # A flooded pipe is read ten times per second here, not at each byte.
             self._closing.wait(max(0.0, _HELD_SECONDS - (time.monotonic() - began)))
             self._rearm(ends)
 
@@ -115,8 +115,8 @@ class StandIn:
         due = self._driver.next_due()
         alive = [run for run in self._driver.runs() if run.status is None]
         if alive:
-            # One that has closed its pipes exits without a word, as one takes its input; and one that has
-            # left them to another process exits so too, which is rare.
+            # No fd reports the exit of a process without pipes, nor that input was read: poll for these. A
+            # process may also leave its pipes to another one, which is rare.
             soon = any(run.feeding or not run.piping for run in alive)
             due = min(due, time.monotonic() + (_HELD_SECONDS if soon else _QUIET_SECONDS))
         self._idle = due == float("inf")
@@ -132,13 +132,13 @@ class StandIn:
             self._stand_in(back)
 
     def _begin(self, ends: list[ReadingEnd]) -> None:
-        """Show a job's very first output, which often comes before the cell that started it is over."""
+        """Show the very first output of jobs, which often comes before the cell that started them ends."""
         first = [end for end in ends if end.reads == 0 and end.read()]
         if first:
             self._publisher.flush_due()
 
     def _stand_in(self, back: threading.Event) -> None:
-        """Do all that the loop would until the loop is back."""
+        """Do the loop's work until the loop runs again."""
         loop = asyncio_loop(self._driver.io_loop)
         ends = self._pipes.all()
         while not back.is_set() and not self._closing.is_set() and not loop.is_closed():

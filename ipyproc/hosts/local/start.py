@@ -1,4 +1,4 @@
-"""From a job's spec to a process of it."""
+"""Start a process for a job's spec."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def start_process(
     pass_fds: Sequence[int] = (),
     arguments: Sequence[str] = (),
 ) -> Subprocess:
-    """Starts a process of a job, which leads a session of its own; from any thread.
+    """Start a process of a job, which leads a session of its own; any thread may call it.
 
     Args:
         spec: what runs, and how.
-        io_loop: the loop to which its exit belongs.
+        io_loop: the loop that sees its exit.
         stdin: the fd for its standard input.
         stdout: the fd for its standard output.
         stderr: the fd for its standard error.
-        pass_fds: what it inherits beside these.
-        arguments: what follows those that the spec has.
+        pass_fds: further fds that it inherits.
+        arguments: arguments that follow those of the spec.
 
     Raises:
-        OSError: it cannot be started; nothing is left of it.
-        JobSpecError: its shell cannot do what the spec asks for.
+        OSError: it could not be started; nothing is left of it.
+        JobSpecError: its shell does not support the options of the spec.
     """
     environment = environment_of(
         {**user_environment(spec.limits), **spec.env}, clean=spec.clean_env, kernel_path=spec.kernel_path
@@ -72,7 +72,7 @@ def start_process(
 
 
 def note_of_exit(spec: JobSpec, status: int) -> str:
-    """What there is to say of an exit status of a job's shell; mostly nothing."""
+    """Return a remark on the exit status of a job's shell; empty for most."""
     if status not in (126, 127):
         return ""
     environment = environment_of(spec.env, clean=spec.clean_env, kernel_path=spec.kernel_path)
@@ -81,7 +81,7 @@ def note_of_exit(spec: JobSpec, status: int) -> str:
 
 @contextmanager
 def _explained(spec: JobSpec, launch: Launch, environment: Mapping[bytes, bytes]) -> Iterator[None]:
-    """Gives an error of the system its sentence, where the spec has the reason."""
+    """Replace an error of the system by one with a sentence, if the spec has the reason."""
     try:
         yield
     except OSError as error:
@@ -107,7 +107,7 @@ def _explained(spec: JobSpec, launch: Launch, environment: Mapping[bytes, bytes]
 
 
 def _too_long(launch: Launch, environment: Mapping[bytes, bytes]) -> str:
-    """Which string is too long for the system, or how long all are together."""
+    """Return a sentence on the string that is too long for the system, or on the length of all together."""
     variables = {
         name.decode("utf-8", "replace"): len(name) + len(value) + 2 for name, value in environment.items()
     }
@@ -116,17 +116,17 @@ def _too_long(launch: Launch, environment: Mapping[bytes, bytes]) -> str:
         for name, size in variables.items():
             if size > _LONGEST_STRING:
                 return (
-                    f"The environment variable {name!r} has {size - 1:,} bytes, and the system takes "
-                    f"{_LONGEST_STRING - 1:,} at most in one; put its value into a file."
+                    f"The environment variable {name!r} has {size - 1:,} bytes, but the system allows "
+                    f"at most {_LONGEST_STRING - 1:,} in one; put its value into a file."
                 )
         for number, size in enumerate(words):
             if size > _LONGEST_STRING:
                 return (
-                    f"The argument {number} of the command has {size - 1:,} bytes, and the system takes "
-                    f"{_LONGEST_STRING - 1:,} at most in one; put it into a file."
+                    f"The argument {number} of the command has {size - 1:,} bytes, but the system allows "
+                    f"at most {_LONGEST_STRING - 1:,} in one; put it into a file."
                 )
     total = sum(words) + sum(variables.values())
     return (
-        f"The command and its environment have {total:,} bytes, which is more than the system takes; "
-        "put what is long into a file."
+        f"The command and its environment have {total:,} bytes, which is more than the system allows; "
+        "put long arguments into a file."
     )

@@ -1,4 +1,4 @@
-"""From a pipe into a job's output: a Tornado stream on the job's loop, read by other threads as well."""
+"""Read a pipe into a job's output: a Tornado stream on the job's loop, which other threads may read too."""
 
 from __future__ import annotations
 
@@ -42,42 +42,39 @@ _ErrorInfo = (
 
 
 class Sink(Protocol):
-    """Where the bytes of a pipe go."""
+    """The destination of a pipe's bytes."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Hold this for each read, so that bytes stay in order whichever thread reads."""
+        """The lock to hold for each read and append, so that bytes stay in order whichever thread reads."""
 
     def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
-        """Take bytes that came at the time ``at``; a view may be used until this returns, no longer."""
+        """Append bytes that came at the time ``at``; copy a view, which is invalid after the call."""
 
 
 _buffers: list[bytearray] = []
-"""What pipes are read into, lent for one read: no job has one of its own, and none is allocated anew."""
+"""Buffers for reads, shared by all jobs and borrowed for one read each."""
 
 
 class SpoolStream(PipeIOStream):
     """The reading end of a job's pipe: a Tornado stream that hands its bytes to a sink.
 
-    It reads on its loop from `start` to the end of the pipe. Any thread may read it at the same time
-    (`read`): each read and what follows in the sink are one step under the sink's lock. The stream's own
-    buffer stays empty, so that the one read that is pending for all that time, `read_until_close`, gives
-    no bytes.
-
-    It may be made in any thread.
+    The loop reads it from `start` to the end of the pipe. Any thread may read it at the same time (`read`):
+    each read and its append hold the sink's lock. The stream's own buffer stays empty, so that the one read
+    that is pending all that time, `read_until_close`, returns no bytes. Any thread may create it.
 
     Args:
         fd: a pipe's reading end; the stream closes it.
-        name: what the pipe is to the job.
-        sink: where the bytes go.
+        name: the name of the stream, "stdout" or "stderr".
+        sink: the destination of the bytes.
         driver: the driver of the loop.
-        pipes: where whoever stands in for the loop finds the stream, once it is entered there.
-        on_read: called after each read, in the thread that read.
-        on_end: called once, where the loop is driven, when nothing more will be read; not after `drop`.
+        pipes: the pipes in which the stand-in finds the stream, once the caller has added it.
+        on_read: called after each read, on the thread that read.
+        on_end: called once, where the loop is driven, after the last read; not after `drop`.
 
     Attributes:
-        reads: how many times something was read.
-        at_end: whether nothing more will be read: the pipe is at its end, or the stream was closed.
+        reads: the number of reads that returned bytes or the end.
+        at_end: whether the pipe is at its end, or the stream was closed.
     """
 
     _is_open = False
@@ -126,28 +123,28 @@ class SpoolStream(PipeIOStream):
         self._started = True
 
     def read(self) -> bool:
-        """Read what is there, 1 MiB at most, in any thread; return whether there was anything."""
+        """Read at most 1 MiB; return True if bytes or the end came. Any thread may call it."""
         found = self._pass_on()
         if found and self.at_end:
             self._driver.call(self._end)
         return found
 
     def drain(self) -> None:
-        """Read what is there, though not for ever where a writer lives on; where the loop is driven."""
+        """Read what the pipe holds, up to a bound, since a writer may run; call where the loop is driven."""
         for _ in range(_CUT_READS):
             if not self.read() or self.at_end:
                 break
         if self.at_end:
-            # Another thread may have read the end, and what it handed in has not come round yet.
+            # Another thread may have read the end, and its queued call may not have run yet.
             self._driver.call(self._end)
 
     def cut(self) -> None:
-        """Read what is there and close, though a writer may live on; where the loop is driven."""
+        """Read what the pipe holds and close it, even if a writer runs; call where the loop is driven."""
         self.drain()
         self._end()
 
     def drop(self) -> None:
-        """Close it and tell nobody, in any thread: its writer was not started, or is over."""
+        """Close the pipe without a call of ``on_end``; any thread may call it."""
         with self._sink.lock:
             self.at_end, self._on_end = True, None
         if self._started:
@@ -156,8 +153,8 @@ class SpoolStream(PipeIOStream):
             self.close()
 
     def lose(self) -> None:
-        """Put nothing in the fd's place, in a fork of the process: there the pipe is nobody's."""
-        # Without the lock, which a thread may hold that the fork does not have.
+        """Replace the pipe by /dev/null in a fork of the process."""
+        # Without the lock, whose holder may not exist in the fork.
         self.at_end, self._on_end = True, None
         if self._is_open:
             put_nothing_at(self.fd)
@@ -177,7 +174,7 @@ class SpoolStream(PipeIOStream):
             try:
                 self._pass_on()
             except Exception:
-                # Tornado would close the stream, and the writer would be ended by that.
+                # Otherwise Tornado would close the stream, and a SIGPIPE would end the writer.
                 log.exception("Output of a job could not be passed on.")
         return 0 if self.at_end else None
 
@@ -210,8 +207,8 @@ class SpoolStream(PipeIOStream):
         return True
 
     def _read_into_sink(self) -> int:
-        """Read up to a few buffers full into the sink; return how many bytes that were."""
-        # Taken out of the list for the time: a collection may read other pipes in the midst of this.
+        """Read up to a few buffers full into the sink; return the number of bytes."""
+        # Removed from the list meanwhile, since garbage collection may read other pipes during this call.
         buffer = _buffers.pop() if _buffers else bytearray(_BUFFER)
         size = 0
         try:
@@ -229,13 +226,13 @@ class SpoolStream(PipeIOStream):
         return size
 
     def _read_into(self, buffer: bytearray) -> int | None:
-        """Read once; return how many bytes that were, None when nothing is there, 0 at the end."""
+        """Read once; return the number of bytes, None if the pipe is empty, 0 at its end."""
         try:
             return os.readv(self.fd, [buffer])
         except BlockingIOError:
             return None
         except OSError as error:
-            # A terminal at whose other end nobody is any more says EIO.
+            # A terminal whose other end was closed raises EIO.
             if error.errno != errno.EIO:
                 self.error = error
                 if error.errno != errno.EBADF:
@@ -268,8 +265,8 @@ class SpoolStream(PipeIOStream):
         if self._driver.closed:
             self.close()
         else:
-            # The loop's poll knows the fd, or is about to be told of it (`start`): nobody else may get its
-            # number before the loop forgets it.
+            # The loop polls the fd, or is about to (`start`): its number must not be reused before the loop
+            # removes it.
             on_loop(self.io_loop, self.close)
 
     def _close_fd(self) -> None:
@@ -284,22 +281,22 @@ class SpoolStream(PipeIOStream):
                     raise
 
     def __del__(self) -> None:
-        # Without the lock: nobody reads it any more, and a collection may come where the lock is not to
-        # be taken.
+        # Without the lock: no thread reads the pipe any more, and garbage collection may run where taking
+        # the lock would deadlock.
         if self._is_open:
             self._close_fd()
 
 
 class _Hold:
-    """What holds the streams of one loop: the loop alone holds this, and lets go of it when it is closed.
+    """An object that only the loop refers to, and that removes the loop's streams when it is deleted.
 
-    The streams go then, if nobody else holds them. Tornado's list of handlers would keep them: it outlives
-    a loop that was closed through asyncio.
+    The streams are then deleted, unless something else refers to them. Tornado's list of handlers would keep
+    them, since it outlives a loop that was closed through asyncio.
     """
 
     def __init__(self, io_loop: IOLoop, pipes: Pipes) -> None:
         self._io_loop = io_loop
-        # Weakly, as what has no stream any more may go before the loop.
+        # Held weakly, since a table without streams may be deleted before the loop.
         self._pipes = ref(pipes)
 
     def __call__(self) -> None:

@@ -1,4 +1,4 @@
-"""Whom a signal for a job is meant for: its program, not the shell that runs it."""
+"""Find the processes that a signal for a job goes to: its program, not the shell that runs it."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = ["program_targets"]
 
 _BY_BASH = (SIGVTALRM, SIGXCPU, SIGXFSZ)
 _ENDING = frozenset({SIGINT, SIGKILL, SIGQUIT, SIGTERM})
-# Those by which nothing is ended.
+# The signals that end no process.
 _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
 
 
 def program_targets(pid: int, command: str | tuple[str, ...], signum: int) -> list[int]:
     """Return the pids that a signal for a job goes to.
 
-    A program that the job itself is gets the signal alone: a server reloads at SIGHUP, and its workers do
-    not die of it. Where the job's process is a shell that runs a script, it depends on the signal:
+    If the job's process is the program itself, only that gets the signal: a server reloads at SIGHUP, and
+    its workers do not die of it. If it is a shell that runs a script, the signal decides:
 
-    - one that ends (SIGINT, SIGTERM) or stops and continues goes to the shell's process group, as from a
-      terminal;
-    - any other (SIGUSR1, say) goes to the programs that the script runs and that handle it, and not to what
-      would only die of it: the shell, a ``tee`` in a pipeline, the programs' own workers. Where nobody
-      handles it, a SIGHUP goes to the process group, and another to the programs without the shell. Where
-      the system does not tell who handles it (no ``/proc`` of Linux's kind), both go to the programs that
-      the shell itself has started.
+    - A signal that ends (SIGINT, SIGTERM), stops or continues processes goes to the shell's process group,
+      as from a terminal.
+    - Any other signal, such as SIGUSR1, goes to the programs of the script that handle it, and not to
+      processes that it would only end: the shell, a ``tee`` in a pipeline, the programs' own workers. If no
+      process handles it, SIGHUP goes to the process group, and other signals to the programs without the
+      shell. If the system does not tell who handles it (without Linux's ``/proc``), both go to the programs
+      that the shell itself has started.
 
     Args:
-        pid: the job's process, which leads its session and process group.
-        command: the job's.
+        pid: the process of the job, which leads its session and process group.
+        command: the command of the job.
         signum: the signal.
     """
     if not isinstance(command, str) or not _is_shell(pid):
@@ -74,7 +74,7 @@ def _by_parent(members: list[Member]) -> dict[int, list[int]]:
 
 
 def _nearest(pid: int, below: dict[int, list[int]], signum: int) -> list[int]:
-    """The processes that handle a signal: the first of each branch, a script's shell beside its programs."""
+    """Return the processes that handle a signal: the first of each branch, and a shell with a trap for it."""
     found = []
     for child in below.get(pid, ()):
         found += [child] if handles(child, signum) else _nearest(child, below, signum)
@@ -82,12 +82,12 @@ def _nearest(pid: int, below: dict[int, list[int]], signum: int) -> list[int]:
 
 
 def _is_shell(pid: int) -> bool:
-    """Whether a process is still the shell in which its command was started."""
+    """Return True if a process is still the shell that its command was started in."""
     name = os.path.basename(program_of(pid))
     return name.endswith("sh") or name == "busybox"
 
 
 def _is_trapped(pid: int, signum: int) -> bool:
-    """Whether a shell handles a signal by a trap of the script's, as far as can be seen."""
-    # With a trap for its exit, bash catches all signals that end a process, and ends by them.
+    """Return True if a shell seems to handle a signal by a trap of its script."""
+    # With a trap for EXIT, bash catches all signals that end a process, and still ends by them.
     return bool(handles(pid, signum)) and not all(handles(pid, other) for other in _BY_BASH)

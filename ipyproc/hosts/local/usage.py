@@ -1,4 +1,4 @@
-"""Measure what jobs use: processor time and memory, summed over each session."""
+"""Measure the processor time and the memory of jobs, summed over each session."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ __all__ = ["sample"]
 
 
 def sample(sids: Collection[int]) -> dict[int, Usage]:
-    """Looks once over all processes, and sums what those of some sessions use.
+    """Scan all processes once, and sum the usage of each session; any thread may call it.
 
-    It costs a microsecond for each process there is and about 40 for each that counts; it may be
-    called from any thread.
+    It takes 1 us per process of the system, and about 40 us per process of the sessions.
 
     Args:
         sids: the sessions, such as the pids of jobs.
@@ -22,7 +21,7 @@ def sample(sids: Collection[int]) -> dict[int, Usage]:
     Returns:
         A `Usage` for each of ``sids``; that of an ended session has no processes.
     """
-    import psutil  # Not needed before somebody looks, and 10 ms to import.
+    import psutil  # Imported late, since it takes 10 ms.
 
     wanted = frozenset(sids)
     members: dict[int, list[tuple[float, int]]] = {sid: [] for sid in wanted}
@@ -33,7 +32,7 @@ def sample(sids: Collection[int]) -> dict[int, Usage]:
             process = psutil.Process(pid)
             # Not in oneshot(), which costs more here than it saves.
             times, rss = process.cpu_times(), process.memory_info().rss
-            # A zombie has no memory; but neither, by some systems' rough count, has a very small process.
+            # A zombie has no memory, but nor has a very small process by the rough count of some systems.
             if not rss and process.status() == psutil.STATUS_ZOMBIE:
                 continue
         except (OSError, psutil.Error):

@@ -1,6 +1,6 @@
-"""The warden: a small process that ends the jobs' sessions when the kernel dies without saying so.
+"""The kernel's client of the warden: a small process that ends the jobs' sessions if the kernel is killed.
 
-This is the kernel's client of it; `ipyproc.process.warden_program` is the program, and has the messages.
+`ipyproc.process.warden_program` is the program, and documents the messages.
 """
 
 from __future__ import annotations
@@ -42,11 +42,10 @@ _MAX_QUICK_DEATHS = 5
 class Warden:
     """The kernel's client of the warden.
 
-    The program is started at the first `guard`, without waiting for it, and replaced when it has
-    been killed: at once where a loop watches it (`watch`), else at the next message. No method
-    raises because the warden cannot be started or does not read; that is logged, and tried again
-    at the next message. Every method may be called from any thread. In a fork of the kernel none
-    does anything: the jobs are the kernel's.
+    The first `guard` starts the program, without waiting for it. If the program is killed, it is replaced:
+    at once if a loop watches it (`watch`), otherwise at the next message. No method raises if the warden
+    could not be started or does not read; that is logged, and tried again at the next message. Any thread
+    may call any method. In a fork of the kernel no method does anything, since the jobs are the kernel's.
 
     Example::
 
@@ -77,7 +76,7 @@ class Warden:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the warden; None before the first `guard`, and once its exit was seen."""
+        """The pid of the warden; None before the first `guard`, and after its exit was seen."""
         program = self._program
         return program.proc.pid if program is not None and program.proc.returncode is None else None
 
@@ -95,20 +94,20 @@ class Warden:
                 self._send(message)
 
     def cancel(self, inode: int) -> None:
-        """Forget a process that was expected, and could not be started."""
+        """Forget a process that was given to `expect` but could not be started."""
         with self._lock:
             if self._expected.pop(inode, None) is not None:
                 self._send(b"!%d\n" % inode)
 
     def guard(self, sid: int, inode: int | None = None) -> None:
-        """Have the session ``sid`` ended if the kernel dies.
+        """Let the warden end the session ``sid`` if the kernel dies.
 
         Args:
             sid: the session of a job, which the job leads.
-            inode: the first of those by which it was expected.
+            inode: the first of the inodes given to `expect`; None if it was not called.
 
         Raises:
-            ValueError: that session is the kernel's own, or no job's.
+            ValueError: that session is the kernel's own, or not a job's.
         """
         sessions.need_other_session(sid)
         with self._lock:
@@ -137,9 +136,9 @@ class Warden:
                 self._send(message)
 
     def clear(self, directory: str) -> None:
-        """Have a private directory of this process removed if the kernel is killed; it need not exist yet.
+        """Let the warden remove a private directory if the kernel is killed; it need not exist yet.
 
-        See `ipyproc.process.leftovers`. No program is started for this: the next job's is told.
+        See `ipyproc.process.leftovers`. This starts no program: the next `guard` passes it on.
         """
         with self._lock:
             if self._owner == os.getpid() and directory not in self._directories:
@@ -148,15 +147,15 @@ class Warden:
                     self._send(_clear_message(directory))
 
     def alive(self) -> bool:
-        """Whether the program runs, asked of the system."""
+        """Return True if the program runs; this asks the system."""
         with self._lock:
             return self._program is not None and self._program.alive()
 
     def revive(self) -> bool:
-        """Replaces a warden that has been killed and still has something to guard.
+        """Replace a warden that was killed while it had sessions to guard.
 
         Returns:
-            Whether another one was started.
+            True if another one was started.
         """
         with self._lock:
             if not self._guarded or (self._program is not None and self._program.alive()):
@@ -164,7 +163,7 @@ class Warden:
             return self._start()
 
     def watch(self, io_loop: IOLoop) -> None:
-        """Has ``io_loop`` see the warden's exit from now on, and replace it at once."""
+        """Watch the warden's exit on ``io_loop`` from now on, and replace it at once."""
         with self._lock:
             if io_loop is self._io_loop:
                 return
@@ -174,16 +173,16 @@ class Warden:
                 self._program.watch(io_loop)
 
     def close(self) -> None:
-        """Ends the warden, and with it every session that is still guarded; returns when it is reaped.
+        """End the warden and every session that is still guarded; return when the warden is reaped.
 
-        That takes milliseconds when nothing is guarded, and a few seconds at the very most. A later
-        `guard` starts another warden.
+        This takes milliseconds if nothing is guarded, and a few seconds at most. A later `guard` starts
+        another warden.
         """
         with self._lock:
             program, self._program = self._program, None
             guarded, self._guarded = self._guarded, {}
             self._expected, self._directories = {}, {}
-        # A warden that was killed, or stopped so that it never got round to it, has ended nobody.
+        # A warden that was killed or stopped has not ended the sessions.
         if program is not None and program.end() != 0:
             end_sessions(guarded)
 
@@ -195,7 +194,7 @@ class Warden:
             self._start()
 
     def _start(self) -> bool:
-        """Starts a warden, in place of the one before, that guards all that is guarded."""
+        """Start a warden in place of the one before, which guards the same sessions."""
         before = self._program
         if not sys.executable:
             _log.warning(
@@ -253,7 +252,7 @@ class Warden:
                 self._send(b"")
 
     def _disown(self) -> None:
-        # In a fork the lock may be held, by a thread that exists no more.
+        # In a fork the lock may be held by a thread that does not exist.
         self._lock = threading.Lock()
         self._guarded, self._expected, self._directories = {}, {}, {}
         program, self._program = self._program, None
@@ -262,7 +261,7 @@ class Warden:
 
 
 class _Program:
-    """One warden, and our end of the pipe to it."""
+    """One warden, and the kernel's end of the pipe to it."""
 
     io_loop: IOLoop
 
@@ -304,7 +303,7 @@ class _Program:
         return self.proc.poll() is None
 
     def send(self, message: bytes) -> bool:
-        """Writes what the pipe takes, and keeps the rest for the next time; False if nobody reads."""
+        """Write what the pipe accepts, and keep the rest for the next call; return False if it is broken."""
         if self._fd < 0:
             return False  # The interpreter exits, and jobs still end meanwhile.
         self.pending += message
@@ -326,11 +325,11 @@ class _Program:
             pass
 
     def end(self) -> int:
-        """Closes the pipe and reaps the warden; returns its exit status."""
+        """Close the pipe and reap the warden; return its exit status."""
         self.ended = True
         self._finalizer.detach()
         if self._fd >= 0:
-            self.send(b"d\n")  # Whoever can say this can clear up as well.
+            self.send(b"d\n")  # A kernel that exits normally removes its directories itself.
         self._flush(_FLUSH_SECONDS)
         self._close()
         try:
@@ -341,10 +340,10 @@ class _Program:
             return self.proc.wait()
 
     def disown(self) -> None:
-        """Lets go of it in a fork, where it is nobody's child."""
+        """Close the pipe in a fork of the kernel, of which the warden is not a child."""
         self._finalizer.detach()
         self._close()
-        # Or Popen would warn that it still runs.
+        # Otherwise Popen would warn that it still runs.
         self.proc.returncode = 0
 
     def _exited(self, status: int) -> None:
@@ -389,7 +388,7 @@ def end_sessions(sids: Iterable[int], grace: float = 0.5) -> None:
 
 
 def _start_of_child(pid: int) -> int | None:
-    """When a child started; None when it has been reaped: whoever has its number by now is another."""
+    """Return when a child started; None if it was reaped, since another process may have its pid by now."""
     sessions.need_other_session(pid)
     try:
         exits.has_exited(pid)

@@ -1,4 +1,4 @@
-"""What workers use, each for itself: they share one session, over which jobs are summed."""
+"""Measure the usage of each worker; workers share one session, for which `usage.sample` has only the sum."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAUSE = 0.5
 
 
 class WorkerUsage:
-    """Looks at processes when it is asked, but not more often than twice a second."""
+    """Measure processes on demand, at most twice per second."""
 
     def __init__(self) -> None:
         self._processes: dict[int, psutil.Process] = {}
@@ -26,9 +26,9 @@ class WorkerUsage:
         self._at = 0.0
 
     def sample(self, pids: Iterable[int]) -> dict[int, tuple[float | None, int]]:
-        """CPU in percent of a core since the look before, None at the first, and resident bytes.
+        """Return by pid the CPU in percent of a core since the last measurement, and the resident bytes.
 
-        A process that is gone has no entry.
+        The CPU is None at the first measurement. A process that has exited has no entry.
         """
         now = time.monotonic()
         wanted = set(pids)
@@ -36,7 +36,7 @@ class WorkerUsage:
             return {}
         if now - self._at < _PAUSE and wanted <= self._last.keys():
             return self._last
-        import psutil  # not needed before somebody looks
+        import psutil  # Imported late, since it takes 10 ms.
 
         processes, usages = {}, {}
         for pid in wanted:
