@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.bench import cell, exits, fork, idle, load, month, spawn, spool, streams
+from tests.bench import cell, exits, fork, idle, job, load, month, spawn, spool, streams
 from tests.bench.table import Row, Verdict, as_markdown, as_table
 
 SUBJECTS: dict[str, Callable[[], list[Row]]] = {
     "spawn": spawn.rows,
+    "job": job.rows,
     "exits": exits.rows,
     "stream": streams.rows,
     "fork-restart": fork.restart_rows,
