@@ -27,6 +27,8 @@ _CSI_BODY = "[0-?]{0,400}[ -/]{0,8}"
 _KNOWN_CODE = re.compile(r"10[0-7]|9[0-7]|5[1-5]|[34][0-79]|2[1-57-9]|[0-9]")
 _TEXT_AND_CSI = re.compile(rf"(?:{_TEXT}+|\x1b\[{_CSI_BODY}[@-~])*")
 _SAFE_TEXT = re.compile(f"{_TEXT}*")
+# Taken by the run: a program that writes zeros would be filtered at a microsecond a byte.
+_REMOVED = re.compile("[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]*")
 _PARAMETERS = re.compile("[0-9;:]{0,100}")
 _COLOURS = re.compile(r"\x1b\[([\d;]*)m")
 
@@ -104,7 +106,7 @@ class StreamFilter:
         if character != "\x1b":
             if "\ud800" <= character <= "\udfff":
                 shown.append("\ufffd")
-            return position + 1
+            return _end_of(_REMOVED, text, position + 1)
         if not after:
             return self._hold(text, position)
         if after == "[":
