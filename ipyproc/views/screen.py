@@ -125,7 +125,8 @@ class Screen:
     def show(self, job: Job, *, output: bool = True, start: int = 0) -> None:
         """Show a job in the running cell, from an offset in its output.
 
-        A cell shows a job once; a second call does nothing.
+        What an ended job has written is shown by this call, as far as the page's budget allows: so it comes
+        before what the cell prints afterwards. A cell shows a job once; a second call does nothing.
         """
         cell = self._front_end.target()
         with self._lock:
@@ -145,6 +146,8 @@ class Screen:
             view.open(time.monotonic())
             self._ticking.append(view)
             self._dirty.add(view)
+            if job.done:
+                self._show_at_once(view)
         self._schedule.soon()
 
     def show_table(self) -> None:
@@ -271,6 +274,15 @@ class Screen:
         """Record the cell that runs, and whether this is a batch run."""
         self._running = cell
         self._batch = self._failures.is_batch = self._front_end.medium is Medium.FILE
+
+    def _show_at_once(self, view: View) -> None:
+        """Show what an ended job has written: all that its cell has room for, if the page's budget allows it.
+
+        A terminal has room for everything, so it gets one piece here, and the rest by and by.
+        """
+        now = time.monotonic()
+        is_free = self._budget.available(now) > 0 if view.pace.is_paced else self._batch
+        self._flush(view, now, self._carrier(), force=is_free)
 
     def _show_end(self, job: Job, cell: Cell) -> None:
         """Show the status of an ended job in a cell that has not shown the job."""

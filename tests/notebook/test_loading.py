@@ -47,8 +47,7 @@ def test_loading_twice_is_loading_once(fresh_kernel: Kernel) -> None:
     kernel.run("after = picture()")
     assert kernel.ask("[key for key in before if before[key] != after[key]]") == []
     cell = kernel.run("%spawn echo once")
-    kernel.until(lambda: "exit 0" in cell.shown)
-    assert cell.stdout == "once\n"
+    kernel.until(lambda: "exit 0" in cell.shown and cell.stdout == "once\n")
     assert len(cell.displays) == 1
 
 
@@ -62,9 +61,8 @@ def test_a_job_goes_on_when_the_extension_is_unloaded_and_can_be_awaited(fresh_k
     assert cell.status == "ok", cell.error
     assert kernel.ask("result.output") == "early\nlate news\n"
     assert kernel.run("%load_ext ipyproc").status == "ok"
-    again = kernel.run("%logs held")
-    kernel.until(lambda: "exit 0" in again.shown)
-    assert again.stdout == "early\nlate news\n"
+    again = kernel.run("%logs held\nprint('printed after it')")
+    assert "exit 0" in again.shown and again.stdout == "early\nlate news\nprinted after it\n"
 
 
 def test_reloading_with_a_running_job_keeps_it(fresh_kernel: Kernel) -> None:
@@ -83,8 +81,7 @@ def test_reloading_with_a_running_job_keeps_its_cell_live(fresh_kernel: Kernel) 
     kernel.until(lambda: "early" in cell.stdout)
     kernel.run("%reload_ext ipyproc")
     kernel.run("%send held news")
-    kernel.until(lambda: "exit 0" in cell.shown)
-    assert cell.stdout == "early\nlate news\n"
+    kernel.until(lambda: "exit 0" in cell.shown and cell.stdout == "early\nlate news\n")
 
 
 def test_loading_draws_nothing_and_so_imports_no_rich(fresh_kernel: Kernel) -> None:
