@@ -18,6 +18,7 @@ def picture():
         "threads": sorted(t.name for t in __import__("threading").enumerate() if "ipyproc" in t.name),
         "shutdown": vars(shell.kernel).get("do_shutdown"),
         "signal": __import__("signal").getsignal(__import__("signal").SIGINT),
+        "name": shell.user_ns.get("ipyproc"),
     }
 """
 
@@ -37,6 +38,24 @@ def test_unloading_leaves_the_shell_as_it_was_before_loading(fresh_kernel: Kerne
     kernel.run("after = picture()")
     assert kernel.ask(changed.format("after")) == []
     assert "UsageError" in kernel.run("%spawn true").stderr
+
+
+def test_the_package_has_its_name_in_the_notebook_while_it_is_loaded_unless_that_is_taken(
+    fresh_kernel: Kernel,
+) -> None:
+    kernel = fresh_kernel
+    kernel.run("%unload_ext ipyproc\ndel ipyproc")
+    kernel.run("%load_ext ipyproc")
+    assert kernel.ask("type(ipyproc.jobs).__name__") == "JobTable"
+    kernel.run("%unload_ext ipyproc")
+    assert kernel.ask("'ipyproc' in dir()") is False
+    # What the user has imported or put there is the user's.
+    kernel.run("%load_ext ipyproc\nimport sys, ipyproc")
+    kernel.run("%unload_ext ipyproc")
+    assert kernel.ask("ipyproc.__name__") == "ipyproc"
+    kernel.run("ipyproc = 'mine'\n%load_ext ipyproc")
+    kernel.run("%unload_ext ipyproc")
+    assert kernel.ask("ipyproc") == "mine"
 
 
 def test_loading_twice_is_loading_once(fresh_kernel: Kernel) -> None:
