@@ -18,7 +18,10 @@ class JobFacts:
 
     Attributes:
         hosted: the job, as its host holds it.
+        made_name: the name that its command makes, if it was given none; else empty.
     """
+
+    made_name = ""
 
     def __init__(self, hosted: HostedJob) -> None:
         self.hosted = hosted

@@ -11,9 +11,10 @@ from ipyproc.views.outlet import Outlet, new_display_id
 from ipyproc.views.pace import LARGEST_MESSAGE, Pace
 
 if TYPE_CHECKING:
-    from ipyproc.spool.output import StreamName
+    from ipyproc.spool.output import Piece, StreamName
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import Bundle, Cell
+    from ipyproc.views.form import Prefixes
 
 __all__ = ["Shown", "View"]
 
@@ -53,6 +54,9 @@ class Shown(Protocol):
     def read(self, start: int, stop: int | None) -> bytes:
         """Return the bytes between two offsets."""
 
+    def pieces(self, start: int, stop: int | None) -> list[Piece]:
+        """Return the pieces between two offsets, with their streams and times."""
+
     def tail(self, n: int, max_bytes: int | None) -> str:
         """Return the last ``n`` lines, from at most ``max_bytes`` bytes."""
 
@@ -70,21 +74,30 @@ class View:
         limits: the limits for that.
         output: whether to show the output, or the status only.
         start: the offset in the output to begin at.
+        prefixes: what puts something before each line; None for nothing.
     """
 
     __slots__ = (
         *("cell", "finished", "name", "pace"),
-        *("_ends_with_kernel", "_job", "_last", "_outlet", "_status", "_status_id"),
+        *("_ends_with_kernel", "_job", "_last", "_outlet", "_prefixes", "_status", "_status_id"),
     )
 
     def __init__(
-        self, job: Shown, cell: Cell, limits: Limits, *, output: bool = True, start: int = 0
+        self,
+        job: Shown,
+        cell: Cell,
+        limits: Limits,
+        *,
+        output: bool = True,
+        start: int = 0,
+        prefixes: Prefixes | None = None,
     ) -> None:
         self.name = job.name
         self.cell = cell
         self.pace = Pace(cell.medium, limits, output=output, start=start)
         self.finished = False
         self._job: Shown | None = job
+        self._prefixes = prefixes
         self._outlet = Outlet(cell, job.encoding)
         self._status_id = new_display_id()
         self._status: str | None = None
@@ -211,7 +224,9 @@ class View:
         return size, is_last
 
     def _painted(self, runs: list[tuple[StreamName, bytes]], position: int) -> list[tuple[StreamName, bytes]]:
-        """Return output of the job from ``position`` on with its marks in colour, where it has any."""
+        """Return output of the job from ``position`` on with its prefixes, or its marks in colour, if any."""
+        if self._prefixes is not None:
+            return self._prefixes.put(self.job, position, position + sum(len(data) for _, data in runs))
         if not has_marks(self._last or self.job.snapshot()):
             return runs
         return with_coloured_marks(runs, self.job.read(position - 1, position) if position else b"")

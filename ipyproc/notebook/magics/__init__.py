@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipyproc.notebook.magics.base import Verb
+from ipyproc.notebook.magics.forget import Forget
 from ipyproc.notebook.magics.fork import Fork
 from ipyproc.notebook.magics.forkbench import ForkBench
 from ipyproc.notebook.magics.jobs import Jobs
@@ -15,4 +16,4 @@ from ipyproc.notebook.magics.wait import Wait
 
 __all__ = ["VERBS"]
 
-VERBS: tuple[type[Verb], ...] = (Spawn, Wait, Stop, Restart, Send, Logs, Jobs, Fork, ForkBench)
+VERBS: tuple[type[Verb], ...] = (Spawn, Wait, Stop, Restart, Send, Logs, Jobs, Forget, Fork, ForkBench)
