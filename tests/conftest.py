@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.ports import own_ports
 from tests.support import Holdings, collect_until_nothing_is_left
 
 # What a shell starts in the background ignores these, and so would every child of a test.
@@ -43,6 +44,12 @@ def _temporary_directory_of_this_run(tmp_path_factory: pytest.TempPathFactory) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(directory))
         patch.setattr(tempfile, "tempdir", str(directory))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ports_of_this_run() -> Iterator[None]:
+    with own_ports():
         yield
 
 

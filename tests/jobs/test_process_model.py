@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -25,6 +24,7 @@ from ipyproc.model.state import JobState
 from ipyproc.process.platform.sessions import find_members, is_surely_empty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
+from tests.ports import free_port
 from tests.support import PROGRAMS, PYTHONPATH, until, wait_until
 
 TRAIN = f"{sys.executable} -I -S {PROGRAMS / 'train.py'}"
@@ -34,12 +34,6 @@ forms = pytest.mark.parametrize(
     "form", ["{}", "export X=1\n{}", "export X=1; {}; echo over", "trap 'echo trapped' EXIT\n{}"]
 )
 shells = pytest.mark.parametrize("shell", ["sh", "bash"])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def answer(port: int) -> str:

@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from jupyter_client.connect import LocalPortCache
 from jupyter_client.utils import run_sync
 
 from tests.notebook.kernels import Kernel, running_kernel
+from tests.ports import free_port
 
 _CLEAN = """
 for _job in list(ipyproc.jobs):
@@ -49,6 +51,14 @@ def _clients_loop(_temporary_directory_of_this_run: None) -> None:
         pass
 
     run_sync(nothing)()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_ports() -> Iterator[None]:
+    # Jupyter finds a free port, and lets go of it; its kernel binds it a second later.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalPortCache, "find_available_port", lambda *_: free_port())
+        yield
 
 
 @pytest.fixture(scope="module")
