@@ -16,7 +16,16 @@ from ipyproc.model.environment import checked_environment
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits, cpus_of
 from ipyproc.model.shell import ShellChoice
-from ipyproc.model.spec import DEFAULT_MAX_OUTPUT, Endpoint, JobSpec, bytes_of, command_of, parse_ready
+from ipyproc.model.spec import (
+    DEFAULT_COLUMNS,
+    DEFAULT_MAX_OUTPUT,
+    DEFAULT_ROWS,
+    Endpoint,
+    JobSpec,
+    bytes_of,
+    command_of,
+    parse_ready,
+)
 from ipyproc.model.text import input_bytes, need_encoding
 
 __all__ = ["JobTable", "jobs", "spawn"]
@@ -86,6 +95,9 @@ class JobTable(JobRegistry):
         umask: int | None = None,
         affinity: Iterable[int] | None = None,
         encoding: str = "utf-8",
+        tty: bool = False,
+        rows: int = DEFAULT_ROWS,
+        columns: int = DEFAULT_COLUMNS,
         on: Host | None = None,
     ) -> Job:
         """Start a job and return at once; the Python form of ``%spawn``.
@@ -139,6 +151,12 @@ class JobTable(JobRegistry):
             umask: the permissions that its new files do not have, such as ``0o077``.
             affinity: the CPUs on which it may run, such as ``{0, 1}``.
             encoding: the encoding of its output and input.
+            tty: whether it runs on a terminal (a pseudo-terminal) of its own, rather than on pipes. Programs
+                then print colours, prompts and progress, and each line at once. Its standard output and error
+                are one stream, "stdout"; its input is the terminal too, unless ``stdin`` is given. TERM is
+                ``xterm-256color``, and ``PYTHONUNBUFFERED`` is not set.
+            rows: the rows of the terminal; see `Job.resize`.
+            columns: the columns of the terminal.
             on: the host that runs it; by default this process.
 
         Raises:
@@ -180,6 +198,9 @@ class JobTable(JobRegistry):
                 kernel_path=self.kernel_path,
                 limits=_shared(Limits(nice, user, umask, cpus_of(affinity)), _NO_LIMITS),
                 encoding=encoding,
+                tty=tty,
+                rows=rows,
+                columns=columns,
             )
 
         return self.enter(name, given, spec_of, Job, on)

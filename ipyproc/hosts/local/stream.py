@@ -71,6 +71,7 @@ class SpoolStream(PipeIOStream):
         pipes: the pipes in which the stand-in finds the stream, once the caller has added it.
         on_read: called after each read, on the thread that read.
         on_end: called once, where the loop is driven, after the last read; not after `drop`.
+        terminal: whether the fd is the master of a pseudo-terminal.
 
     Attributes:
         reads: the number of reads that returned bytes or the end.
@@ -88,6 +89,8 @@ class SpoolStream(PipeIOStream):
         pipes: Pipes,
         on_read: Callable[[], None],
         on_end: Callable[[], None],
+        *,
+        terminal: bool = False,
     ) -> None:
         self.reads = 0
         self.at_end = False
@@ -98,7 +101,8 @@ class SpoolStream(PipeIOStream):
         self._on_read = on_read
         self._on_end: Callable[[], None] | None = on_end
         self._started = False
-        self._large = False
+        # A terminal is read by 4 kB whatever the buffer, and cannot be made larger.
+        self._in_bits = self._large = terminal
         os.set_blocking(fd, False)
         # Past PipeIOStream's own, whose file object would own the fd, and is not needed: we read and close.
         # Tornado allocates a buffer of the chunk's size for each read, in which nothing is put.
@@ -213,19 +217,31 @@ class SpoolStream(PipeIOStream):
         size = 0
         try:
             while size < _MOST_BUFFERS * _BUFFER:
-                count = self._read_into(buffer)
+                count = self._fill(buffer) if self._in_bits else self._read_into(buffer)
                 if not count:
                     self.at_end = count is not None
                     break
                 self._sink.append(self._name, memoryview(buffer)[:count], time.time())
                 size += count
-                if count < _BUFFER:
+                if count < _BUFFER or self._in_bits:
                     break
         finally:
             _buffers.append(buffer)
         return size
 
-    def _read_into(self, buffer: bytearray) -> int | None:
+    def _fill(self, buffer: bytearray) -> int | None:
+        """Read until the buffer is full or the terminal is empty; return as `_read_into` does."""
+        filled = 0
+        with memoryview(buffer) as view:
+            while filled < _BUFFER:
+                count = self._read_into(view[filled:])
+                if not count:
+                    # The end is found again by the next read.
+                    return filled or count
+                filled += count
+        return filled
+
+    def _read_into(self, buffer: bytearray | memoryview) -> int | None:
         """Read once; return the number of bytes, None if the pipe is empty, 0 at its end."""
         try:
             return os.readv(self.fd, [buffer])

@@ -58,7 +58,7 @@ class WireJob(HostedJob):
     def __init__(
         self, link: Link, ticket: str, spec: JobSpec, picture: Fields, forget: Callable[[WireJob], None]
     ) -> None:
-        super().__init__(spec, Output(spec.max_output, spec.encoding))
+        super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._link = link
         self._forget = forget
         self._ticket = ticket
