@@ -43,6 +43,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Where a test says nothing of the shell, bash is meant; on a machine none may be set.
 os.environ["SHELL"] = "/bin/bash"
 
+# Imported by jsonschema, and so with nbformat; compiles grammars for two seconds, and no test needs them.
+sys.modules["rfc3987_syntax"] = None
+
 _call_report = pytest.StashKey[pytest.TestReport]()
 
 

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from ipyproc.errors import JobNameError, ReadyTimeout
+from ipyproc.hosts.local.warden import end_sessions
 from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
@@ -398,10 +399,11 @@ def _words(pid: int) -> str:
 
 
 def test_a_process_that_forks_and_exits_all_the_time_is_found_in_every_look() -> None:
-    hops = "for (1..2000) { exit if fork; setpgrp(0, 0); select(undef, undef, undef, 0.001) }"
+    hops = "for (1..50000) { exit if fork; setpgrp(0, 0); select(undef, undef, undef, 0.001) }"
     with subprocess.Popen(["perl", "-e", hops], start_new_session=True) as leader:
         leader.wait()
     for _ in range(50):
         assert not is_surely_empty(leader.pid)
         assert find_members([leader.pid])[leader.pid]
+    end_sessions([leader.pid])
     wait_until(lambda: not find_members([leader.pid])[leader.pid])
