@@ -82,8 +82,8 @@ class LocalJob(HostedJob):
 
     def status(self) -> Status:
         """Return what is known of it at this moment."""
-        # Another thread may start the job anew meanwhile. In this order: a count that includes the new life, or
-        # the restart as done, never comes with the end of the life before.
+        # Another thread may start the job anew meanwhile. In this order: a count that includes the new life,
+        # or the restart as done, never comes with the end of the life before.
         lives, again = self._lives, self._again
         execution = self._execution
         ending = self._last_ending if execution is None else execution.ending
