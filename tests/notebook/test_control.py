@@ -251,7 +251,7 @@ def test_options_are_completed_before_the_command_and_not_in_it(named: Kernel) -
     assert named.complete("%spawn --no") == ["--no-raise-error"]
     assert named.complete("%%spawn --max-r") == ["--max-restarts"]
     assert named.complete("job = %spawn -w --time") == ["--timeout"]
-    assert named.complete("%%spawn --name x --re") == ["--ready", "--restart"]
+    assert named.complete("%%spawn --name x --re") == ["--ready", "--replace", "--restart"]
     assert named.complete("%%spawn --restart on") == ["on-failure"]
 
 

@@ -46,9 +46,10 @@ class Logs(Verb):
     def logs(self, line: str, local_ns: LocalNames = None) -> None:
         """Show the output of jobs in this cell, live.
 
-        The output is shown from its beginning, or with -n its last lines, up to a limit;
-        job.output has all of it. A pattern such as task-* means all that match, ended
-        ones included. The time of a line is when its beginning was read, to 10 ms.
+        The output is shown from its beginning, or with -n from its last lines on, up
+        to a limit; job.output has all of it. A pattern such as task-* means all that
+        match, ended ones included. The time of a line is when its beginning was read,
+        to 10 ms.
 
         Examples::
 
