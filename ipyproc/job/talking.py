@@ -181,6 +181,10 @@ class JobTalk(JobOutput):
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of its terminal; its foreground processes get SIGWINCH. Restarts keep the size.
 
+        Args:
+            rows: the rows.
+            columns: the columns.
+
         Raises:
             JobStateError: it runs on pipes.
             JobSpecError: a terminal cannot have this size (a `ValueError`).

@@ -83,7 +83,10 @@ def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
         return []
     word = _last_word(call[3])
     before = _words(call[3].removesuffix(word))
-    if verb.job_names is JobNames.ALL or (verb.job_names is JobNames.FIRST and not before):
+    if word.startswith("-"):
+        return _options(verb, before, word)
+    named = [given for given in before if given not in verb.options()]
+    if verb.job_names is JobNames.ALL or (verb.job_names is JobNames.FIRST and not named):
         possible = ((name, *pick(name)) for name in names if name.startswith(word))
         return [written for written, name, more in possible if not more and name not in before]
     return _options(verb, before, word)

@@ -31,7 +31,7 @@ from tests.notebook.kernels import Cell, Kernel
 from tests.support import wait_until
 
 STARTING = ["%spawn", "%%fork", "%forkbench"]
-CONTROLLING = ["%jobs", "%logs", "%restart", "%send", "%stop", "%wait"]
+CONTROLLING = ["%close", "%jobs", "%logs", "%restart", "%send", "%signal", "%stop", "%wait"]
 
 OPTIONS = {
     SIGNS[kind] + name: sorted(option for option in verb.options() if option.startswith("--"))
@@ -170,6 +170,12 @@ def test_the_examples_of_what_starts_jobs_run_as_they_stand(
 
 
 CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
+    "%close": (
+        "cat",
+        "jobs['counter'].returncode == 0 and not jobs['build'].done",
+        lambda cell: not cell.displays,
+    ),
+    "%signal": ("sleep 60", "jobs['web'].returncode == -1", lambda cell: not cell.displays),
     "%jobs": ("sleep 60", "jobs", lambda cell: "build" in cell.shown and "running" in cell.shown),
     "%logs": ("-w echo run", "jobs", lambda cell: cell.stdout == "run\n"),
     "%restart": (
@@ -186,7 +192,7 @@ CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
 @pytest.mark.parametrize("magic", CONTROLLING)
 def test_the_examples_of_what_controls_jobs_run_as_they_stand(kernel: Kernel, magic: str) -> None:
     command, holds, shows = CONTROLLED[magic]
-    for name in ("build", "docs", "installer", "my server"):
+    for name in ("build", "docs", "installer", "my server", "counter", "web"):
         kernel.run(f"%spawn -q -n '{name}' {command}")
     for example in examples(kernel, magic):
         cell = kernel.run(example)
@@ -345,7 +351,7 @@ def test_the_restart_policies_are_offered_as_values(kernel: Kernel, begun: str) 
     assert completed(kernel, f"{begun}on") == [f"{begun}on-failure"]
 
 
-@pytest.mark.parametrize("magic", ["%logs", "%restart", "%send", "%stop", "%wait"])
+@pytest.mark.parametrize("magic", ["%close", "%logs", "%restart", "%send", "%signal", "%stop", "%wait"])
 def test_names_of_jobs_are_offered_in_such_quotes_as_they_need(named: Kernel, magic: str) -> None:
     names = ["g++", "web-server", '"my job"', '"it\'s on"']
     assert sorted(completed(named, f"{magic} ")) == sorted(f"{magic} {name}" for name in names)
