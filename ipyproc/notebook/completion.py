@@ -90,10 +90,11 @@ def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
         return []
     word = _last_word(call[3])
     before = _words(call[3].removesuffix(word))
-    wants_name = (
-        verb.job_names is JobNames.ALL and not _takes_value(verb, before) and not word.startswith("-")
-    )
-    if wants_name or (verb.job_names is JobNames.FIRST and not before):
+    if word.startswith("-"):
+        return _options(verb, before, word)
+    wants_name = verb.job_names is JobNames.ALL and not _takes_value(verb, before)
+    named = [given for given in before if given not in verb.options()]
+    if wants_name or (verb.job_names is JobNames.FIRST and not named):
         possible = ((name, *pick(name)) for name in names if name.startswith(word) or _matches(name, word))
         return [written for written, name, more in possible if not more and name not in before]
     if verb.job_names is JobNames.ALL:

@@ -255,6 +255,10 @@ class Output:
         text = text.removesuffix("\n")
         return "\n".join(text.split("\n")[-lines:])
 
+    def decoder(self) -> codecs.IncrementalDecoder:
+        """Return a new decoder of its bytes, as `decoder_of` does."""
+        return decoder_of(self.encoding)
+
     def settle(self) -> None:
         """Close all fds and free spare memory, since the job has ended; `append` still works."""
         with self.lock:

@@ -339,8 +339,10 @@ class Run:
         pipes, is_terminal = self._resources.pipes, self._spec.tty
         return SpoolStream(fd, name, sink, self._driver, pipes, on_read, self._ended, terminal=is_terminal)
 
-    def _ended(self) -> None:
+    def _ended(self, stream: SpoolStream) -> None:
         with self._listener.lock:
+            if not stream.take_end():
+                return
             self._open -= 1
             # A new list, since another thread may be iterating over the old one.
             self._streams = [stream for stream in self._streams if not stream.told]

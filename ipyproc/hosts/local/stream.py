@@ -70,7 +70,8 @@ class SpoolStream(PipeIOStream):
         driver: the driver of the loop.
         pipes: the pipes in which the stand-in finds the stream, once the caller has added it.
         on_read: called after each read, on the thread that read.
-        on_end: called once, where the loop is driven, after the last read; not after `drop`.
+        on_end: called with the stream, where the loop is driven, after the last read; not after `drop`. Two
+            threads that drive the loop may both call it: `take_end` says which is the first.
         terminal: whether the fd is the master of a pseudo-terminal.
 
     Attributes:
@@ -88,7 +89,7 @@ class SpoolStream(PipeIOStream):
         driver: Driver,
         pipes: Pipes,
         on_read: Callable[[], None],
-        on_end: Callable[[], None],
+        on_end: Callable[[SpoolStream], None],
         *,
         terminal: bool = False,
     ) -> None:
@@ -99,7 +100,7 @@ class SpoolStream(PipeIOStream):
         self._driver = driver
         self._pipes = pipes
         self._on_read = on_read
-        self._on_end: Callable[[], None] | None = on_end
+        self._on_end: Callable[[SpoolStream], None] | None = on_end
         self._started = False
         # A terminal is read by 4 kB whatever the buffer, and cannot be made larger.
         self._in_bits = self._large = terminal
@@ -165,8 +166,14 @@ class SpoolStream(PipeIOStream):
 
     @property
     def told(self) -> bool:
-        """Return True when ``on_end`` has been called, or is not to be called any more."""
+        """True when the end was taken, or is not to be told any more."""
         return self._on_end is None
+
+    def take_end(self) -> bool:
+        """Return True to the first caller; ``on_end`` calls it once it has the lock of what it changes."""
+        with self._sink.lock:
+            on_end, self._on_end = self._on_end, None
+        return on_end is not None
 
     # What Tornado calls
 
@@ -270,10 +277,11 @@ class SpoolStream(PipeIOStream):
         self._tell()
 
     def _tell(self) -> None:
-        with self._sink.lock:
-            on_end, self._on_end = self._on_end, None
+        # Not taken here: the thread that decides what follows has the job's lock, and must be able to tell
+        # the end while another waits in ``on_end`` for that lock.
+        on_end = self._on_end
         if on_end is not None:
-            on_end()
+            on_end(self)
 
     def _close_on_loop(self) -> None:
         with self._sink.lock:
