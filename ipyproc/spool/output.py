@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipyproc.seen import last_line
+from ipyproc.spool.copy import CopyFile
 from ipyproc.spool.log import ByteLog
 
 __all__ = ["LineReader", "Output", "Piece", "StreamName", "decoder_of", "decoders_of"]
@@ -68,6 +69,7 @@ class Output:
 
     Attributes:
         encoding: the encoding of the bytes.
+        copy: the file that gets a copy of all bytes that are appended; None for none.
         lost: the number of bytes that could not be stored, for example on a full disk.
     """
 
@@ -84,12 +86,14 @@ class Output:
         "_owner",
         "_seen",
         "_stderr_tail",
+        "copy",
         "encoding",
         "lost",
     )
 
     def __init__(self, max_bytes: int, encoding: str = "utf-8") -> None:
         self.encoding = encoding
+        self.copy: CopyFile | None = None
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self._owner = os.getpid()
         self._lock = threading.RLock()
@@ -144,6 +148,8 @@ class Output:
             # if the disk is full, the bytes are lost.
             kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
+            if self.copy is not None:
+                self.copy.append(data)
             if stream == "stderr":
                 before = self._stderr_tail or b""
                 self._stderr_tail = (before + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, replace
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
     from ipyproc.job.job import Job
     from ipyproc.model.state import Snapshot
     from ipyproc.spool.output import Piece, StreamName
-    from ipyproc.views.view import Shown
+    from ipyproc.views.shown import Shown
 
 __all__ = ["Form", "Prefixes", "start_of_last"]
 
 _CHUNK = 64 << 10
 _MOST_SEGMENTS = 10_000
+_LINE_BEGIN = re.compile(rb"(?:\n|\r(?!\n))(?!\Z)")
 _COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 
 
@@ -56,12 +58,13 @@ class Prefixes:
         encoding: the encoding of the output.
     """
 
-    __slots__ = ("_encoding", "_form", "_inside", "_tag")
+    __slots__ = ("_encoding", "_form", "_inside", "_rests", "_tag")
 
     def __init__(self, form: Form, encoding: str) -> None:
         self._form = form
         self._encoding = encoding
         self._inside: set[StreamName] = set()
+        self._rests: dict[StreamName, bytes] = {}
         colour = _COLOURS[form.colour % len(_COLOURS)]
         self._tag = f"\x1b[{colour}m{safe.line(form.tag)} |\x1b[0m " if form.tag else ""
 
@@ -78,13 +81,16 @@ class Prefixes:
         return painted
 
     def _prefixed(self, name: StreamName, data: bytes, prefix: bytes) -> bytes:
+        # A lone CR goes back to the beginning of the line, and what follows overwrites the prefix. At the end
+        # of a piece it may be the beginning of a CR LF.
+        data = self._rests.pop(name, b"") + data
+        if data.endswith(b"\r"):
+            data, self._rests[name] = data[:-1], b"\r"
         if not data:
-            return data
-        ends = data.endswith(b"\n")
-        body = data[:-1] if ends else data
-        text = (b"" if name in self._inside else prefix) + body.replace(b"\n", b"\n" + prefix)
-        (self._inside.discard if ends else self._inside.add)(name)
-        return text + (b"\n" if ends else b"")
+            return b""
+        begun = b"" if name in self._inside else prefix
+        (self._inside.discard if data.endswith(b"\n") else self._inside.add)(name)
+        return begun + _LINE_BEGIN.sub(lambda end: end[0] + prefix, data)
 
     def _encoded(self, text: str) -> bytes:
         return text.encode(self._encoding, "replace")
