@@ -40,6 +40,12 @@ class JobFacts:
         return command if isinstance(command, str) else list(command)
 
     @property
+    def terminal(self) -> tuple[int, int] | None:
+        """The rows and columns of its terminal; None if it has pipes."""
+        spec = self.hosted.spec
+        return (spec.rows, spec.columns) if spec.tty else None
+
+    @property
     def pid(self) -> int:
         """The pid of the current or last process, which is also that of its process group and session."""
         return self.hosted.pid

@@ -16,7 +16,16 @@ from ipyproc.model.environment import checked_environment
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits, cpus_of
 from ipyproc.model.shell import ShellChoice
-from ipyproc.model.spec import DEFAULT_MAX_OUTPUT, Endpoint, JobSpec, bytes_of, command_of, parse_ready
+from ipyproc.model.spec import (
+    DEFAULT_COLUMNS,
+    DEFAULT_MAX_OUTPUT,
+    DEFAULT_ROWS,
+    Endpoint,
+    JobSpec,
+    bytes_of,
+    command_of,
+    parse_ready,
+)
 from ipyproc.model.text import input_bytes, need_encoding
 from ipyproc.spool.copy import CopyFile
 
@@ -91,6 +100,9 @@ class JobTable(JobRegistry):
         log: str | os.PathLike[str] | None = None,
         log_size: int | str = "100M",
         log_keep: int = 3,
+        tty: bool = False,
+        rows: int = DEFAULT_ROWS,
+        columns: int = DEFAULT_COLUMNS,
         on: Host | None = None,
     ) -> Job:
         """Start a job and return at once; the Python form of ``%spawn``.
@@ -152,6 +164,12 @@ class JobTable(JobRegistry):
             log_size: the bytes past which the log becomes ``FILE.1``, and a new one begins, or a string
                 such as "100M", the default; 0 for never.
             log_keep: the number of such older files to keep, 3 by default.
+            tty: whether it runs on a terminal (a pseudo-terminal) of its own, rather than on pipes. Programs
+                then print colours, prompts and progress, and each line at once. Its standard output and error
+                are one stream, "stdout"; its input is the terminal too, unless ``stdin`` is given. TERM is
+                ``xterm-256color``, and ``PYTHONUNBUFFERED`` is not set.
+            rows: the rows of the terminal; see `Job.resize`.
+            columns: the columns of the terminal.
             on: the host that runs it; by default this process.
 
         Raises:
@@ -202,6 +220,9 @@ class JobTable(JobRegistry):
                 kernel_path=self.kernel_path,
                 limits=_shared(Limits(nice, user, umask, cpus_of(affinity)), _NO_LIMITS),
                 encoding=encoding,
+                tty=tty,
+                rows=rows,
+                columns=columns,
             )
 
         return self.enter(name, given, spec_of, job_of, on)

@@ -20,6 +20,7 @@ from ipyproc.notebook.private.argparse import options_of
 from ipyproc.safe import line as one_line
 
 __all__ = [
+    "after_first",
     "asked_for",
     "cpus",
     "environment",
@@ -252,6 +253,12 @@ def pick(line: str) -> tuple[str, str]:
     if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
         word = word[1:-1]
     return word, line[match.end() :].strip()
+
+
+def after_first(line: str) -> str:
+    """Return what follows the first word of a line and the one space after it, as it stands."""
+    match = _WORD.match(line)
+    return line[match.end() :][1:] if match else ""
 
 
 def _names(parser: argparse.ArgumentParser) -> list[str]:

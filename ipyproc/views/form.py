@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from ipyproc import safe
 
 if TYPE_CHECKING:
     from ipyproc.job.job import Job
@@ -16,12 +12,10 @@ if TYPE_CHECKING:
     from ipyproc.spool.output import Piece, StreamName
     from ipyproc.views.shown import Shown
 
-__all__ = ["Form", "Prefixes", "start_of_last"]
+__all__ = ["Form", "start_of_last"]
 
 _CHUNK = 64 << 10
-_MOST_SEGMENTS = 10_000
-_LINE_BEGIN = re.compile(rb"(?:\n|\r(?!\n))(?!\Z)")
-_COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
+_MOST_SEGMENTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,57 +37,6 @@ class Form:
     def of(self, job: Job) -> Shown:
         """Return the job as this form shows it."""
         return job if self.stream is None else _OneStream(job, self.stream)
-
-    @property
-    def has_prefixes(self) -> bool:
-        """True if something stands before each line."""
-        return self.times or bool(self.tag)
-
-
-class Prefixes:
-    """Puts the prefixes of a form before the lines of output that comes in pieces.
-
-    Args:
-        form: the form.
-        encoding: the encoding of the output.
-    """
-
-    __slots__ = ("_encoding", "_form", "_inside", "_rests", "_tag")
-
-    def __init__(self, form: Form, encoding: str) -> None:
-        self._form = form
-        self._encoding = encoding
-        self._inside: set[StreamName] = set()
-        self._rests: dict[StreamName, bytes] = {}
-        colour = _COLOURS[form.colour % len(_COLOURS)]
-        self._tag = f"\x1b[{colour}m{safe.line(form.tag)} |\x1b[0m " if form.tag else ""
-
-    def put(self, job: Shown, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
-        """Return the output between two offsets with its prefixes."""
-        if not self._form.times:
-            tag = self._encoded(self._tag)
-            return [(name, self._prefixed(name, data, tag)) for name, data in job.runs(start, stop)]
-        painted = []
-        for piece in job.pieces(start, stop):
-            data = job.read(piece.start, piece.stop)
-            prefix = self._encoded(f"\x1b[2m{_clock(piece.at)}\x1b[0m {self._tag}")
-            painted.append((piece.stream, self._prefixed(piece.stream, data, prefix)))
-        return painted
-
-    def _prefixed(self, name: StreamName, data: bytes, prefix: bytes) -> bytes:
-        # A lone CR goes back to the beginning of the line, and what follows overwrites the prefix. At the end
-        # of a piece it may be the beginning of a CR LF.
-        data = self._rests.pop(name, b"") + data
-        if data.endswith(b"\r"):
-            data, self._rests[name] = data[:-1], b"\r"
-        if not data:
-            return b""
-        begun = b"" if name in self._inside else prefix
-        (self._inside.discard if data.endswith(b"\n") else self._inside.add)(name)
-        return begun + _LINE_BEGIN.sub(lambda end: end[0] + prefix, data)
-
-    def _encoded(self, text: str) -> bytes:
-        return text.encode(self._encoding, "replace")
 
 
 class _OneStream:
@@ -129,6 +72,10 @@ class _OneStream:
         return self._job.encoding
 
     @property
+    def terminal(self) -> tuple[int, int] | None:
+        return self._job.terminal
+
+    @property
     def size(self) -> int:
         with self._lock:
             end = self._job.size
@@ -155,13 +102,6 @@ class _OneStream:
                 shift = own - first
                 found.append(replace(piece, start=piece.start + shift, stop=piece.stop + shift))
         return found
-
-    def tail(self, n: int, max_bytes: int | None) -> str:
-        end = self.size
-        first = start_of_last(self, n)
-        if max_bytes is not None:
-            first = max(first, end - max_bytes)
-        return self.read(first, end).decode(self.encoding, "replace")
 
     def _add(self, start: int, size: int) -> None:
         if self._segments and sum(self._segments[-1][1:]) == start:
@@ -210,10 +150,3 @@ def start_of_last(job: Shown, lines: int) -> int:
         left -= count
         position = start
     return position
-
-
-def _clock(at: float) -> str:
-    """Return a time of today, or with its date if it is of another day."""
-    local, today = time.localtime(at), time.localtime()
-    date = "" if local[:3] == today[:3] else time.strftime("%Y-%m-%d ", local)
-    return f"{date}{time.strftime('%H:%M:%S', local)}.{int(at % 1 * 1000):03d}"

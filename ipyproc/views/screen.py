@@ -300,12 +300,11 @@ class Screen:
     def _view_of(self, job: Job, cell: Cell, output: bool, last: int | None, form: Form | None) -> View:
         if last is None and form is None:
             return View(job, cell, self._limits, output=output)
-        from ipyproc.views.form import Prefixes, start_of_last
+        from ipyproc.views.form import start_of_last
 
         shown = job if form is None else form.of(job)
         start = 0 if last is None else start_of_last(shown, last)
-        prefixes = Prefixes(form, job.encoding) if form is not None and form.has_prefixes else None
-        return View(shown, cell, self._limits, output=output, start=start, prefixes=prefixes)
+        return View(shown, cell, self._limits, output=output, start=start, form=form)
 
     def _show_at_once(self, view: View) -> None:
         """Show what an ended job has written: all that its cell has room for, if the page's budget allows it.

@@ -1,4 +1,4 @@
-"""What a view reads of a job."""
+"""The interface of a job, as views read it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class Shown(Protocol):
     def encoding(self) -> str:
         """The encoding of its output."""
 
+    @property
+    def terminal(self) -> tuple[int, int] | None:
+        """The rows and columns of its terminal; None if its output comes by pipes."""
+
     def snapshot(self) -> Snapshot:
         """Return a snapshot of this moment."""
 
@@ -45,6 +49,3 @@ class Shown(Protocol):
 
     def pieces(self, start: int, stop: int | None) -> list[Piece]:
         """Return the pieces between two offsets, with their streams and times."""
-
-    def tail(self, n: int, max_bytes: int | None) -> str:
-        """Return the last ``n`` lines, from at most ``max_bytes`` bytes."""

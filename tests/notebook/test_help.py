@@ -31,7 +31,9 @@ from tests.notebook.kernels import Cell, Kernel
 from tests.support import wait_until
 
 STARTING = ["%spawn", "%%fork", "%forkbench"]
-CONTROLLING = ["%forget", "%jobs", "%logs", "%restart", "%send", "%stop", "%wait"]
+CONTROLLING = [
+    *("%close", "%forget", "%jobs", "%logs", "%restart", "%send", "%signal", "%stop", "%wait"),
+]
 
 OPTIONS = {
     SIGNS[kind] + name: sorted(option for option in verb.options() if option.startswith("--"))
@@ -170,7 +172,17 @@ def test_the_examples_of_what_starts_jobs_run_as_they_stand(
 
 
 CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
-    "%forget": ("-w true", "[job.name for job in jobs] == ['installer']", lambda cell: not cell.displays),
+    "%forget": (
+        "-w true",
+        "[job.name for job in jobs] == ['installer', 'counter', 'web']",
+        lambda cell: not cell.displays,
+    ),
+    "%close": (
+        "cat",
+        "jobs['counter'].returncode == 0 and not jobs['build'].done",
+        lambda cell: not cell.displays,
+    ),
+    "%signal": ("sleep 60", "jobs['web'].returncode == -1", lambda cell: not cell.displays),
     "%jobs": ("sleep 60", "jobs", lambda cell: "build" in cell.shown and "running" in cell.shown),
     "%logs": ("-w echo run", "jobs", lambda cell: cell.stdout.endswith("run\n")),
     "%restart": (
@@ -187,7 +199,7 @@ CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
 @pytest.mark.parametrize("magic", CONTROLLING)
 def test_the_examples_of_what_controls_jobs_run_as_they_stand(kernel: Kernel, magic: str) -> None:
     command, holds, shows = CONTROLLED[magic]
-    for name in ("build", "docs", "installer", "my server"):
+    for name in ("build", "docs", "installer", "my server", "counter", "web"):
         kernel.run(f"%spawn -q -n '{name}' {command}")
     for example in examples(kernel, magic):
         cell = kernel.run(example)
@@ -336,7 +348,7 @@ def named(kernel: Kernel) -> Kernel:
 @pytest.mark.parametrize("magic", OPTIONS)
 def test_all_its_options_are_offered_after(kernel: Kernel, magic: str) -> None:
     assert completed(kernel, f"{magic} --") == [f"{magic} {option}" for option in OPTIONS[magic]]
-    if magic in CONTROLLING:
+    if magic in CONTROLLING and magic != "%send":
         assert completed(kernel, f"{magic} build --")[:1] == [f"{magic} build {OPTIONS[magic][0]}"]
 
 

@@ -45,6 +45,15 @@ def test_patterns_and_all_mean_several_and_a_name_that_looks_like_a_pattern_is_a
     assert rows(kernel.run("%jobs")) == ["task-1", "task-2", "task-*", "other", "web", "db"]
 
 
+def test_send_signal_and_close_take_several_too(kernel: Kernel) -> None:
+    start(kernel, "cat-1", "cat-2", command="cat")
+    assert kernel.run("%send cat-* to all").status == "ok"
+    kernel.ask_until("[job.output for job in ipyproc.jobs] == ['to all\\n'] * 2")
+    assert kernel.run("%close cat-1\n%signal cat-? TERM").status == "ok"
+    kernel.ask_until("all(job.done for job in ipyproc.jobs)")
+    assert "No job that matches 'cat-*' is running" in kernel.run("%send cat-* more").stderr
+
+
 def test_wait_takes_a_pattern_with_those_that_have_ended_and_raises_for_any(kernel: Kernel) -> None:
     start(kernel, "part-1", command="-w true")
     start(kernel, "part-2", command="sleep 0.2")

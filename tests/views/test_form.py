@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ipyproc.job.table import JobTable
-from ipyproc.views.form import Form, Prefixes, start_of_last
+from ipyproc.views.form import Form, start_of_last
 from tests.jobs.looped import looped
 from tests.support import until
 from tests.views.test_screen import ListCell, OnePage, page, screen_of, screens
@@ -25,7 +25,6 @@ async def test_one_stream_of_a_job_has_offsets_of_its_own(table: JobTable) -> No
     await job
     assert out.read(0, None) == b"o1\no2\no3\nlast\n" and err.read(0, None) == b"e1\ne2\ne3\ne4"
     assert err.runs(4, 8) == [("stderr", b"2\ne3")] and err.runs(11, 20) == []
-    assert out.tail(2, None) == "o3\nlast\n" and err.tail(9, 4) == "3\ne4"
     assert [start_of_last(out, n) for n in (0, 1, 2, 9)] == [14, 9, 6, 0]
     assert [start_of_last(err, n) for n in (1, 2)] == [9, 6]
     pieces = err.pieces(0, None)
@@ -46,23 +45,24 @@ async def test_the_last_lines_begin_where_they_do_however_many_there_are(table: 
 
 
 @looped
-async def test_a_prefix_stands_before_each_line_and_after_a_lone_cr(table: JobTable) -> None:
-    job = table.spawn(["printf", r"one\r\ntwo\n\nbar\r50%%\r99%%\nthree"])
+async def test_a_tag_or_a_time_stands_before_each_line_once(
+    table: JobTable, page: OnePage, screens: list
+) -> None:
+    screen = screen_of(page, table, screens)
+    job = table.spawn(["printf", r"one\r\ntwo\n\nbar\r50%%\r99%%\nthree"], name="a", quiet=True)
     await job
-    data = job.read()
-    for step in (1, 2, 3, len(data)):
-        prefixes = Prefixes(Form(tag="a|\x1b[b"), "utf-8")
-        shown = b"".join(
-            part for at in range(0, len(data), step) for _, part in prefixes.put(job, at, at + step)
-        )
-        plain = re.sub(rb"\x1b\[\d+m", b"", shown)
-        tag = plain.split(b"one")[0]
-        assert b"\x1b" not in plain and tag.startswith(b"a|") and tag.endswith(b" | ")
-        lines = (b"one\r\n", b"two\n", b"\n", b"bar\r", b"50%\r", b"99%\n", b"three")
-        assert plain == b"".join(tag + line for line in lines)
-    assert not Form(stream="stderr").has_prefixes
-    timed = b"".join(part for _, part in Prefixes(Form(times=True), "utf-8").put(job, 0, len(data)))
-    assert len(re.findall(rb"\x1b\[2m(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3}\x1b\[0m ", timed)) == 7
+    screen.show(job, form=Form(tag="a|\x1b[b"))
+    plain = re.sub(r"\x1b\[\d*m", "", page.cell.text)
+    tag = plain.split("one")[0]
+    assert "\x1b" not in plain and tag.startswith("a|") and tag.endswith(" | ")
+    assert plain.removesuffix("\n").split("\n") == [tag + line for line in ("one", "two", "", "99%", "three")]
+    page.cell = ListCell("second")
+    screen.show(job, form=Form(times=True))
+    plain = re.sub(r"\x1b\[\d*m", "", page.cell.text)
+    assert re.findall(r"^(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} (.*)$", plain, re.MULTILINE) == [
+        *("one", "two", "", "99%", "three")
+    ]
+    screen.close()
 
 
 @looped

@@ -14,7 +14,7 @@ from ipyproc.model.shell import ShellChoice
 from ipyproc.model.text import encoded
 from ipyproc.model.words import BUILT_INS, SimpleCommand, simple_command
 
-__all__ = ["Launch", "default_shell", "explain_exit", "launch_of"]
+__all__ = ["Launch", "default_shell", "explain_exit", "launch_of", "nameless_file"]
 
 _STANDARD = "/bin/sh"
 # The shells of accounts that may not log in.
@@ -58,7 +58,7 @@ class Launch:
         if self.script is None:
             yield self.argv, ()
             return
-        with _nameless_file(self.script) as fd:
+        with nameless_file(self.script) as fd:
             yield (*self.argv, f"/dev/fd/{fd}"), (fd,)
 
 
@@ -233,7 +233,8 @@ def _is_executable(path: str) -> bool:
 
 
 @contextmanager
-def _nameless_file(data: bytes) -> Iterator[int]:
+def nameless_file(data: bytes) -> Iterator[int]:
+    """Return the fd of a file with these bytes, which has no name and is closed after the block."""
     in_memory = getattr(os, "memfd_create", None)
     with (
         tempfile.TemporaryFile("w+b", 0) if in_memory is None else open(in_memory("script"), "w+b", 0) as file

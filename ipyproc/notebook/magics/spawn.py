@@ -12,6 +12,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.job.default_names import default_name
 from ipyproc.model.event import Event, EventKind
+from ipyproc.model.spec import DEFAULT_COLUMNS, DEFAULT_ROWS
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
@@ -40,6 +41,9 @@ _USAGE = """\
 spawn [options] command
   %%%%spawn [options] [command]
   the command's standard input; with no command, a script"""
+
+# Whether a job runs on a terminal if its options do not say.
+_ON_TERMINAL = False
 
 # Options that have their default in `JobTable.spawn`.
 _POLICY = (
@@ -95,6 +99,14 @@ class Spawn(Verb):
     @argument("--user", metavar="NAME", help="The user to run it as, if the kernel is root's.")
     @argument("--umask", metavar="MASK", type=mask, help="Its umask in octal, such as 077.")
     @argument("--affinity", metavar="CPUS", type=cpus, help="The CPUs on which it may run, such as 0,2-3.")
+    @argument(
+        "--tty", action="store_true", default=None, help="Run it on a terminal, with colours and prompts."
+    )
+    @argument("--pipes", dest="tty", action="store_false", help="Run it on pipes, with stderr apart.")
+    @argument("--rows", metavar="N", type=int, default=DEFAULT_ROWS, help="Rows of the terminal (24).")
+    @argument(
+        "--columns", metavar="N", type=int, default=DEFAULT_COLUMNS, help="Columns of the terminal (100)."
+    )
     @argument("--encoding", metavar="NAME", default="utf-8", help="Encoding of its output (utf-8).")
     @argument("--log", metavar="FILE", help="Append its output to this file too.")
     @argument("--log-size", metavar="SIZE", help="Rotate the file at this size (100M); 0 for never.")
@@ -190,6 +202,7 @@ class Spawn(Verb):
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():
                 raise UsageError(f"{variable!r} is not a variable name; give one such as 'text'.")
+        asks_apart = options.out is not None or options.err is not None
         chosen = {name: getattr(options, name) for name in _POLICY}
         given, secrets = divided(options.env or [], names)
         with Sentences(command):
@@ -212,6 +225,9 @@ class Spawn(Verb):
                 umask=options.umask,
                 affinity=options.affinity,
                 encoding=options.encoding,
+                tty=_ON_TERMINAL and not asks_apart if options.tty is None else options.tty,
+                rows=options.rows,
+                columns=options.columns,
                 **{key: value for key, value in chosen.items() if value is not None},
             )
         self._fill(job, options.out, options.err)
