@@ -116,9 +116,9 @@ class Reading(Generic[Found]):
         return result
 
     def _late(self) -> ExpectTimeout:
-        late = "in time" if self._timeout is None else f"within {self._timeout:g} s"
+        seconds = 0.0 if self._timeout is None else self._timeout
         return ExpectTimeout(
-            f"Job {self._job.name!r} has not written {self._what} {late}{self._job._last_seen()}"
+            f"Job {self._job.name!r} has not written {self._what} within {seconds:g} s{self._job._last_seen()}"
         )
 
 
