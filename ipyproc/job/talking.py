@@ -272,7 +272,8 @@ class JobTalk(JobOutput):
             pattern.search(b"")
         except (re.error, TypeError) as error:
             raise JobSpecError(
-                f"The pattern {regex!r} is not a regular expression of bytes ({error}); give one such as b'[$#] '."
+                f"The pattern {regex!r} is not a regular expression of bytes ({error}); "
+                "give one such as b'[$#] '."
             ) from None
         return self._read_to(lambda search: search.match(pattern), repr(pattern.pattern), max_bytes)
 
