@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from ipyproc import safe
 from ipyproc.notebook.foreground import Kind
 from ipyproc.notebook.magics.base import SIGNS, JobNames, Verb, by_call
 from ipyproc.notebook.options import pick
+from ipyproc.notebook.selection import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +61,14 @@ def matcher(
         if quote and after.startswith(quote):
             # The editor has already closed the quote.
             found = [text.removesuffix(quote) for text in found]
-        # IPython's token begins later than the word if that has a character such as +, as in g++.
-        done = len(word) - len(context.token)
-        result: Any = {"completions": [SimpleCompletion(text[done:]) for text in found]}
+        if found and is_pattern(word):
+            # The names replace the pattern, so this is not what IPython's token becomes.
+            result: Any = {"matched_fragment": word}
+            done = 0
+        else:
+            # IPython's token begins later than the word if that has a character such as +, as in g++.
+            result, done = {}, len(word) - len(context.token)
+        result |= {"completions": [SimpleCompletion(text[done:]) for text in found]}
         return result | {"suppress": bool(found)}  # type: ignore[no-any-return, unused-ignore]
 
     return complete  # type: ignore[no-any-return, unused-ignore]
@@ -85,11 +92,24 @@ def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
     before = _words(call[3].removesuffix(word))
     if word.startswith("-"):
         return _options(verb, before, word)
+    wants_name = verb.job_names is JobNames.ALL and not _takes_value(verb, before)
     named = [given for given in before if given not in verb.options()]
-    if verb.job_names is JobNames.ALL or (verb.job_names is JobNames.FIRST and not named):
-        possible = ((name, *pick(name)) for name in names if name.startswith(word))
+    if wants_name or (verb.job_names is JobNames.FIRST and not named):
+        possible = ((name, *pick(name)) for name in names if name.startswith(word) or _matches(name, word))
         return [written for written, name, more in possible if not more and name not in before]
+    if verb.job_names is JobNames.ALL:
+        # Their options may stand between the names.
+        before = before[-1:] if _takes_value(verb, before) else []
     return _options(verb, before, word)
+
+
+def _takes_value(verb: type[Verb], before: list[str]) -> bool:
+    action = verb.options().get(before[-1]) if before else None
+    return action is not None and action.nargs != 0
+
+
+def _matches(name: str, word: str) -> bool:
+    return is_pattern(word) and fnmatchcase(pick(name)[0], word.strip("\"'"))
 
 
 def _last_word(line: str) -> str:

@@ -148,7 +148,7 @@ async def fails_at(
     assert list(table) == jobs
     assert guarded_by(table.local.resources.warden) == guarded
     # What the loop's poll knew it forgets as it comes round.
-    await until(lambda: open_fds() == fds, timeout=2)
+    await until(lambda: open_fds() == fds)
     with pytest.raises(ChildProcessError):
         while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             # The warden is a child, and the only one.

@@ -191,7 +191,7 @@ def test_the_table_of_jobs_is_saved(saved: Saved) -> None:
 
 def test_nothing_runs_after_the_run(saved: Saved, directory: Path) -> None:
     pid = int((directory / "pid").read_text())
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), timeout=5)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
 
 
 def test_no_cell_has_a_traceback_of_ours(saved: Saved) -> None:

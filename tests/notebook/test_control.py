@@ -162,7 +162,8 @@ def test_restart_starts_the_job_anew_and_its_output_goes_on_in_its_own_cell(kern
     kernel.run("%send again bye")
     for shown in (first, cell):
         kernel.until(lambda shown=shown: "exit 0" in shown.shown)
-    assert first.stdout == "run\nrun\nbye\n" and cell.stdout == ""
+    kernel.until(lambda: first.stdout == "run\nrun\nbye\n")
+    assert cell.stdout == ""
 
 
 def test_restart_starts_a_job_that_has_ended(kernel: Kernel) -> None:
@@ -256,8 +257,8 @@ def test_logs_replays_here_and_goes_on_live_in_both_cells(kernel: Kernel) -> Non
     kernel.until(lambda: (logs.stdout, logs.stderr) == ("early\n", "oops\n"))
     kernel.run("%send held go")
     for cell in (first, logs):
-        kernel.until(lambda cell=cell: "exit 0" in cell.shown)
-        assert (cell.stdout, cell.stderr) == ("early\nlate\n", "oops\n")
+        kernel.until(lambda cell=cell: "exit 0" in cell.shown and cell.stdout == "early\nlate\n")
+        assert cell.stderr == "oops\n"
 
 
 def test_logs_in_the_jobs_own_cell_shows_nothing_twice(kernel: Kernel) -> None:
@@ -313,7 +314,7 @@ def test_options_are_completed_before_the_command_and_not_in_it(named: Kernel) -
     assert named.complete("%spawn --no") == ["--no-raise-error"]
     assert named.complete("%%spawn --max-r") == ["--max-restarts"]
     assert named.complete("job = %spawn -w --time") == ["--timeout"]
-    assert named.complete("%%spawn --name x --re") == ["--ready", "--restart"]
+    assert named.complete("%%spawn --name x --re") == ["--ready", "--replace", "--restart"]
     assert named.complete("%%spawn --restart on") == ["on-failure"]
 
 

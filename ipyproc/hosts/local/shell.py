@@ -161,7 +161,7 @@ def _by_interpreter(script: str, choice: ShellChoice) -> Launch:
 
 def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
     """Return the options for a login shell, and for a strict one."""
-    if (choice.login and family not in _TAKING_C) or (choice.strict and family not in _WITH_PIPEFAIL):
+    if (choice.login and family not in _TAKING_C) or (choice.strict and family not in _POSIX):
         asked = "set -euo pipefail" if choice.strict else "login shells"
         raise JobSpecError(f"The shell {name!r} does not support {asked}; give another, such as 'bash'.")
     options = []
@@ -170,7 +170,9 @@ def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
         options += ["-O", "expand_aliases"]
     if choice.login and family not in _CSH:
         options.append("-l")
-    return options + (["-euo", "pipefail"] if choice.strict else [])
+    if choice.strict:
+        options += ["-euo", "pipefail"] if family in _WITH_PIPEFAIL else ["-eu"]
+    return options
 
 
 def _found(shell: str, environment: Mapping[bytes, bytes]) -> str:

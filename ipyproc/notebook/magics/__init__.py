@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipyproc.notebook.magics.base import Verb
 from ipyproc.notebook.magics.close import Close
+from ipyproc.notebook.magics.forget import Forget
 from ipyproc.notebook.magics.fork import Fork
 from ipyproc.notebook.magics.forkbench import ForkBench
 from ipyproc.notebook.magics.jobs import Jobs
@@ -27,6 +28,7 @@ VERBS: tuple[type[Verb], ...] = (
     Signal,
     Logs,
     Jobs,
+    Forget,
     Fork,
     ForkBench,
 )

@@ -10,14 +10,17 @@ from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
+from ipyproc.job.default_names import default_name
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.spec import DEFAULT_COLUMNS, DEFAULT_ROWS
+from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.lines import continued
 from ipyproc.notebook.magics.base import (
     BG,
     QUIET,
+    REPLACE,
     SIGNS,
     WAIT,
     Kind,
@@ -63,6 +66,7 @@ class Spawn(Verb):
     @magic_arguments()
     @kwds(usage=_USAGE)
     @argument("-n", "--name", help="The job's name; by default the name of its program.")
+    @REPLACE
     @WAIT
     @QUIET
     @argument("--out", metavar="VAR", help="Put its standard output into this variable when it ends.")
@@ -85,7 +89,7 @@ class Spawn(Verb):
     @argument(
         "--login", action="store_true", help="Use a login shell, with functions and aliases of the profile."
     )
-    @argument("--strict", action="store_true", help="Run the shell under set -euo pipefail.")
+    @argument("--strict", action="store_true", help="Run the shell under set -euo pipefail (sh: set -eu).")
     @argument("-x", "--expand", action="store_true", help="Expand variables in the body too.")
     @argument("--nice", metavar="N", type=int, help="Increment of the kernel's niceness, as for nice -n.")
     @argument("--user", metavar="NAME", help="The user to run it as, if the kernel is root's.")
@@ -164,11 +168,18 @@ class Spawn(Verb):
             )
         waits = self.is_to_wait(kind, wait=options.wait, bg=options.bg)
         stdin = body if command else None
-        job = self._start(options, command or body or "", stdin if stdin or not waits else "", names)
-        if not waits:
-            return job
-        until_ready = bool(options.ready) and not options.wait
-        return self.finish_job(job, awaited, raise_error=not options.no_raise_error, until_ready=until_ready)
+        if not stdin and waits and (not options.ready or is_unattended(self._shell)):
+            # Nobody could send it anything while the cell waits for its end.
+            stdin = ""
+        text = command or body or ""
+        return self.begin_job(
+            lambda: self._start(options, text, stdin, names),
+            awaited,
+            waits=waits,
+            replaced=self.replaced(options.name or default_name(text)) if options.replace else None,
+            raise_error=not options.no_raise_error,
+            until_ready=bool(options.ready),
+        )
 
     def stands_alone(self, line: str) -> bool:
         """Return True if the line has a command, or an option that `spawn` refuses."""
