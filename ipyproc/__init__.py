@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from ipyproc.model.spec import Endpoint, JobSpec
     from ipyproc.model.state import Ending, Exit, JobState, Snapshot, Status
     from ipyproc.model.usage import Usage
+    from ipyproc.screen.screen import Live, Screen
+    from ipyproc.screen.text import ScreenText
     from ipyproc.spool.output import Output, Piece
 
 __all__ = [
@@ -85,6 +87,7 @@ __all__ = [
     "JobWatcher",
     "JoinTimeout",
     "Limits",
+    "Live",
     "Message",
     "MissingPackageError",
     "NoLoopError",
@@ -93,6 +96,8 @@ __all__ = [
     "Piece",
     "ReadyTimeout",
     "Result",
+    "Screen",
+    "ScreenText",
     "ShellChoice",
     "Snapshot",
     "Statement",
@@ -184,6 +189,8 @@ _NAMES = {
         "Status",
     ),
     "ipyproc.model.usage": ("Usage",),
+    "ipyproc.screen.screen": ("Live", "Screen"),
+    "ipyproc.screen.text": ("ScreenText",),
     "ipyproc.spool.output": (
         "Output",
         "Piece",
