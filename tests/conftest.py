@@ -11,7 +11,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.ports import own_ports
 from tests.support import Holdings, collect_until_nothing_is_left
+from tests.turns import (
+    pytest_configure_node,
+    pytest_runtest_protocol,
+    pytest_unconfigure,
+    pytest_xdist_auto_num_workers,
+)
+
+__all__ = [
+    "pytest_configure_node",
+    "pytest_runtest_protocol",
+    "pytest_unconfigure",
+    "pytest_xdist_auto_num_workers",
+]
 
 # What a shell starts in the background ignores these, and so would every child of a test.
 for _signum, _default in (
@@ -22,8 +36,15 @@ for _signum, _default in (
     if signal.getsignal(_signum) is signal.SIG_IGN:
         signal.signal(_signum, _default)
 
+# Else each of the thousand Pythons that tests start would compile this checkout anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Where a test says nothing of the shell, bash is meant; on a machine none may be set.
 os.environ["SHELL"] = "/bin/bash"
+
+# Imported by jsonschema, and so with nbformat; compiles grammars for two seconds, and no test needs them.
+sys.modules["rfc3987_syntax"] = None
 
 _call_report = pytest.StashKey[pytest.TestReport]()
 
@@ -43,6 +64,12 @@ def _temporary_directory_of_this_run(tmp_path_factory: pytest.TempPathFactory) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(directory))
         patch.setattr(tempfile, "tempdir", str(directory))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ports_of_this_run() -> Iterator[None]:
+    with own_ports():
         yield
 
 

@@ -36,7 +36,7 @@ _MOST_FDS = 4096
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 10, interval: float = 0.005) -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 30, interval: float = 0.005) -> T:
     """Polls until ``condition()`` is true and returns what it gave; AssertionError after ``timeout`` s."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -45,7 +45,7 @@ def wait_until(condition: Callable[[], T], timeout: float = 10, interval: float 
     return value
 
 
-async def until(condition: Callable[[], T], timeout: float = 10, interval: float = 0.005) -> T:
+async def until(condition: Callable[[], T], timeout: float = 30, interval: float = 0.005) -> T:
     """`wait_until` for coroutines: the loop runs meanwhile."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -229,7 +229,7 @@ def _describe(pid: int) -> str:
         return f"{pid}, just gone"
 
 
-def collect_until_nothing_is_left(before: Holdings, timeout: float = 2) -> list[str]:
+def collect_until_nothing_is_left(before: Holdings, timeout: float = 10) -> list[str]:
     """Waits until all is back that was not held ``before``; returns what is left after ``timeout`` s."""
     if not (left := before.left_over()):
         return []

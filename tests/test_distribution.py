@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import venv
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.ports import free_port
 from tests.support import ROOT, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -85,9 +85,7 @@ def test_the_binder_steps_give_an_environment_in_which_every_notebook_runs(tmp_p
 
 def first_page(checkout: Path, **env: str) -> str:
     """Where the server that Binder starts sends whoever opens it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     # The command is that of Binder's images.
     command = ["binder/start", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--NotebookApp.default_url=/lab/", "--IdentityProvider.token="]

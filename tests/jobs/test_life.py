@@ -7,20 +7,25 @@ import logging
 import os
 import re
 import signal
-import socket
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from tornado.ioloop import IOLoop
 
 from ipyproc.errors import JobFailed, JobSpecError, JobStateError, NotReadyError, ReadyTimeout
+from ipyproc.hosts.local.host import LocalHost
+from ipyproc.hosts.local.job import LocalJob
 from ipyproc.job.table import JobTable
-from ipyproc.model.spec import Endpoint
-from ipyproc.model.state import JobState
+from ipyproc.model.life import LADDER
+from ipyproc.model.spec import Endpoint, JobSpec
+from ipyproc.model.state import JobState, Status
 from tests.jobs.looped import PYTHON, looped
+from tests.ports import free_port
 from tests.support import lives, loop_in_a_thread, open_fds, run_program, until, wait_until
 
 IGNORES_INT = "trap '' INT; echo set; while :; do sleep 0.05; done"
@@ -278,6 +283,33 @@ async def test_restart_stops_it_and_starts_it_anew_whether_it_runs_or_has_ended(
 
 
 @looped
+async def test_no_look_meanwhile_finds_a_new_life_that_has_ended_like_the_last(table: JobTable) -> None:
+    """Another thread may look at any moment: here it is every line by which the job is started anew."""
+    host = LocalHost()
+    host.settle(IOLoop.current())
+    job = host.start(JobSpec("true", "again"))
+    await until(lambda: job.state.done and not job.lingers)
+    looks: list[Status] = []
+
+    def trace(frame: FrameType, *_: object) -> object:
+        if frame.f_code is LocalJob._live_again.__code__:
+            looks.append(job.status())
+            return trace
+        return None
+
+    sys.settrace(trace)
+    try:
+        job.restart(1.0, LADDER)
+        await until(lambda: len(looks) > 5)
+    finally:
+        sys.settrace(None)
+    assert not [one for one in looks if one.state.done and (one.lives, one.again) != (0, True)]
+    assert (looks[0].state.done, looks[-1].lives, looks[-1].again) == (True, 1, False)
+    await until(lambda: job.state.done and not job.lingers)
+    host.close()
+
+
+@looped
 async def test_whoever_stops_it_during_a_restart_has_the_last_word(table: JobTable) -> None:
     job = table.spawn(IGNORES_INT, name="contested")
     await until(lambda: job.output)
@@ -417,8 +449,7 @@ sys.stdin.readline()
 
 @looped
 async def test_ready_is_an_address_that_accepts(table: JobTable) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     program = f"""
 import socket, sys
 sys.stdin.readline()
@@ -560,8 +591,7 @@ def test_a_job_with_input_that_waits_leaves_no_trace_when_its_loop_is_closed(
 
 
 def test_a_job_whose_loop_was_closed_can_be_restarted_on_another(table: JobTable) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     server = (
         f"import os, socket; server = socket.create_server(('127.0.0.1', {port})); "
         "print('pid', os.getpid(), flush=True); input()"

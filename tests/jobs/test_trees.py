@@ -24,7 +24,7 @@ from tests.jobs.trees import MARK, WITNESS, marked, script, sessions_alive
 from tests.support import PROGRAMS, PYTHONPATH, until, wait_until
 
 _AT_ONCE = 8
-_BOUND = 20.0
+_BOUND = 40.0
 _LATEST = 0.8
 
 

@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from jupyter_client.connect import LocalPortCache
 from jupyter_client.utils import run_sync
 
 from tests.notebook.kernels import Kernel, running_kernel
+from tests.ports import free_port
 
 _CLEAN = """
 for _job in list(ipyproc.jobs):
@@ -36,7 +38,7 @@ class _Shared:
             self.kernel = self._stack.enter_context(running_kernel(self._factory.mktemp(self._name)))
 
     def clean(self) -> None:
-        cell = self.kernel.run(_CLEAN, timeout=10)
+        cell = self.kernel.run(_CLEAN, timeout=30)
         assert cell.status == "ok", cell.error
         assert self.kernel.ask("len(ipyproc.jobs)") == 0
         self.kernel.until(lambda: not self.kernel.children())
@@ -49,6 +51,14 @@ def _clients_loop(_temporary_directory_of_this_run: None) -> None:
         pass
 
     run_sync(nothing)()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_ports() -> Iterator[None]:
+    # Jupyter finds a free port, and lets go of it; its kernel binds it a second later.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalPortCache, "find_available_port", lambda *_: free_port())
+        yield
 
 
 @pytest.fixture(scope="module")

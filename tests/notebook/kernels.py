@@ -177,7 +177,7 @@ class Kernel:
         self.until(lambda: cell.ended, timeout)
         return cell
 
-    def until(self, condition: Callable[[], T], timeout: float = 10) -> T:
+    def until(self, condition: Callable[[], T], timeout: float = 30) -> T:
         """Receives until a condition holds, and returns what it gave."""
         deadline = time.monotonic() + timeout
         while not (value := condition()):
@@ -192,7 +192,7 @@ class Kernel:
         assert answer["status"] == "ok", f"{expression}: {answer.get('ename')}: {answer.get('evalue')}"
         return ast.literal_eval(answer["data"]["text/plain"])
 
-    def ask_until(self, expression: str, timeout: float = 10) -> Any:
+    def ask_until(self, expression: str, timeout: float = 30) -> Any:
         """Asks until the answer is true."""
         return self.until(lambda: self.ask(expression), timeout)
 

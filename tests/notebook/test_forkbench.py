@@ -45,6 +45,7 @@ def test_alone_it_shows_what_forking_costs(kernel: Kernel) -> None:
     assert "<pre" in shown.data["text/html"] and "color:" in shown.data["text/html"]
 
 
+@pytest.mark.alone
 def test_a_sweep_is_live_while_the_kernel_is_free_and_its_rows_come_as_they_are_done(kernel: Kernel) -> None:
     cell = kernel.run(f"bench = %forkbench -n 1,2 -t 1 {_SLEEP}")
     assert cell.status == "ok"

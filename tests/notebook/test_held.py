@@ -46,7 +46,7 @@ def test_a_timeout_fires_in_a_held_kernel(held: Kernel) -> None:
     cell = good(
         held.run(
             "late = ipyproc.spawn('sleep 60', timeout=0.3, quiet=True)\n"
-            "print(held(10, done=lambda: late.done), late.returncode, late.state)"
+            "print(held(30, done=lambda: late.done), late.returncode, late.state)"
         )
     )
     assert cell.stdout == "['done'] -2 JobState.EXITED\n"
@@ -57,7 +57,7 @@ def test_an_exit_is_seen_and_followed_by_a_restart_in_a_held_kernel(held: Kernel
         held.run(
             "flaky = ipyproc.spawn('echo run; exit 3', restart='on-failure', max_restarts=2, backoff=0.1,"
             " quiet=True)\n"
-            "print(held(10, done=lambda: flaky.done), flaky.output.split(), flaky.snapshot().restarts)"
+            "print(held(30, done=lambda: flaky.done), flaky.output.split(), flaky.snapshot().restarts)"
         )
     )
     assert cell.stdout == "['done'] ['run', 'run', 'run'] 2\n"
@@ -69,7 +69,7 @@ def test_the_exit_of_a_process_that_leaves_its_pipes_to_another_is_seen_in_a_hel
     cell = good(
         held.run(
             "leaves = ipyproc.spawn('sleep 60 & sleep 0.5; exit 3', quiet=True)\n"
-            "print(held(10, done=lambda: leaves.done), leaves.returncode)"
+            "print(held(30, done=lambda: leaves.done), leaves.returncode)"
         )
     )
     assert cell.stdout == "['done'] 3\n"
@@ -81,7 +81,7 @@ def test_what_is_sent_reaches_the_child_in_a_held_kernel(held: Kernel) -> None:
             "cat = ipyproc.spawn('wc -c', quiet=True)\n"
             "cat.send('x' * 3_000_000)\n"
             "cat.close_stdin()\n"
-            "print(held(10, done=lambda: cat.done), cat.output.strip())"
+            "print(held(30, done=lambda: cat.done), cat.output.strip())"
         )
     )
     assert cell.stdout == "['done'] 3000000\n"
@@ -96,7 +96,7 @@ def test_a_stop_goes_on_to_its_sigkill_in_a_held_kernel(held: Kernel) -> None:
             "import asyncio\n"
             "stopping = asyncio.ensure_future(deaf.stop(grace=0.3))\n"
             "await asyncio.sleep(0)\n"
-            "print(held(10, done=lambda: deaf.done), (await stopping).ended_by)"
+            "print(held(30, done=lambda: deaf.done), (await stopping).ended_by)"
         )
     )
     assert cell.stdout == "['done'] SIGKILL\n"
@@ -106,9 +106,9 @@ def test_a_kill_and_readiness_are_seen_in_a_held_kernel(held: Kernel) -> None:
     cell = good(
         held.run(
             "job = ipyproc.spawn('sleep 0.3; echo up; sleep 60', ready='up', quiet=True)\n"
-            "print(held(10, ready=lambda: job.snapshot().ready))\n"
+            "print(held(30, ready=lambda: job.snapshot().ready))\n"
             "job.kill()\n"
-            "print(held(10, done=lambda: job.done), job.returncode)"
+            "print(held(30, done=lambda: job.done), job.returncode)"
         )
     )
     assert cell.stdout == "['ready']\n['done'] -9\n"
@@ -118,7 +118,7 @@ def test_what_a_job_has_left_ends_in_a_held_kernel(held: Kernel) -> None:
     good(
         held.run("left = ipyproc.spawn('sleep 1.2 >/dev/null 2>&1 & echo started', name='left')\nawait left")
     )
-    assert good(held.run("print(left.left, held(10, gone=lambda: not left.left))")).stdout == "1 ['gone']\n"
+    assert good(held.run("print(left.left, held(30, gone=lambda: not left.left))")).stdout == "1 ['gone']\n"
 
 
 # Waiting in code that cannot await

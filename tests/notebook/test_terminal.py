@@ -244,7 +244,7 @@ def test_nothing_runs_after_exit(tmp_path: Path, simple: bool) -> None:
     processes = terminal.process.children(recursive=True)
     assert len(processes) >= 4
     terminal.exit()
-    wait_until(lambda: not any(p.is_running() for p in processes), timeout=5)
+    wait_until(lambda: not any(p.is_running() for p in processes))
 
 
 def test_unloading_gives_the_prompt_back_its_own_loop(tmp_path: Path) -> None:

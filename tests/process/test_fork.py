@@ -276,7 +276,7 @@ def test_no_worker_outlives_a_parent_that_is_killed_outright(without: list[str])
     with workers_of("lives_on", *without) as (parent, workers):
         parent.kill()
         parent.wait()
-        wait_until(lambda: gone(workers), timeout=5)
+        wait_until(lambda: gone(workers))
 
 
 def test_a_lifeline_that_is_a_pipe_costs_the_parent_no_fd_and_each_worker_one() -> None:

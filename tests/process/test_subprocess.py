@@ -365,7 +365,9 @@ def a_handler_that_was_there_before(number: int, frame: object) -> None:
 
 @pytest.mark.parametrize("closed", [False, True], ids=["loop open", "loop closed"])
 @pytest.mark.parametrize(
-    "handler", [a_handler_that_was_there_before, signal.SIG_DFL, signal.SIG_IGN], ids=str
+    "handler",
+    [a_handler_that_was_there_before, signal.SIG_DFL, signal.SIG_IGN],
+    ids=["a function", "default", "ignored"],
 )
 def test_uninitialize_puts_back_the_handler_that_was_there(handler: Any, closed: bool) -> None:
     async def main() -> None:

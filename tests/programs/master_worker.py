@@ -1,7 +1,8 @@
 """A server of a master and two workers, as nginx is: ``master_worker.py [PORT]``.
 
 It answers every connection with the generation of its workers. At SIGHUP the master replaces them by the next
-generation; SIGINT and SIGTERM end it with its workers. A worker dies of a SIGHUP.
+generation; SIGINT and SIGTERM end it with its workers. A worker dies of a SIGHUP. What the master says of a
+generation it says when no worker has the master's handlers any more.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import socket
 import sys
 
 
-def worker(listener: socket.socket, generation: int) -> None:
+def worker(listener: socket.socket, generation: int, ready: int) -> None:
     for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_DFL)
+    os.close(ready)
     while True:
         connection, _ = listener.accept()
         with connection:
@@ -31,11 +33,15 @@ def main(port: int) -> None:
         generation += 1
         before = workers[:]
         workers[:] = []
+        waits, ready = os.pipe()
         for _ in range(2):
             pid = os.fork()
             if pid == 0:
-                worker(listener, generation)
+                worker(listener, generation, ready)
             workers.append(pid)
+        os.close(ready)
+        os.read(waits, 1)
+        os.close(waits)
         end(before)
         print(f"generation {generation} at {listener.getsockname()[1]}", flush=True)
 

@@ -46,6 +46,7 @@ def row(workers: int, times: float, cpu: float = 100.0, delay: float = 0.0) -> T
 # Beside others' measurements
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("source", "setup"),
     [
@@ -74,6 +75,7 @@ def test_the_time_of_an_operation_is_that_of_timeit_in_a_plain_process(
     assert own / share.operations == pytest.approx(figures.p50, rel=0.6)
 
 
+@pytest.mark.alone
 def test_processor_time_is_what_the_system_says_of_the_processes(table: JobTable) -> None:
     source = "spin(time.thread_time() + 0.01)\ntime.sleep(0.01)"
     setup = "import time\ndef spin(end):\n    while time.thread_time() < end: pass"
@@ -125,6 +127,7 @@ print(json.dumps([min(running[1:]) / 1e9, min(replaced[1:]) / 1e9]))
 """
 
 
+@pytest.mark.alone
 def test_what_forking_costs_is_what_bare_forks_cost_and_little_more(table: JobTable) -> None:
     async def run() -> None:
         running, replaced = json.loads(run_python("-c", _BARE_FORKS).stdout)
@@ -150,6 +153,7 @@ def test_what_forking_costs_is_what_bare_forks_cost_and_little_more(table: JobTa
 # Sweeps
 
 
+@pytest.mark.alone
 def test_two_workers_do_twice_the_work_of_one_and_the_limit_is_said(table: JobTable) -> None:
     # Sleeping: a machine that others use as well has room for it.
     result = measured(table, "time.sleep(0.005)", [2, 1], "import time", seconds=0.4)
@@ -161,6 +165,7 @@ def test_two_workers_do_twice_the_work_of_one_and_the_limit_is_said(table: JobTa
     assert one.p50 >= 0.005 and result.limit.startswith(("Nothing limits it yet: 2 workers do", "Other"))
 
 
+@pytest.mark.alone
 def test_workers_begin_together_and_the_setup_runs_once_in_each(table: JobTable) -> None:
     source = "if not told: told.append(print(time.monotonic(), setups))\ntime.sleep(0.01)"
     setup = "import time; told = []; setups = task_id(); time.sleep(0.2 * setups)"
@@ -197,6 +202,7 @@ def test_the_limit_is_said_in_plain_words(rows: list[Throughput], cores: int, se
     assert re.search(sentence, limit(rows, cores))
 
 
+@pytest.mark.alone
 def test_a_statement_that_others_hold_up_is_said_to_wait(table: JobTable) -> None:
     source = "fcntl.flock(file, fcntl.LOCK_EX)\ntime.sleep(0.005)\nfcntl.flock(file, fcntl.LOCK_UN)"
     setup = "import fcntl, time; file = open('/dev/shm/' + name, 'w')"
@@ -211,6 +217,7 @@ def test_a_statement_that_others_hold_up_is_said_to_wait(table: JobTable) -> Non
 # Workers that die
 
 
+@pytest.mark.alone
 def test_killed_workers_are_replaced_and_their_operations_count(table: JobTable) -> None:
     result = measured(table, "time.sleep(0.002)", [1, 2], "import time", seconds=0.5, restarts=3)
     for figures in result.rows:
@@ -220,6 +227,7 @@ def test_killed_workers_are_replaced_and_their_operations_count(table: JobTable)
     assert result.returncode == 0 and result.notes == ()
 
 
+@pytest.mark.alone
 def test_the_time_of_a_replacement_holds_its_setup(table: JobTable) -> None:
     result = measured(
         table, "time.sleep(0.002)", [1], "import time; time.sleep(0.15)", seconds=0.8, restarts=1

@@ -36,7 +36,7 @@ class LocalJob(HostedJob):
     """
 
     def __init__(self, spec: JobSpec, resources: Resources, driver: Driver) -> None:
-        super().__init__(spec, Output(spec.max_output, spec.encoding))
+        super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._resources = resources
         self._driver = driver
         self._again = False
@@ -82,7 +82,13 @@ class LocalJob(HostedJob):
 
     def status(self) -> Status:
         """Return what is known of it at this moment."""
-        execution, ending, known = self._execution, self.ending, self._life
+        # Another thread may start the job anew meanwhile. In this order: a count that includes the new life,
+        # or the restart as done, never comes with the end of the life before.
+        lives, again = self._lives, self._again
+        execution = self._execution
+        ending = self._last_ending if execution is None else execution.ending
+        known = self._last_life if execution is None else execution.life
+        assert known is not None
         elapsed, uptime, returncode = 0.0, None, None
         if execution is not None:
             now, process = time.monotonic(), execution.life.process
@@ -93,7 +99,7 @@ class LocalJob(HostedJob):
                 returncode = process.status
         return Status(
             state=known.job_state,
-            pid=self.pid,
+            pid=self._pid if execution is None or execution.run is None else execution.run.pid,
             elapsed=ending.elapsed if ending else elapsed,
             uptime=uptime,
             returncode=ending.status if ending else returncode,
@@ -104,8 +110,8 @@ class LocalJob(HostedJob):
             notes=known.notes,
             ending=ending,
             left=known.left,
-            lives=self._lives,
-            again=self._again,
+            lives=lives,
+            again=again,
             error=self._last_error if execution is None else execution.error,
         )
 
@@ -167,6 +173,18 @@ class LocalJob(HostedJob):
         if execution is None or execution.ending is not None or execution.run is None:
             return False
         return execution.run.takes_input
+
+    @property
+    def hides_input(self) -> bool:
+        """Return whether its terminal reads a line that it does not echo."""
+        execution = self._execution
+        return execution is not None and execution.run is not None and execution.run.hides_input
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal, of this process and of those that follow; see `HostedJob.resize`."""
+        super().resize(rows, columns)
+        if (execution := self._execution) is not None:
+            execution.resize(self.spec)
 
     def write(self, data: bytes, *, close: bool = False) -> None:
         """Write to its standard input; see `HostedJob.write`."""
@@ -269,12 +287,13 @@ class LocalJob(HostedJob):
             self._rest()
 
     def _live_again(self) -> None:
-        self._again = False
         self._pid = self.pid
         if self._execution is not None:
             self._execution.rest()
-        self._lives += 1
+        # In this order: see `status`.
         self._execution = execution = self._make_execution()
+        self._lives += 1
+        self._again = False
         try:
             self.start()
         except Exception as error:
