@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ipyproc.bench.findings import Findings, ForkCost, Throughput, WorkerShare
     from ipyproc.bench.model import BenchResult, BenchSnapshot
     from ipyproc.errors import (
+        ExpectTimeout,
         IpyprocError,
         JobFailed,
         JobNameError,
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
         MissingPackageError,
         NoLoopError,
         NotReadyError,
+        OutputEnded,
         ReadyTimeout,
         UnknownJobError,
+        UnsatisfiableReadError,
         WireError,
         WorkerCodeError,
     )
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from ipyproc.job.registry import JobWatcher
     from ipyproc.job.result import Result
     from ipyproc.job.table import JobTable, jobs, spawn
+    from ipyproc.job.talking import Reading
     from ipyproc.model.event import Event, EventKind
     from ipyproc.model.group import GroupSnapshot, GroupStatus, WorkerSnapshot, WorkerState
     from ipyproc.model.input import Input
@@ -64,6 +68,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Exit",
+    "ExpectTimeout",
     "Findings",
     "ForkBench",
     "ForkCost",
@@ -90,7 +95,9 @@ __all__ = [
     "NoLoopError",
     "NotReadyError",
     "Output",
+    "OutputEnded",
     "Piece",
+    "Reading",
     "ReadyTimeout",
     "Result",
     "ShellChoice",
@@ -99,6 +106,7 @@ __all__ = [
     "Status",
     "Throughput",
     "UnknownJobError",
+    "UnsatisfiableReadError",
     "Usage",
     "WireError",
     "WorkerCodeError",
@@ -133,6 +141,7 @@ _NAMES = {
         "BenchSnapshot",
     ),
     "ipyproc.errors": (
+        "ExpectTimeout",
         "IpyprocError",
         "JobFailed",
         "JobNameError",
@@ -142,8 +151,10 @@ _NAMES = {
         "MissingPackageError",
         "NoLoopError",
         "NotReadyError",
+        "OutputEnded",
         "ReadyTimeout",
         "UnknownJobError",
+        "UnsatisfiableReadError",
         "WireError",
         "WorkerCodeError",
     ),
@@ -159,6 +170,7 @@ _NAMES = {
     "ipyproc.job.result": ("Result",),
     "ipyproc.job.registry": ("JobWatcher",),
     "ipyproc.job.table": ("JobTable", "jobs", "spawn"),
+    "ipyproc.job.talking": ("Reading",),
     "ipyproc.model.event": (
         "Event",
         "EventKind",

@@ -12,6 +12,7 @@ from ipyproc.seen import seen
 from ipyproc.signal_names import signal_name
 
 __all__ = [
+    "ExpectTimeout",
     "IpyprocError",
     "JobFailed",
     "JobNameError",
@@ -21,8 +22,10 @@ __all__ = [
     "MissingPackageError",
     "NoLoopError",
     "NotReadyError",
+    "OutputEnded",
     "ReadyTimeout",
     "UnknownJobError",
+    "UnsatisfiableReadError",
     "WireError",
     "WorkerCodeError",
     "signal_name",
@@ -61,6 +64,18 @@ class JoinTimeout(IpyprocError, TimeoutError):
 
 class MissingPackageError(IpyprocError, ImportError):
     """The call needs a package that is not installed."""
+
+
+class ExpectTimeout(IpyprocError, TimeoutError):
+    """The job did not write what was expected within the timeout."""
+
+
+class OutputEnded(IpyprocError, EOFError):
+    """The job ended before it wrote what was waited for."""
+
+
+class UnsatisfiableReadError(IpyprocError, ValueError):
+    """The job wrote more than the allowed bytes, and what was waited for is not among them."""
 
 
 class NoLoopError(IpyprocError, RuntimeError):

@@ -28,7 +28,7 @@ OUTPUT = "\n".join(
         "\x1b]8;id=1;https://good.example/?a=1&b=2\x07good\x1b]8;;\x07",
         "\x9d8;;javascript:window.hit=8\x9cshort\x9d8;;\x9c",
         f"\x1b]0;{MARKUP}\x07\x1b]52;c;aGl0\x07\x1bP1;2|{MARKUP}\x1b\\\x1b_{MARKUP}\x1b\\\x1b^x\x1b\\\x1bXx\x1b\\",
-        "\x1b[2J\x1b[H\x1b[?1049h\x1b[?25l\x1b[5n\x1b[6n\x1bc\x1b(B\x1b#8\x1b7\x1b8\x9b31mred\x9b0m\x9b5n",
+        "\x1b[5n\x1b[6n\x1b(B\x1b7\x1b8\x1b[?2004h\x1b[?1003h\x9b31mred\x9b0m\x9b5n\x1b[?25l",
         "\x1b[38;5;300mx\x1b[38mx\x1b[48;2mx\x1b[999999999999999999999mx\x1b[\u0663mx\x1b[0m",
         "\x1b[1;31mred\x1b[0m and \x1b[4:3mcurly\x1b[m",
         "\x00\x01\x05\x07\x0b\x0c\x0e\x0f\x7f\x80\x85\x90end",

@@ -336,7 +336,9 @@ _NOBODY_MEETS = {
 _HAVE_NO_WORDS = {
     "OSError(number, os.strerror(number), path)": "the system has them",
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
+    "OSError(code, os.strerror(code), self._program)": "the system has them",
     "OSError(error.errno, sentence)": "it is made above",
+    "self._late()": "it is made below",
     "UsageError(f'{self._before}{error}')": "the error has them",
     "UsageError(explain_start_error(error, self._program))": "explain_start_error has them",
     "no_python(error, first_line)": "no_python has them",
@@ -348,6 +350,7 @@ _HAVE_NO_WORDS = {
     "OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))": "caught in the room, which does it otherwise",
     "OSError(errno.EPERM, 'A fork may not write output')": "the spool notes it",
     "FileNotFoundError(errno.ENOENT, 'Another file is there', path)": "the spool logs it",
+    "OSError(errno.EINVAL, 'it is not a regular file', self.path)": "the table says it",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",
 }

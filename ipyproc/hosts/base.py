@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from signal import SIGKILL, Signals
 
 from ipyproc.errors import JobStateError
@@ -163,6 +164,24 @@ class HostedJob(EventSource, ABC):
         What it does not take yet is kept, and blocks nobody. What comes when `takes_input` is False is lost.
         """
         return
+
+    @property
+    def hides_input(self) -> bool:
+        """Return whether it has a terminal that reads a line and does not echo it, as for a password.
+
+        A host elsewhere returns what it was told last.
+        """
+        return False
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal, of the present process and of those that follow; `spec` has it then.
+
+        Raises:
+            JobStateError: it has no terminal.
+        """
+        if not self.spec.tty:
+            raise JobStateError(f"Job {self.spec.name!r} has no terminal to resize; start it with tty=True.")
+        self.spec = replace(self.spec, rows=rows, columns=columns)
 
     def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Block this thread until ``condition`` holds; return whether it does.

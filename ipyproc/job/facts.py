@@ -18,7 +18,12 @@ class JobFacts:
 
     Attributes:
         hosted: the job, as its host holds it.
+        made_name: the name that its command makes, if it was given none; else empty.
+        has_tag: whether its cell shows its name before each line.
     """
+
+    made_name = ""
+    has_tag = False
 
     def __init__(self, hosted: HostedJob) -> None:
         self.hosted = hosted
@@ -33,6 +38,12 @@ class JobFacts:
         """The command as given."""
         command = self.hosted.spec.command
         return command if isinstance(command, str) else list(command)
+
+    @property
+    def terminal(self) -> tuple[int, int] | None:
+        """The rows and columns of its terminal; None if it has pipes."""
+        spec = self.hosted.spec
+        return (spec.rows, spec.columns) if spec.tty else None
 
     @property
     def pid(self) -> int:

@@ -10,21 +10,22 @@ from typing import cast
 
 from ipyproc.errors import JobFailed, JobStateError, JoinTimeout, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.hosts.base import HostedJob
-from ipyproc.job.reading import JobOutput
 from ipyproc.job.result import Result
+from ipyproc.job.talking import JobTalk
 from ipyproc.job.waiters import Waiters
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.life import stop_ladder
 from ipyproc.model.spec import need_seconds, need_signal
 from ipyproc.model.state import Ending, describe_status
-from ipyproc.model.text import input_bytes
+from ipyproc.spool.copy import CopyFile
 
-__all__ = ["Announce", "Claim", "Job", "release"]
+__all__ = ["Announce", "Claim", "Job", "log_to", "release"]
 
 log = logging.getLogger("ipyproc")
 
 _DETAIL_LINES = 10
 _DETAIL_BYTES = 8192
+_PIECE = 1 << 20
 
 Announce = Callable[["Job", Event], None]
 """Called with each event of a job; for ``WROTE`` and ``AWAITED``, on any thread."""
@@ -33,7 +34,7 @@ Claim = Callable[["Job"], None]
 """Called before a job is started anew: enters it in its table, or raises `JobNameError`."""
 
 
-class Job(JobOutput):
+class Job(JobTalk):
     """A command that runs, or has run; `ipyproc.spawn` creates it.
 
     Awaiting it returns a `Result`, or raises `JobFailed` (a `subprocess.CalledProcessError`) if its exit
@@ -250,28 +251,6 @@ class Job(JobOutput):
         """Send SIGKILL to every process of the session; do not restart the job. Do nothing after its end."""
         self.hosted.kill()
 
-    # Input
-
-    def send(self, text: str | bytes) -> None:
-        """Write to its standard input; text that it does not read yet is buffered, and the call never blocks.
-
-        Args:
-            text: the text, written as it is; end a line with ``\\n``.
-
-        Raises:
-            JobStateError: it has ended, or its standard input is closed.
-            JobSpecError: the input is neither text nor bytes (a `ValueError`).
-        """
-        if not self.hosted.takes_input:
-            what = "has ended" if self.done else "has its standard input closed"
-            raise JobStateError(f"Job {self.name!r} {what}, so nothing was sent; start it again.")
-        self.hosted.write(input_bytes(text, self.encoding))
-
-    def close_stdin(self) -> None:
-        """Close its standard input once all text sent was written; do nothing if it is closed."""
-        if self.hosted.takes_input:
-            self.hosted.write(b"", close=True)
-
     # Events
 
     def _on_event(self, event: Event) -> None:
@@ -339,3 +318,22 @@ def release(job: Job) -> None:
     """Publish that a job that has ended is released, and free its output; for the table only."""
     job._tell(EventKind.RELEASED)
     job.hosted.release()
+
+
+def log_to(job: Job, file: CopyFile) -> None:
+    """Append the output of a job to a file too, whose fd is closed while the job has ended; for the table."""
+
+    def follow(event: Event) -> None:
+        if event.kind is EventKind.DONE:
+            with job.hosted.output.lock:
+                file.rest()
+        elif event.kind is EventKind.STARTED:
+            file.wake()
+
+    output = job.hosted.output
+    with output.lock:
+        # Another thread drives the job, and may have read its first bytes.
+        for start in range(output.start, output.end, _PIECE):
+            file.append(output.read(start, start + _PIECE))
+        output.copy = file
+    job.subscribe(follow)

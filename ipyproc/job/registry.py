@@ -8,8 +8,10 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
 from typing import Protocol, TypeVar
 from weakref import WeakSet, finalize
 
@@ -31,7 +33,8 @@ log = logging.getLogger("ipyproc")
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 _MAX_ENDED = 1000
-_MOST_NAMES = 20
+_MOST_NAMES = 8
+_LONGEST_NAME = 40
 
 
 class JobWatcher(Protocol):
@@ -63,7 +66,7 @@ class JobRegistry:
         self._jobs: dict[str, Job] = {}
         # In the order of their ends. A single operation on it needs no lock.
         self._ended: OrderedDict[Job, None] = OrderedDict()
-        self._free_names = FreeNames(self._jobs)
+        self._free_names = FreeNames()
         self._lock = threading.RLock()
         self._watchers: list[JobWatcher] = []
         self._pid = os.getpid()
@@ -98,17 +101,22 @@ class JobRegistry:
         for job in sorted(self, key=lambda job: job.done):
             if job.pid == pid:
                 return job
-        raise UnknownJobError(f"There is no job {key!r}; {self._names()}.")
+        raise UnknownJobError(f"There is no job {key!r}; {self.names_near(key)}.")
 
     def __repr__(self) -> str:
         running = sum(not job.done for job in self)
         return f"<{type(self).__name__} of {len(self)} jobs, {running} running>"
 
-    def _names(self) -> str:
-        names = [line(name) for name in self._jobs]
-        which = "the jobs are" if len(names) <= _MOST_NAMES else f"the last of {len(names):,} jobs are"
+    def names_near(self, key: object) -> str:
+        """Return a few names as a part of a sentence: those like ``key``, or else the last; all if few."""
+        names = list(self._jobs)
+        which = "the jobs are"
+        if len(names) > _MOST_NAMES:
+            near = get_close_matches(key.strip("*?"), names, _MOST_NAMES) if isinstance(key, str) else []
+            which = f"of {len(names):,} jobs " + ("these come near" if near else "the last are")
+            names = near or names[-_MOST_NAMES:]
         older = f"; {self.forgotten:,} earlier ones were forgotten" if self.forgotten else ""
-        return f"{which}: {', '.join(names[-_MOST_NAMES:]) or 'none'}{older}"
+        return f"{which}: {', '.join(map(_short, names)) or 'none'}{older}"
 
     # Starting
 
@@ -135,7 +143,8 @@ class JobRegistry:
             OSError: it could not be started.
         """
         with self._lock:
-            spec = spec_of(self._free_names.take(name, command))
+            free, made = self._free_names.take(self._jobs, name, command)
+            spec = spec_of(free)
             self._end_at_exit()
             # An interrupt between the start and the entry would leave a job that no one could end.
             with interrupts_after():
@@ -148,7 +157,12 @@ class JobRegistry:
                 if host is not None:
                     self._others.add(host)
                 if (before := self._jobs.get(spec.name)) is not None:
-                    self._remove(before)
+                    if made:
+                        self._rename(before, self._free_names.numbered(self._jobs, made))
+                    else:
+                        self._remove(before)
+                if made:
+                    job.made_name = made
                 self._jobs[spec.name] = job
                 self._pid = os.getpid()
                 job.begin()
@@ -223,22 +237,33 @@ class JobRegistry:
             UnknownJobError: there is no such job.
             JobStateError: it has not ended, or has left processes running.
         """
-        job = self[key]
-        if not job.done:
-            raise JobStateError(f"Job {job.name!r} is {job.state.value}; stop it before it is released.")
-        if job.left:
-            raise JobStateError(
-                f"Job {job.name!r} has left {job.left} running; stop it before it is released."
-            )
-        release(job)
-        self._remove(job)
+        self.forget_all([self[key]])
+
+    def forget_all(self, jobs: Iterable[Job]) -> None:
+        """Forget jobs of the table, as `forget` does; none of them if one has not ended.
+
+        Args:
+            jobs: the jobs.
+
+        Raises:
+            JobStateError: one has not ended, or has left processes running.
+        """
+        jobs = list(jobs)
+        for job in jobs:
+            if not job.done:
+                raise JobStateError(f"Job {job.name!r} is {job.state.value}; stop it before it is released.")
+            if job.left:
+                raise JobStateError(
+                    f"Job {job.name!r} has left {job.left} running; stop it before it is released."
+                )
+        for job in jobs:
+            release(job)
+            self._remove(job)
         self._free_names.start_over()
 
     def clear(self) -> None:
         """Forget all jobs that have ended, except those that left processes running."""
-        for job in self:
-            if job.done and not job.left:
-                self.forget(job.name)
+        self.forget_all([job for job in self if job.done and not job.left])
 
     def end_all(self) -> None:
         """End all jobs with their whole sessions, and wait for that; called at the kernel's end.
@@ -285,6 +310,16 @@ class JobRegistry:
         if self._jobs.get(job.name) is job:
             del self._jobs[job.name]
 
+    def _rename(self, job: Job, name: str) -> None:
+        """Give an ended job another name, and its place in the order of the table."""
+        before, job.hosted.spec = job.name, replace(job.hosted.spec, name=name)
+        if next(reversed(self._jobs)) == before:
+            self._jobs[name] = job
+            del self._jobs[before]
+        else:
+            # Other threads may be iterating over the dictionary.
+            self._jobs = {name if key == before else key: value for key, value in self._jobs.items()}
+
     def _end_at_exit(self) -> None:
         if not self._at_exit:
             self._at_exit = True
@@ -292,6 +327,11 @@ class JobRegistry:
             # all jobs. Exit handlers run in reverse order: this one is registered later, and so runs before.
             finalize(self, list).detach()
             atexit.register(self._say_and_end_all)
+
+
+def _short(name: str) -> str:
+    name = line(name)
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 _tables: WeakSet[JobRegistry] = WeakSet()

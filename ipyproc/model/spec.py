@@ -17,7 +17,9 @@ from ipyproc.model.shell import ShellChoice
 from ipyproc.model.text import need_encodable, need_encoding
 
 __all__ = [
+    "DEFAULT_COLUMNS",
     "DEFAULT_MAX_OUTPUT",
+    "DEFAULT_ROWS",
     "Endpoint",
     "JobSpec",
     "bytes_of",
@@ -25,6 +27,7 @@ __all__ = [
     "is_number",
     "need_seconds",
     "need_signal",
+    "need_size",
     "parse_ready",
 ]
 
@@ -33,6 +36,14 @@ _SIGNALS = frozenset(map(int, valid_signals()))
 
 DEFAULT_MAX_OUTPUT = 1 << 30
 """The bytes of output that a job keeps by default; past it the oldest are dropped."""
+
+DEFAULT_ROWS = 24
+"""The rows of a job's terminal by default."""
+
+DEFAULT_COLUMNS = 100
+"""The columns of a job's terminal by default."""
+
+_MOST_CELLS = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,11 @@ class JobSpec:
         kernel_path: whether the directory of the kernel's Python comes first in its PATH.
         limits: its user and its limits.
         encoding: the encoding of its output and input.
+        tty: whether it runs on a pseudo-terminal, which is its controlling terminal, its standard output and
+            its standard error, and its standard input too unless ``stdin`` is given. Its output is then one
+            stream, "stdout".
+        rows: the rows of that terminal.
+        columns: the columns of that terminal.
     """
 
     command: str | tuple[str, ...]
@@ -101,6 +117,9 @@ class JobSpec:
     kernel_path: bool = True
     limits: Limits = field(default_factory=Limits)
     encoding: str = "utf-8"
+    tty: bool = False
+    rows: int = DEFAULT_ROWS
+    columns: int = DEFAULT_COLUMNS
 
     def __post_init__(self) -> None:
         if not self.command or (isinstance(self.command, str) and not self.command.strip()):
@@ -141,6 +160,7 @@ class JobSpec:
                 raise JobSpecError(
                     f"The value of {what} is {seconds!r}; give a number of seconds above 0, such as 30."
                 )
+        need_size(self.rows, self.columns)
         if self.max_memory is not None and self.max_memory < 1:
             raise JobSpecError(
                 f"max_memory is {self.max_memory!r}; give a number of bytes, or one such as '2G'."
@@ -150,6 +170,11 @@ class JobSpec:
     def is_watched(self) -> bool:
         """True if it has a health check: `alive`, `silence` or `max_memory`."""
         return any(sign is not None for sign in (self.alive, self.silence, self.max_memory))
+
+    @property
+    def reads_terminal(self) -> bool:
+        """True if its standard input is its terminal."""
+        return self.tty and self.stdin is None
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -224,6 +249,19 @@ def need_seconds(what: str, value: float | None) -> None:
     """
     if value is not None and not (is_number(value) and value >= 0):
         raise JobSpecError(f"The {what} {value!r} is not a number of seconds; give one such as 2.5.")
+
+
+def need_size(rows: int, columns: int) -> None:
+    """Check that a terminal may have this size.
+
+    Raises:
+        JobSpecError: it may not.
+    """
+    for what, size in (("rows", rows), ("columns", columns)):
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= _MOST_CELLS:
+            raise JobSpecError(
+                f"The number of {what} {size!r} is not one of a terminal; give one such as 80."
+            )
 
 
 def need_signal(signum: int) -> None:

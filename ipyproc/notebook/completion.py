@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from ipyproc import safe
 from ipyproc.notebook.foreground import Kind
 from ipyproc.notebook.magics.base import SIGNS, JobNames, Verb, by_call
 from ipyproc.notebook.options import pick
+from ipyproc.notebook.selection import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +61,14 @@ def matcher(
         if quote and after.startswith(quote):
             # The editor has already closed the quote.
             found = [text.removesuffix(quote) for text in found]
-        # IPython's token begins later than the word if that has a character such as +, as in g++.
-        done = len(word) - len(context.token)
-        result: Any = {"completions": [SimpleCompletion(text[done:]) for text in found]}
+        if found and is_pattern(word):
+            # The names replace the pattern, so this is not what IPython's token becomes.
+            result: Any = {"matched_fragment": word}
+            done = 0
+        else:
+            # IPython's token begins later than the word if that has a character such as +, as in g++.
+            result, done = {}, len(word) - len(context.token)
+        result |= {"completions": [SimpleCompletion(text[done:]) for text in found]}
         return result | {"suppress": bool(found)}  # type: ignore[no-any-return, unused-ignore]
 
     return complete  # type: ignore[no-any-return, unused-ignore]
@@ -83,10 +90,28 @@ def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
         return []
     word = _last_word(call[3])
     before = _words(call[3].removesuffix(word))
-    if verb.job_names is JobNames.ALL or (verb.job_names is JobNames.FIRST and not before):
-        possible = ((name, *pick(name)) for name in names if name.startswith(word))
+    if verb.job_names is JobNames.ALL:
+        # Their options may stand between the names.
+        takes_value = _takes_value(verb, before)
+        wants_name = not takes_value and not word.startswith("-")
+        options = before[-1:] if takes_value else []
+    else:
+        named = [given for given in before if given not in verb.options()]
+        wants_name = verb.job_names is JobNames.FIRST and not named and not word.startswith("-")
+        options = before
+    if wants_name:
+        possible = ((name, *pick(name)) for name in names if name.startswith(word) or _matches(name, word))
         return [written for written, name, more in possible if not more and name not in before]
-    return _options(verb, before, word)
+    return _options(verb, options, word)
+
+
+def _takes_value(verb: type[Verb], before: list[str]) -> bool:
+    action = verb.options().get(before[-1]) if before else None
+    return action is not None and action.nargs != 0
+
+
+def _matches(name: str, word: str) -> bool:
+    return is_pattern(word) and fnmatchcase(pick(name)[0], word.strip("\"'"))
 
 
 def _last_word(line: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "unload"]
 
 _TURNS = 10
+_IMPORT = re.compile(r"^\s*(?:import|from)\b.*\bipyproc\b", re.MULTILINE)
 
 _loaded: dict[int, ExitStack] = {}
 _closed: dict[int, Screen] = {}
@@ -85,6 +87,7 @@ def load(shell: InteractiveShell) -> None:
             _run_loop(shell, io_loop, undo)
         transform_cells(shell, verbs, cells, undo, in_terminal=kernel is None)
         _complete(shell, verbs, undo)
+        _name_package(shell, undo)
         _show_jobs(shell, screen, undo)
         _show_results(shell, undo)
         leave_interrupts_to_children(kernel, undo)
@@ -186,6 +189,33 @@ def _complete(shell: InteractiveShell, verbs: Iterable[Verb], undo: ExitStack) -
     matchers: list[Any] = shell.Completer.custom_matchers
     matchers.append(ours)
     undo.callback(matchers.remove, ours)
+
+
+def _name_package(shell: InteractiveShell, undo: ExitStack) -> None:
+    """Put ``ipyproc`` into the user's namespace if that name is free; remove it later if it still is ours.
+
+    It is no longer ours once a cell imports the package, or puts something else there.
+    """
+    import ipyproc
+
+    names = shell.user_ns
+    if "ipyproc" in names:
+        return
+    names["ipyproc"] = ipyproc
+    imported: list[str] = []
+
+    def look(result: Any = None) -> None:
+        cell = getattr(getattr(result, "info", None), "raw_cell", None) or ""
+        if not imported and "ipyproc" in cell and _IMPORT.search(cell):
+            imported.append(cell)
+
+    def remove() -> None:
+        if not imported and names.get("ipyproc") is ipyproc:
+            del names["ipyproc"]
+
+    shell.events.register("post_run_cell", look)
+    undo.callback(shell.events.unregister, "post_run_cell", look)
+    undo.callback(remove)
 
 
 def _show_jobs(shell: InteractiveShell, screen: Screen, undo: ExitStack) -> None:

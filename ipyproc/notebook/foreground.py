@@ -75,22 +75,33 @@ async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = Fal
 
     Args:
         jobs: the jobs.
-        raise_error: whether to raise if a job fails.
+        raise_error: whether to raise if a job fails, or ends before it is ready.
         until_ready: whether to wait until they are ready, instead of for their end.
 
     Raises:
         JobFailed: a job failed, and ``raise_error`` is set.
+        NotReadyError: a job ended before it was ready, and ``raise_error`` is set.
     """
     loop = asyncio.get_running_loop()
     hand_on = _interrupting(jobs)
     with _interrupts(lambda: loop.call_soon_threadsafe(hand_on)):
         if until_ready:
-            await asyncio.gather(*(job.ready() for job in jobs))
+            await _all_ready(jobs, raise_error)
         else:
             results = await asyncio.gather(*(job.wait(raise_error=False) for job in jobs))
             failed = [job for job, result in zip(jobs, results, strict=True) if result.returncode]
             if raise_error and failed:
                 await failed[0].wait()
+
+
+async def _all_ready(jobs: Sequence[Job], raise_error: bool) -> None:
+    waiting = [asyncio.ensure_future(job.ready()) for job in jobs]
+    try:
+        await asyncio.gather(*waiting, return_exceptions=not raise_error)
+    finally:
+        # After a failure, those of the other jobs.
+        for task in waiting:
+            task.cancel()
 
 
 async def plainly(work: Coroutine[object, object, object]) -> object:

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -19,11 +20,13 @@ from ipyproc.notebook.private.argparse import options_of
 from ipyproc.safe import line as one_line
 
 __all__ = [
+    "after_first",
     "asked_for",
     "cpus",
     "environment",
     "mask",
     "parse",
+    "parse_anywhere",
     "parser_of",
     "pick",
     "pushed",
@@ -57,19 +60,54 @@ def parse(magic: Callable[..., Any], line: str, sign: str = "%") -> tuple[argpar
     return _parsed(parser_of(magic), line, sign)
 
 
+def parse_anywhere(
+    magic: Callable[..., Any], line: str, is_word: Callable[[str], bool]
+) -> tuple[argparse.Namespace, list[str]]:
+    """Return the options of a line, which may stand anywhere, and its other words, unquoted.
+
+    Args:
+        magic: the magic.
+        line: its line.
+        is_word: returns True for a word that is not an option, though it begins with ``-``.
+
+    Raises:
+        UsageError: an option is unknown, or has an invalid value.
+    """
+    parser, options, words = parser_of(magic), "", []
+    while line.strip():
+        word, rest = pick(line)
+        if word == "--":
+            line = rest
+            while line.strip():
+                word, line = pick(line)
+                words.append(word)
+        elif not word.startswith("-") or word == "-" or is_word(word):
+            words.append(word)
+            line = rest
+        else:
+            given, line = _cut(parser, line, "%", most=1)
+            options += f" {given}"
+    return _values(parser, options, "%"), words
+
+
 @lru_cache(maxsize=8)
 def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argparse.Namespace, str]:
+    options, rest = _cut(parser, line, sign)
+    return _values(parser, options, sign), rest.strip()
+
+
+def _cut(parser: argparse.ArgumentParser, line: str, sign: str, most: int = sys.maxsize) -> tuple[str, str]:
+    """Return the options at the beginning of a line, ``most`` at most, and the rest of the line."""
     name = sign + parser.prog
     taking = {option: action.nargs != 0 for option, action in options_of(parser).items()}
     position = 0
-    while match := _WORD.match(line, position):
+    while most and (match := _WORD.match(line, position)):
         word = match[1]
         if word == "--":
-            options, rest = line[:position], line[match.end() :]
-            break
+            return line[:position], line[match.end() :]
         if not word.startswith("-") or word == "-":
-            options, rest = line[:position], line[position:]
             break
+        most -= 1
         position = match.end()
         known = word.split("=", 1)[0]
         if known not in taking and not (word[:2] in taking and not word.startswith("--")):
@@ -83,17 +121,20 @@ def _parsed(parser: argparse.ArgumentParser, line: str, sign: str) -> tuple[argp
                 line = f"{line[:position]}={line[value.start(1) :]}"
                 value = _WORD.match(line, position)
             position = value.end() if value else position
-    else:
-        options, rest = line, ""
+    return line[:position], line[position:]
+
+
+def _values(parser: argparse.ArgumentParser, options: str, sign: str) -> argparse.Namespace:
+    name = sign + parser.prog
     try:
-        found = parser.parse_args(shlex.split(options))
+        found: argparse.Namespace = parser.parse_args(shlex.split(options))
     except UsageError as error:
         raise UsageError(f"{name}: {one_line(str(error))} (see {name}?).") from None
     except ValueError as error:
         raise UsageError(
             f"{name}: the options {options.strip()!r} could not be parsed ({error}); close each quote."
         ) from None
-    return found, rest.strip()
+    return found
 
 
 def asked_for(magic: Callable[..., Any], line: str) -> tuple[frozenset[str], str]:
@@ -212,6 +253,12 @@ def pick(line: str) -> tuple[str, str]:
     if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
         word = word[1:-1]
     return word, line[match.end() :].strip()
+
+
+def after_first(line: str) -> str:
+    """Return what follows the first word of a line and the one space after it, as it stands."""
+    match = _WORD.match(line)
+    return line[match.end() :][1:] if match else ""
 
 
 def _names(parser: argparse.ArgumentParser) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipyproc.seen import last_line
+from ipyproc.spool.copy import CopyFile
 from ipyproc.spool.log import ByteLog
 
 __all__ = ["LineReader", "Output", "Piece", "StreamName", "decoder_of", "decoders_of"]
@@ -65,9 +66,12 @@ class Output:
     Args:
         max_bytes: the number of bytes to keep; past it the oldest are dropped.
         encoding: the encoding of the bytes; it has the line ends of ASCII.
+        terminal: whether the bytes came from a terminal, which writes CR LF for LF. Text has LF again.
 
     Attributes:
         encoding: the encoding of the bytes.
+        copy: the file that gets a copy of all bytes that are appended; None for none.
+        terminal: whether the bytes came from a terminal.
         lost: the number of bytes that could not be stored, for example on a full disk.
     """
 
@@ -84,12 +88,16 @@ class Output:
         "_owner",
         "_seen",
         "_stderr_tail",
+        "copy",
         "encoding",
         "lost",
+        "terminal",
     )
 
-    def __init__(self, max_bytes: int, encoding: str = "utf-8") -> None:
+    def __init__(self, max_bytes: int, encoding: str = "utf-8", *, terminal: bool = False) -> None:
         self.encoding = encoding
+        self.copy: CopyFile | None = None
+        self.terminal = terminal
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self._owner = os.getpid()
         self._lock = threading.RLock()
@@ -144,6 +152,8 @@ class Output:
             # if the disk is full, the bytes are lost.
             kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
+            if self.copy is not None:
+                self.copy.append(data)
             if stream == "stderr":
                 before = self._stderr_tail or b""
                 self._stderr_tail = (before + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]
@@ -211,7 +221,7 @@ class Output:
             if stream in (None, name)
         ]
         parts += [decoder.decode(b"", final=True) for decoder in decoders.values()]
-        return "".join(parts)
+        return self._as_written("".join(parts))
 
     def tail(self, lines: int, max_bytes: int | None = None) -> str:
         """Return the last lines as text.
@@ -233,7 +243,7 @@ class Output:
             data = b"\n".join(data[:-1].rsplit(b"\n", lines)[1:]) + data[-1:]
         elif first > self.start:
             data = self._from_character(data)
-        return data.decode(self.encoding, "replace") if lines > 0 else ""
+        return self._as_written(data.decode(self.encoding, "replace")) if lines > 0 else ""
 
     def last_line(self, max_bytes: int = 512) -> str:
         """Return the last line that is not blank, as a terminal would show it, without colours."""
@@ -250,6 +260,10 @@ class Output:
         text = data.decode(self.encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
         text = text.removesuffix("\n")
         return "\n".join(text.split("\n")[-lines:])
+
+    def decoder(self) -> codecs.IncrementalDecoder:
+        """Return a new decoder of its bytes, as `decoder_of` does."""
+        return decoder_of(self.encoding)
 
     def settle(self) -> None:
         """Close all fds and free spare memory, since the job has ended; `append` still works."""
@@ -274,6 +288,10 @@ class Output:
                 return self._stderr_tail
             stretches = [(first, last) for name, first, last in self._stretches(0, None) if name == "stderr"]
             return b"".join(self._log.read(first, last) for first, last in stretches)[-_STDERR_TAIL:]
+
+    def _as_written(self, text: str) -> str:
+        """Return text with the line ends that the program wrote."""
+        return text.replace("\r\n", "\n") if self.terminal else text
 
     def _from_character(self, data: bytes) -> bytes:
         """Return ``data`` from the first byte that begins a character."""
@@ -368,6 +386,8 @@ class LineReader:
             self._open[name] = []
         if rest:
             self._open[name].append(rest)
+        if self._output.terminal:
+            complete = [line.removesuffix("\r") for line in complete]
         return [line.removesuffix("\r") for line in complete]
 
 

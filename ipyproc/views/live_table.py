@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.model.state import at_kernels_end
 from ipyproc.model.usage import CpuMeter, Usage
@@ -14,13 +15,27 @@ from ipyproc.views.outlet import new_display_id
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from ipyproc.job.table import JobTable
+    from ipyproc.job.job import Job
     from ipyproc.views.cell import Bundle, Cell
 
-__all__ = ["LiveTable"]
+__all__ = ["LiveTable", "TableOfJobs"]
 
 _PAUSE = 1.0
 _MOST_ROWS = 60
+
+
+class TableOfJobs(Protocol):
+    """What a live table shows: a `JobTable`, or a part of one."""
+
+    @property
+    def forgotten(self) -> int:
+        """The number of earlier jobs that the table has dropped."""
+
+    def __iter__(self) -> Iterator[Job]:
+        """Iterate over the jobs to show now."""
+
+    def sample(self) -> dict[int, Usage]:
+        """Return the usage of each job that has processes running, by its pid; any thread may call it."""
 
 
 class LiveTable:
@@ -33,7 +48,7 @@ class LiveTable:
         width: the width of the screen in characters.
     """
 
-    def __init__(self, jobs: JobTable, cell: Cell, io_loop: IOLoop, width: int) -> None:
+    def __init__(self, jobs: TableOfJobs, cell: Cell, io_loop: IOLoop, width: int) -> None:
         self._jobs = jobs
         self._cell = cell
         self._io_loop = io_loop

@@ -1,25 +1,26 @@
-"""Send the output of one view: as safe text to a cell, or into a display that the cell leaves behind."""
+"""Send what one view shows of an output to its cell: lines as a stream, and below them rows that change."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ipyproc.safe import SafeText, StreamFilter, joined
-from ipyproc.spool.output import decoders_of
+from ipyproc.safe import SafeText, joined
+from ipyproc.screen.screen import suffix_of
+from ipyproc.views.cell import Medium
+from ipyproc.views.transcript import NO_ROWS, without_links
 
 if TYPE_CHECKING:
-    import codecs
+    from collections.abc import Iterable
 
     from ipyproc.spool.output import StreamName
     from ipyproc.views.cell import Bundle, Cell
+    from ipyproc.views.transcript import Lines, LiveRows
 
 __all__ = ["Outlet", "new_display_id"]
 
-_MOST_RUNS = 4
-_NO_DECODERS: Mapping[StreamName, codecs.IncrementalDecoder] = {}
-_NO_FILTERS: Mapping[StreamName, StreamFilter] = {}
+# An update sends the whole of a display, so one that has grown to this is left, and another begun.
+_LARGEST_DRAWING = 4000
 
 
 def new_display_id() -> str:
@@ -30,50 +31,78 @@ def new_display_id() -> str:
 class Outlet:
     """The way of one view's output to its cell, and of the live tail after it.
 
+    Finished lines go out as stream text. A front end appends stream text below everything else in the cell,
+    and nothing can be put above a display. So while rows change, they stand in a display, the *drawing*, and
+    lines that are finished meanwhile go into it, above the rows. A drawing that has grown is left as it is,
+    with its finished lines, and another one is begun below it.
+
     Args:
         cell: the cell of the output, until `move` is called.
-        encoding: the encoding of the output.
     """
 
-    __slots__ = ("_cell", "_decoders", "_encoding", "_filters", "_left", "_tail_id")
+    __slots__ = ("_cell", "_drawing", "_left", "_partial", "_tail_id")
 
-    def __init__(self, cell: Cell, encoding: str) -> None:
+    def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self._encoding = encoding
         self._left: _LeftDisplay | None = None
         self._tail_id: str | None = None
-        # Empty before the first output and after its end.
-        self._decoders = _NO_DECODERS
-        self._filters = _NO_FILTERS
+        self._drawing: _Drawing | None = None
+        # The rows that stand without a newline at the end of the stream text.
+        self._partial: dict[StreamName, SafeText] = {}
 
     @property
     def lasting(self) -> bool:
         """True if output also arrives between the cells of a batch run."""
         return self._cell.lasting
 
+    @property
+    def is_drawing(self) -> bool:
+        """True if the drawing is shown, which takes the lines that come."""
+        return self._drawing is not None
+
     def is_live_in(self, cell: Cell) -> bool:
         """Return True if output that is sent next appears in this cell."""
         return self._left is None and self._cell.key == cell.key
 
-    def send(self, runs: list[tuple[StreamName, bytes]]) -> None:
-        """Send output, given as stretches of one stream each."""
-        if len(runs) > _MOST_RUNS:
-            # The order between two pipes is only as fine as the reads, so the stretches may be joined.
-            names: tuple[StreamName, ...] = ("stdout", "stderr")
-            runs = [(name, b"".join(data for other, data in runs if other == name)) for name in names]
-        if not self._decoders:
-            self._decoders = decoders_of(self._encoding)
-            self._filters = {"stdout": StreamFilter(), "stderr": StreamFilter()}
-        for name, data in runs:
-            self._write(name, self._decoders[name].decode(data))
+    def send(self, lines: Iterable[Lines], live: LiveRows, *, draw: bool) -> int:
+        """Send finished lines, and the rows below them.
 
-    def end(self) -> None:
-        """End the output: decode an incomplete character, drop an incomplete escape, reset colours."""
-        for name, decoder in self._decoders.items():
-            self._write(name, decoder.decode(b"", final=True))
-        for name, stream in self._filters.items():
-            self._publish(name, stream.close())
-        self._decoders, self._filters = _NO_DECODERS, _NO_FILTERS
+        Args:
+            lines: the finished lines.
+            live: the rows that may still change.
+            draw: whether to draw them now. Lines that come while a drawing is shown wait for the next time.
+
+        Returns:
+            The number of characters sent.
+        """
+        if self._left is not None:
+            self._leave_behind(self._left, lines, live)
+            return 0
+        if self._drawing is not None:
+            self._drawing.add(lines)
+            return self._draw(live) if draw else 0
+        sent = sum(self._stream(piece.stream, piece.text) for piece in lines)
+        if live.is_drawn and self._cell.medium is Medium.PAGE:
+            if draw:
+                sent += self._erase_partial()
+                self._drawing = _Drawing(self._cell)
+                sent += self._draw(live)
+        elif live.straight and draw:
+            for stream, row in live.rows:
+                row = without_links(row)
+                if self._partial.get(stream) != row:
+                    sent += self._stream(stream, row)
+                    self._partial[stream] = row
+        return sent
+
+    def end(self, lines: Iterable[Lines]) -> int:
+        """End the output with its last lines; return the number of characters sent."""
+        if self._drawing is None:
+            return self.send(lines, NO_ROWS, draw=False)
+        self._drawing.add(lines)
+        sent = self._drawing.settle()
+        self._drawing = None
+        return sent
 
     def begin_tail(self, bundle: Bundle) -> None:
         """Show the live tail after the output."""
@@ -109,20 +138,93 @@ class Outlet:
             tail: the live tail, which gets a display of its own in the other cell; None if there is none.
         """
         if self._left is not None:
+            self._left.rows = []
             self._left.show(cell)
             if self._tail_id is not None and tail is not None:
                 cell.display(tail, self._tail_id)
         self._cell = cell
         self._left = None
+        self._partial.clear()
 
-    def _write(self, name: StreamName, text: str) -> None:
-        self._publish(name, self._filters[name].feed(text))
+    # Stream text
 
-    def _publish(self, name: StreamName, text: SafeText) -> None:
-        if text and self._left is not None:
-            self._left.text.append(text)
-        elif text:
+    def _stream(self, name: StreamName, text: SafeText) -> int:
+        text = self._continued(name, text)
+        if text:
             self._cell.stream(name, text)
+        return len(text)
+
+    def _continued(self, name: StreamName, text: SafeText) -> SafeText:
+        """Return lines without what is shown of the first of them."""
+        if not text or name not in self._partial:
+            return without_links(text)
+        row, newline, rest = without_links(text).partition("\n")
+        return SafeText(_after(self._partial.pop(name), row) + newline + rest)
+
+    def _erase_partial(self) -> int:
+        sent = 0
+        for stream, before in self._partial.items():
+            erasure = SafeText(f"\r{' ' * len(before)}\r")
+            self._cell.stream(stream, erasure)
+            sent += len(erasure)
+        self._partial.clear()
+        return sent
+
+    def _leave_behind(self, left: _LeftDisplay, lines: Iterable[Lines], live: LiveRows) -> None:
+        left.text.extend(self._continued(piece.stream, piece.text) for piece in lines)
+        left.rows = [
+            SafeText(_after(self._partial[stream], without_links(row)))
+            if stream in self._partial
+            else without_links(row)
+            for stream, row in live.rows
+        ]
+
+    # The drawing
+
+    def _draw(self, live: LiveRows) -> int:
+        drawing = self._drawing
+        assert drawing is not None
+        if drawing.size < _LARGEST_DRAWING:
+            return drawing.show(live)
+        sent = drawing.settle()
+        self._drawing = None
+        if live.is_drawn:
+            self._drawing = drawing = _Drawing(self._cell)
+            return sent + drawing.show(live)
+        return sent + self.send((), live, draw=True)
+
+
+class _Drawing:
+    """A display of rows that change, with the lines above them that were finished since it was begun."""
+
+    __slots__ = ("_cell", "_display_id", "_lines", "_shown", "size")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._display_id = new_display_id()
+        self._lines: list[SafeText] = []
+        self._shown: SafeText | None = None
+        self.size = 0
+
+    def add(self, lines: Iterable[Lines]) -> None:
+        for piece in lines:
+            self._lines.append(without_links(piece.text))
+            self.size += len(piece.text)
+
+    def show(self, live: LiveRows) -> int:
+        self._lines = [joined(self._lines)]
+        text = SafeText((self._lines[0] + "\n".join(map(without_links, live.texts))).rstrip("\n"))
+        if text == self._shown:
+            return 0
+        first, self._shown = self._shown is None, text
+        (self._cell.display if first else self._cell.update)({"text/plain": text}, self._display_id)
+        return len(text)
+
+    def settle(self) -> int:
+        """Leave it with its finished lines."""
+        text = SafeText(joined(self._lines).rstrip("\n"))
+        self._cell.settle({"text/plain": text}, self._display_id)
+        return len(text)
 
 
 class _LeftDisplay:
@@ -133,6 +235,7 @@ class _LeftDisplay:
 
     def __init__(self) -> None:
         self.text: list[SafeText] = []
+        self.rows: list[SafeText] = []
         self.tail = SafeText("")
         self._display_id = new_display_id()
         self._shown = ""
@@ -141,7 +244,15 @@ class _LeftDisplay:
         cell.display({"text/plain": SafeText("")}, self._display_id)
 
     def show(self, carrier: Cell) -> None:
-        text = joined((*self.text, self.tail))
+        rows = SafeText("".join(f"{row}\n" for row in self.rows))
+        text = joined((*self.text, rows, self.tail))
         if text != self._shown:
             carrier.update({"text/plain": text}, self._display_id)
             self.text, self._shown = [joined(self.text)], text
+
+
+def _after(before: str, row: str) -> str:
+    """Return what turns a row that was shown as ``before``, without its newline, into ``row``."""
+    suffix = suffix_of(row, before)
+    # Pages write over the old row character by character, and count those of its colours.
+    return f"\r{row}{' ' * (len(before) - len(row))}" if suffix is None else suffix

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipyproc.views.cell import Medium
@@ -12,25 +11,13 @@ if TYPE_CHECKING:
     from ipyproc.views.budget import Limits
     from ipyproc.views.kinds import Freshness
 
-__all__ = ["LARGEST_MESSAGE", "Pace", "Step"]
+__all__ = ["LARGEST_MESSAGE", "Pace"]
 
 LARGEST_MESSAGE = 100_000
 _LARGEST_UNPACED = 1_000_000
 _DISPLAY_PAUSE = 0.25
-
-
-@dataclass(frozen=True)
-class Step:
-    """The next piece of output to send.
-
-    Attributes:
-        size: the number of bytes; an upper bound if ``is_last``.
-        is_last: whether the cell has no room for more. The piece is then cut after its last line end, if it
-            has one, and the live tail follows.
-    """
-
-    size: int
-    is_last: bool
+# Rows that are overwritten or finished within this time are not drawn, nor lines held longer than this.
+_SETTLING = 0.15
 
 
 class Pace:
@@ -42,26 +29,24 @@ class Pace:
         medium: the medium of the view, which sets how much is shown, and how fast.
         limits: the limits for that, which are read each time.
         output: whether to show the output, or the status only.
-        start: the offset in the output to begin at.
 
     Attributes:
         limits: the limits; a caller may replace them.
         output: whether the output is shown.
-        position: the offset up to which the output has been shown.
-        shown: the number of bytes of output shown.
-        is_tailing: whether the live tail replaces all output from ``position`` on.
+        shown: the number of characters of finished lines shown.
+        is_tailing: whether the live tail replaces all output that follows.
         status_changed: whether the status must be shown again.
     """
 
     __slots__ = (
-        *("is_tailing", "limits", "output", "position", "shown", "status_changed"),
-        *("_look_due", "_medium", "_opened", "_output_due", "_status_due", "_tail_due", "_tail_end"),
+        *("is_tailing", "limits", "output", "shown", "status_changed"),
+        *("_draw_from", "_look_due", "_medium", "_opened", "_output_due", "_rows_due", "_status_due"),
+        *("_tail_due", "_tail_old"),
     )
 
-    def __init__(self, medium: Medium, limits: Limits, *, output: bool, start: int) -> None:
+    def __init__(self, medium: Medium, limits: Limits, *, output: bool) -> None:
         self.limits = limits
         self.output = output
-        self.position = start
         self.shown = 0
         self.is_tailing = False
         self.status_changed = True
@@ -69,7 +54,9 @@ class Pace:
         self._opened = 0.0
         self._output_due = 0.0
         self._tail_due = 0.0
-        self._tail_end = -1
+        self._tail_old = False
+        self._rows_due = math.inf
+        self._draw_from = 0.0
         self._status_due = 0.0
         self._look_due = 0.0
 
@@ -78,53 +65,84 @@ class Pace:
         """True if output counts against the page's budget."""
         return self._medium is Medium.PAGE
 
-    def has_caught_up(self, end: int) -> bool:
-        """Return True if all output up to the offset ``end`` is shown, or belongs to the live tail."""
-        return not self.output or self.is_tailing or self.position >= end
+    @property
+    def shows_prompts(self) -> bool:
+        """True if a row without a newline is shown as soon as lines are."""
+        return self._medium is not Medium.FILE
 
     # The output
 
-    def next_step(self, now: float, end: int, allowance: int, *, force: bool) -> Step | None:
-        """Return the piece of output to send now; None if none is due.
+    def allowed(self, now: float, allowance: int, *, force: bool) -> int:
+        """Return how many characters of finished lines may go out now; 0 if output is not due.
 
         Args:
             now: the time.
-            end: the offset past the newest byte.
-            allowance: the number of bytes that may go to the page.
-            force: whether to send a piece that is not due.
+            allowance: the number of characters that may go to the page.
+            force: whether to send output that is not due.
         """
-        if self.has_caught_up(end):
-            return None
-        if self.is_paced and not force and (now < self._output_due or allowance <= 0):
-            return None
-        size = end - self.position
-        if self.is_paced:
-            step = min(size, LARGEST_MESSAGE if force else min(allowance, LARGEST_MESSAGE))
-        else:
-            step = min(size, _LARGEST_UNPACED)
-        room = max(0.0, self._room() - self.shown)
-        if size > room and step >= room:
-            return Step(int(room), True)
-        return Step(step, False)
+        if self.is_tailing:
+            return LARGEST_MESSAGE if force or now >= self._tail_due else 0
+        if not self.is_paced:
+            return _LARGEST_UNPACED
+        if force:
+            return LARGEST_MESSAGE
+        return min(allowance, LARGEST_MESSAGE) if now >= self._output_due and allowance > 0 else 0
 
-    def went(self, now: float, size: int, *, is_last: bool) -> None:
-        """Record that a piece was sent, and whether the live tail follows it."""
-        self.position += size
+    @property
+    def room(self) -> float:
+        """The number of characters of finished lines for which the cell has room, before a live tail."""
+        if self._medium is Medium.TERMINAL:
+            return math.inf
+        return max(0.0, (self.limits.cell_bytes if self.is_paced else self.limits.batch_bytes) - self.shown)
+
+    def sent(self, now: float, size: int) -> None:
+        """Record that finished lines were sent."""
         self.shown += size
-        self.is_tailing = is_last
         self._output_due = now + 1 / self.limits.messages_per_second
+
+    # The rows that may still change
+
+    def rows_changed(self, now: float, *, drawn: bool) -> None:
+        """Record that rows are not shown as they are now.
+
+        Args:
+            now: the time.
+            drawn: whether rows are drawn already; others may be finished in a moment, and need no drawing.
+        """
+        if self._rows_due == math.inf:
+            self._rows_due = max(now if drawn else now + _SETTLING, self._draw_from)
+
+    def are_rows_due(self, now: float, *, force: bool) -> bool:
+        """Return True if rows that have changed are due."""
+        return self._rows_due < math.inf and (force or now >= self._rows_due)
+
+    def rows_went(self, now: float, *, drawn: bool) -> None:
+        """Record that the rows are shown as they are; after a drawing the next one is a while later."""
+        self._rows_due = math.inf
+        if drawn:
+            self._draw_from = now + _DISPLAY_PAUSE
 
     # The live tail
 
-    def is_tail_due(self, now: float, end: int, allowance: int, *, force: bool) -> bool:
-        """Return True if the live tail is due; the arguments are those of `next_step`."""
-        if not self.is_tailing or end == self._tail_end:
+    def begin_tail(self, now: float) -> None:
+        """Record that the live tail was shown for the first time."""
+        self.is_tailing = True
+        self._rows_due = math.inf
+        self.tail_went(now)
+
+    def tail_changed(self) -> None:
+        """Record that the live tail is not shown as it is now."""
+        self._tail_old = True
+
+    def is_tail_due(self, now: float, allowance: int, *, force: bool) -> bool:
+        """Return True if the live tail is due; the arguments are those of `allowed`."""
+        if not self.is_tailing or not self._tail_old:
             return False
         return force or (now >= self._tail_due and (allowance > 0 or not self.is_paced))
 
-    def tail_went(self, now: float, end: int) -> None:
-        """Record that the tail was sent, up to the offset ``end``."""
-        self._tail_end, self._tail_due = end, now + _DISPLAY_PAUSE
+    def tail_went(self, now: float) -> None:
+        """Record that the tail was sent."""
+        self._tail_old, self._tail_due = False, now + _DISPLAY_PAUSE
 
     # The status
 
@@ -156,27 +174,22 @@ class Pace:
 
     # All of it
 
-    def due(self, now: float, page_free_at: float, end: int, *, over: bool) -> float:
+    def due(self, now: float, page_free_at: float, *, has_caught_up: bool, over: bool) -> float:
         """Return the time of the next flush; infinity if nothing is new.
 
         Args:
             now: the time.
             page_free_at: the time from which the budget allows output to the page.
-            end: the offset past the newest byte of the output.
+            has_caught_up: whether all output was read.
             over: whether the job has ended for good.
         """
-        due = math.inf
+        due = self._rows_due if self.output else math.inf
+        free_at = page_free_at if self.is_paced else now
         if self.is_tailing:
-            if self.output and end != self._tail_end:
-                due = max(self._tail_due, page_free_at) if self.is_paced else self._tail_due
-        elif self.output and self.position < end:
-            due = max(self._output_due, page_free_at if self.is_paced else now)
+            if self._tail_old or not has_caught_up:
+                due = max(self._tail_due, free_at)
+        elif not has_caught_up:
+            due = min(due, max(self._output_due, free_at))
         if self.status_changed:
             due = min(due, self._status_due)
-        return min(due, now) if over and self.has_caught_up(end) else due
-
-    def _room(self) -> float:
-        """Return the number of bytes of output that are shown before the live tail."""
-        if self._medium is Medium.TERMINAL:
-            return math.inf
-        return float(self.limits.cell_bytes if self.is_paced else self.limits.batch_bytes)
+        return min(due, now) if over and has_caught_up else due

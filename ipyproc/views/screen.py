@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ipyproc.job.table import JobTable
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import FrontEnd
+    from ipyproc.views.form import Form
+    from ipyproc.views.live_table import TableOfJobs
 
 __all__ = ["Screen"]
 
@@ -40,14 +42,16 @@ class _Places:
 
     Attributes:
         cells: the keys of the cells that show it, and of the one that started a quiet job.
+        outputs: the keys of those that show its output, and not only its status.
         first: the key of the first cell that shows it; empty before one does.
         ended: the view in that cell, kept after the job's end for a restart.
     """
 
-    __slots__ = ("cells", "ended", "first")
+    __slots__ = ("cells", "ended", "first", "outputs")
 
     def __init__(self) -> None:
         self.cells: tuple[str, ...] = ()
+        self.outputs: tuple[str, ...] = ()
         self.first = ""
         self.ended: View | None = None
 
@@ -82,6 +86,7 @@ class Screen:
         self._table: LiveTable | None = None
         self._failures = QuietFailures(self._show_end, jobs, io_loop)
         self._over = False
+        self._tags = 0
 
     # A watcher of the jobs
 
@@ -92,6 +97,11 @@ class Screen:
             cell = self._front_end.target()
             self._places.setdefault(job, _Places()).cells = (cell.key,)
             self._failures.expect(job, cell)
+        elif job.has_tag:
+            from ipyproc.views.form import Form
+
+            self._tags += 1
+            self.show(job, form=Form(tag=job.name, colour=self._tags - 1))
         else:
             self.show(job)
 
@@ -122,38 +132,53 @@ class Screen:
 
     # Views
 
-    def show(self, job: Job, *, output: bool = True, start: int = 0) -> None:
-        """Show a job in the running cell, from an offset in its output.
+    def show(
+        self, job: Job, *, output: bool = True, last: int | None = None, form: Form | None = None
+    ) -> None:
+        """Show a job in the running cell.
 
-        A cell shows a job once; a second call does nothing.
+        What an ended job has written is shown by this call, as far as the page's budget allows: so it comes
+        before what the cell prints afterwards. A cell shows a job once, and its output once, even if it has
+        shown its status before; another call does nothing.
+
+        Args:
+            job: the job.
+            output: whether to show its output, or the status only.
+            last: the number of the last lines of its output to begin with; None for all of it.
+            form: the form of its output; None for both streams as they came.
         """
         cell = self._front_end.target()
         with self._lock:
             if self._over:
                 return
             places = self._places.setdefault(job, _Places())
-            if cell.key in places.cells:
+            if cell.key in (places.outputs if output else places.cells):
                 return
             places.cells = (*places.cells, cell.key)
+            if output:
+                places.outputs = (*places.outputs, cell.key)
             # Text that the cell printed before comes first.
             self._front_end.flush_prints()
-            places.first = places.first or cell.key
+            if form is None or form.stream is None:
+                places.first = places.first or cell.key
             if (running := self._front_end.running_cell()) is not None:
                 self._runs(running)
-            view = View(job, cell, self._limits, output=output, start=start)
+            view = self._view_of(job, cell, output, last, form)
             self._views.setdefault(job, []).append(view)
             view.open(time.monotonic())
             self._ticking.append(view)
             self._dirty.add(view)
+            if job.done:
+                self._show_at_once(view)
         self._schedule.soon()
 
-    def show_table(self) -> None:
-        """Show the table of all jobs in the running cell; an earlier table is no longer updated."""
+    def show_table(self, jobs: TableOfJobs | None = None) -> None:
+        """Show a table of jobs, by default of all, in the running cell; an earlier one stays as it is."""
         cell, medium = self._front_end.target(), self._front_end.medium
         width = shutil.get_terminal_size().columns if medium is Medium.TERMINAL else _PAGE_WIDTH
         if self._table is not None:
             self._table.close()
-        self._table = LiveTable(self._jobs, cell, self._io_loop, width)
+        self._table = LiveTable(jobs or self._jobs, cell, self._io_loop, width)
         self._table.open(live=medium is Medium.PAGE)
 
     def catch_up(self, jobs: Iterable[Job]) -> None:
@@ -271,6 +296,24 @@ class Screen:
         """Record the cell that runs, and whether this is a batch run."""
         self._running = cell
         self._batch = self._failures.is_batch = self._front_end.medium is Medium.FILE
+
+    def _view_of(self, job: Job, cell: Cell, output: bool, last: int | None, form: Form | None) -> View:
+        if last is None and form is None:
+            return View(job, cell, self._limits, output=output)
+        from ipyproc.views.form import start_of_last
+
+        shown = job if form is None else form.of(job)
+        start = 0 if last is None else start_of_last(shown, last)
+        return View(shown, cell, self._limits, output=output, start=start, form=form)
+
+    def _show_at_once(self, view: View) -> None:
+        """Show what an ended job has written: all that its cell has room for, if the page's budget allows it.
+
+        A terminal has room for everything, so it gets one piece here, and the rest by and by.
+        """
+        now = time.monotonic()
+        is_free = self._budget.available(now) > 0 if view.pace.is_paced else self._batch
+        self._flush(view, now, self._carrier(), force=is_free)
 
     def _show_end(self, job: Job, cell: Cell) -> None:
         """Show the status of an ended job in a cell that has not shown the job."""

@@ -2,67 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ipyproc.model.state import Snapshot, at_kernels_end
-from ipyproc.views.kinds import figures_differ, freshness_of, has_marks, picture
-from ipyproc.views.marks import with_coloured_marks
+from ipyproc.views.kinds import figures_differ, freshness_of, picture
 from ipyproc.views.outlet import Outlet, new_display_id
 from ipyproc.views.pace import LARGEST_MESSAGE, Pace
+from ipyproc.views.reading import Reading
+from ipyproc.views.transcript import NO_ROWS, fitting
 
 if TYPE_CHECKING:
-    from ipyproc.spool.output import StreamName
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import Bundle, Cell
+    from ipyproc.views.form import Form
+    from ipyproc.views.shown import Shown
+    from ipyproc.views.transcript import Lines
 
-__all__ = ["Shown", "View"]
+__all__ = ["View"]
 
-_TAIL_BYTES = 8192
 _TAIL_WIDTH = 120
-
-
-class Shown(Protocol):
-    """What a view reads of a job, whichever host runs it."""
-
-    @property
-    def name(self) -> str:
-        """The name of the job."""
-
-    @property
-    def done(self) -> bool:
-        """True once the job has ended."""
-
-    @property
-    def lingers(self) -> bool:
-        """True while an ended job may still change, since it has left processes running."""
-
-    @property
-    def size(self) -> int:
-        """The offset past the newest byte of its output."""
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of its output."""
-
-    def snapshot(self) -> Snapshot:
-        """Return a snapshot of this moment."""
-
-    def runs(self, start: int, stop: int) -> list[tuple[StreamName, bytes]]:
-        """Return the bytes between two offsets, in stretches of one stream each."""
-
-    def read(self, start: int, stop: int | None) -> bytes:
-        """Return the bytes between two offsets."""
-
-    def tail(self, n: int, max_bytes: int | None) -> str:
-        """Return the last ``n`` lines, from at most ``max_bytes`` bytes."""
 
 
 class View:
     """One cell's view of one job.
 
     The screen flushes a view, on one thread at a time. A view reads the job's output from its own position,
-    so nothing is queued for it. Its `Pace` decides what to show, and when; its `Outlet` and
-    `ipyproc.views.kinds` decide how.
+    so nothing is queued for it. Its `Pace` decides when to show something, its `Reading` what; its `Outlet`
+    and `ipyproc.views.kinds` decide how.
 
     Args:
         job: the job.
@@ -70,22 +36,32 @@ class View:
         limits: the limits for that.
         output: whether to show the output, or the status only.
         start: the offset in the output to begin at.
+        form: the form in which lines are shown; None for as they are.
     """
 
     __slots__ = (
         *("cell", "finished", "name", "pace"),
-        *("_ends_with_kernel", "_job", "_last", "_outlet", "_status", "_status_id"),
+        *("_ends_with_kernel", "_job", "_last", "_outlet", "_reading", "_rows", "_status", "_status_id"),
     )
 
     def __init__(
-        self, job: Shown, cell: Cell, limits: Limits, *, output: bool = True, start: int = 0
+        self,
+        job: Shown,
+        cell: Cell,
+        limits: Limits,
+        *,
+        output: bool = True,
+        start: int = 0,
+        form: Form | None = None,
     ) -> None:
         self.name = job.name
         self.cell = cell
-        self.pace = Pace(cell.medium, limits, output=output, start=start)
+        self.pace = Pace(cell.medium, limits, output=output)
         self.finished = False
         self._job: Shown | None = job
-        self._outlet = Outlet(cell, job.encoding)
+        self._reading = Reading(start, form)
+        self._rows = NO_ROWS
+        self._outlet = Outlet(cell)
         self._status_id = new_display_id()
         self._status: str | None = None
         self._last: Snapshot | None = None
@@ -116,6 +92,7 @@ class View:
         """Release the job and its snapshot; keep what `resume` needs if the job is started anew."""
         self._job = self._last = None
         self._status = ""
+        self._reading.rest()
 
     def resume(self, job: Shown) -> None:
         """Continue with a job that was started anew, after `rest`."""
@@ -130,12 +107,15 @@ class View:
         """Send later output into a display, since the cell of a batch run ends."""
         if self.pace.output and not self.finished:
             self._outlet.leave()
+            self._outlet.send((), self._reading.live, draw=False)
 
     def farewell(self, now: float) -> None:
         """Show all output so far, and that the job ends with the kernel."""
         self._ends_with_kernel = True
         try:
             self.flush(now, LARGEST_MESSAGE, force=True)
+            if self.pace.output:
+                self._end_output(now)
         finally:
             self.finished = True
             self.cell.settle(self._picture(), self._status_id)
@@ -156,19 +136,17 @@ class View:
         """
         job, pace = self.job, self.pace
         done = job.done
-        sent = 0
-        while (step := pace.next_step(now, job.size, allowance, force=force)) is not None:
-            size, is_last = self._send(now, step.size, step.is_last)
-            sent += size
-            if is_last or not force:
-                break
-        if pace.is_tail_due(now, job.size, allowance, force=force or done):
+        sent = self._read_on(now, allowance, force=force) if pace.output else 0
+        at_end = done and self._has_caught_up() and not job.lingers
+        if at_end:
+            sent += self._end_output(now)
+        elif pace.are_rows_due(now, force=force):
+            sent += self._show(now, self._reading.settle(), draw=True)
+        if pace.is_tail_due(now, allowance, force=force or done):
             sent += self._send_tail(now, carrier)
-        caught_up = pace.has_caught_up(job.size)
         if pace.is_status_due(now, force=force or done):
             self._show_status(now, carrier or self.cell)
-        if done and caught_up and not job.lingers:
-            self._outlet.end()
+        if at_end:
             self.finished = True
         if carrier is not None and (force or done):
             self._outlet.show_left(carrier)
@@ -178,7 +156,8 @@ class View:
         """Return the time at which to call `flush` next; infinity if nothing is new."""
         if self.finished:
             return float("inf")
-        return self.pace.due(now, page_free_at, self.job.size, over=self.job.done and not self.job.lingers)
+        over = self.job.done and not self.job.lingers
+        return self.pace.due(now, page_free_at, has_caught_up=self._has_caught_up(), over=over)
 
     def tick_due(self, now: float) -> bool:
         """Return True if the status is due only because its elapsed time or its figures have changed."""
@@ -193,49 +172,85 @@ class View:
                 return True
         return self.pace.is_status_old(now, freshness)
 
-    def _send(self, now: float, size: int, is_last: bool) -> tuple[int, bool]:
-        """Send the next piece of output; return its size, and whether the live tail follows it."""
-        position = self.pace.position
-        if is_last:
-            size = self._whole_lines(size)
-        runs = self.job.runs(position, position + size) if size > 0 else []
-        if sum(len(data) for _, data in runs) < size:
-            # max_output has dropped bytes before they were sent: the tail shows what is still there.
-            size, is_last, runs = 0, True, []
-        if runs:
-            self._outlet.send(self._painted(runs, position))
-        self.pace.went(now, size, is_last=is_last)
-        if is_last:
-            self._outlet.end()
-            self._outlet.begin_tail(self._tail())
-        return size, is_last
+    def _has_caught_up(self) -> bool:
+        return not self.pace.output or self._reading.position >= self.job.size
 
-    def _painted(self, runs: list[tuple[StreamName, bytes]], position: int) -> list[tuple[StreamName, bytes]]:
-        """Return output of the job from ``position`` on with its marks in colour, where it has any."""
-        if not has_marks(self._last or self.job.snapshot()):
-            return runs
-        return with_coloured_marks(runs, self.job.read(position - 1, position) if position else b"")
+    def _read_on(self, now: float, allowance: int, *, force: bool) -> int:
+        """Read what is due, and show the lines that it finished; return the number of characters sent."""
+        pace, reading = self.pace, self._reading
+        sent = 0
+        while not self._has_caught_up() and (most := pace.allowed(now, allowance, force=force)):
+            if pace.is_tailing:
+                reading.read_tail(self.job)
+                pace.tail_changed()
+            else:
+                sent += self._show(now, reading.read(self.job, most), draw=False)
+            if not force:
+                break
+        return sent
 
-    def _whole_lines(self, room: int) -> int:
-        """Return the bytes of the whole lines that fit in ``room``; all of it if no line ends there."""
-        position = self.pace.position
-        data = self.job.read(position, position + room) if room else b""
-        return data.rfind(b"\n") + 1 or room
+    def _show(self, now: float, lines: list[Lines], *, draw: bool) -> int:
+        """Show finished lines as far as the cell has room for them; the live tail follows then.
+
+        Args:
+            now: the time.
+            lines: the lines.
+            draw: whether rows that change are due; a prompt is shown at once, except in a file.
+        """
+        pace, outlet, rows = self.pace, self._outlet, self._reading.live
+        shown, rest = fitting(lines, pace.room)
+        if rest or self._reading.gap:
+            sent = outlet.send(shown, NO_ROWS, draw=False)
+            self._begin_tail(now, rest)
+            return sent
+        draw = draw or (pace.shows_prompts and rows.straight and not outlet.is_drawing)
+        sent = outlet.send(shown, rows, draw=draw)
+        pace.sent(now, sum(len(piece.text) for piece in shown))
+        if draw:
+            self._rows = rows
+            pace.rows_went(now, drawn=outlet.is_drawing)
+        elif rows != self._rows or (lines and outlet.is_drawing):
+            pace.rows_changed(now, drawn=outlet.is_drawing)
+        return sent
+
+    def _end_output(self, now: float) -> int:
+        """Show the last rows as finished lines; return the number of characters sent."""
+        pace, lines = self.pace, self._reading.finish()
+        self._rows = NO_ROWS
+        if pace.is_tailing:
+            if lines:
+                self._reading.keep(lines)
+                pace.tail_changed()
+            return 0
+        shown, rest = fitting(lines, pace.room)
+        sent = self._outlet.end(shown)
+        if rest:
+            self._begin_tail(now, rest)
+        return sent
+
+    def _begin_tail(self, now: float, rest: list[Lines]) -> None:
+        """Show the live tail after the output, beginning with lines for which the cell has no room."""
+        reading = self._reading
+        self._outlet.end(())
+        reading.keep(rest)
+        reading.hidden += sum(len(piece.text) for piece in rest)
+        self._rows = NO_ROWS
+        self.pace.begin_tail(now)
+        self._outlet.begin_tail(self._tail())
 
     def _send_tail(self, now: float, carrier: Cell | None) -> int:
-        end = self.job.size
         bundle = self._tail()
-        self.pace.tail_went(now, end)
+        self.pace.tail_went(now)
         self._outlet.update_tail(bundle, carrier)
         return sum(map(len, bundle.values()))
 
     def _tail(self) -> Bundle:
         from ipyproc.views import render
 
-        job = self.job
-        tail = job.tail(self.pace.limits.tail_lines, _TAIL_BYTES)
-        hidden = job.size - self.pace.position
-        return render.bundle(render.tail_block(tail, hidden, self.name, job.snapshot().dropped), _TAIL_WIDTH)
+        reading = self._reading
+        text = reading.tail(self.pace.limits.tail_lines)
+        block = render.tail_block(text, reading.hidden, self.name, self.job.snapshot().dropped)
+        return render.bundle(block, _TAIL_WIDTH)
 
     def _show_status(self, now: float, through: Cell) -> None:
         self.pace.status_changed = False

@@ -40,7 +40,8 @@ def ended(job: HostedJob, seconds: float = _SECONDS) -> HostedJob:
 
 def said(job: HostedJob, text: bytes) -> HostedJob:
     """Waits until a job has written something."""
-    assert job.block_until(lambda: text in job.output.read(), _SECONDS), job.output.read()
+    # As text, since a terminal ends its lines in another way.
+    assert job.block_until(lambda: text in job.output.text().encode(), _SECONDS), job.output.read()
     return job
 
 
@@ -85,7 +86,15 @@ def heard_all(job: HostedJob) -> Heard:
 
 
 class Core:
-    """What any host holds to."""
+    """What any host holds to.
+
+    Attributes:
+        line_end: what ends a line of its jobs.
+        talk: what the job that talks writes.
+    """
+
+    line_end = b"\n"
+    talk = {"stdout": b"one\nthree\n", "stderr": b"two\n"}
 
     # Start and end
 
@@ -131,8 +140,12 @@ class Core:
 
     def test_output_is_kept_with_its_streams(self, host: Host, spec: Spec) -> None:
         job = ended(host.start(spec("talk")))
-        assert streams(job) == {"stdout": b"one\nthree\n", "stderr": b"two\n"}
-        assert job.output.end == 14 and not job.output.lost and not job.output.dropped
+        assert streams(job) == self.talk
+        assert (
+            job.output.end == sum(map(len, self.talk.values()))
+            and not job.output.lost
+            and not job.output.dropped
+        )
         times = [piece.at for piece in job.output.pieces()]
         assert times == sorted(times) and all(time > 1e9 for time in times)
 
@@ -149,13 +162,14 @@ class Core:
 
     def test_all_output_is_there_when_the_end_is_told(self, host: Host, spec: Spec) -> None:
         heard = heard_all(host.start(spec("count")))
-        assert heard.output[EventKind.DONE] == sum(len(f"{number}\n") for number in range(1, 10001))
+        lines = b"".join(b"%d%b" % (number, self.line_end) for number in range(1, 10001))
+        assert heard.output[EventKind.DONE] == len(lines)
 
     def test_an_ended_job_keeps_its_output_and_its_status(self, host: Host, spec: Spec) -> None:
         job = ended(host.start(spec("talk")))
         status = job.status()
         ended(host.start(spec("count")))
-        assert job.status() == status and job.output.end == 14
+        assert job.status() == status and job.output.text().count("\n") == 3
         job.release()
         assert job.output.read() == b""
 

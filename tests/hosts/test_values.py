@@ -64,6 +64,7 @@ SPECS = [
     JobSpec("serve", "e", ready=Endpoint("::1", 8000), shell=ShellChoice("bash -x", login=True, strict=True)),
     JobSpec("nice", "f", limits=Limits(nice=5, user=0, umask=0o077, affinity=frozenset({0}))),
     JobSpec("a\nscript " * 100_000, "ü"),
+    JobSpec("top", "g", tty=True, rows=50, columns=132),
 ]
 
 
@@ -86,8 +87,8 @@ def test_the_input_of_a_job_elsewhere_is_known_by_its_size() -> None:
 
 
 def test_what_a_host_does_not_know_of_a_spec_is_refused_and_not_left_out() -> None:
-    with pytest.raises(JobSpecError, match="does not know 'rows', 'tty', which the job asks for"):
-        spec_from(Fields({"command": "true", "name": "a", "tty": True, "rows": 24}, "it"), b"")
+    with pytest.raises(JobSpecError, match="does not know 'gpus', 'queue', which the job asks for"):
+        spec_from(Fields({"command": "true", "name": "a", "queue": "long", "gpus": 2}, "it"), b"")
 
 
 def test_a_group_is_refused() -> None:

@@ -12,9 +12,10 @@ from tests.support import run_program, wait_until
 
 
 @pytest.mark.parametrize("times", [10, pytest.param(60, marks=pytest.mark.slow)])
-def test_kernels_killed_in_a_tight_spawn_loop_leave_nothing(times: int) -> None:
+@pytest.mark.parametrize("on", [[], ["tty"]], ids=["pipes", "terminals"])
+def test_kernels_killed_in_a_tight_spawn_loop_leave_nothing(on: list[str], times: int) -> None:
     mark, seed = uuid.uuid4().hex, random.randrange(10**6)
-    done = run_program("spawning_kernels.py", mark, str(seed), str(times))
+    done = run_program("spawning_kernels.py", mark, str(seed), str(times), *on)
     running = [int(line) for line in done.stdout.split()]
     assert len(running) == times and all(running[4::5]), running
     try:

@@ -122,24 +122,28 @@ async def test_default_names_are_numbered_on_and_begin_anew_when_one_was_forgott
 ) -> None:
     for _ in range(5):
         await small.spawn("true")
-    assert names(small) == ["true-3", "true-4", "true-5"]
+    assert names(small) == ["true-4", "true-5", "true"]
     await small.spawn("true", name="true-6")
     await small.spawn("true")
-    assert names(small) == ["true-5", "true-6", "true-7"]
+    assert names(small) == ["true-7", "true-6", "true"]
     small.clear()
     await small.spawn("true")
     assert names(small) == ["true"]
 
 
-def test_of_many_names_an_error_lists_the_last_ones(table: JobTable) -> None:
+def test_of_many_names_an_error_lists_a_few_the_last_or_those_that_come_near(table: JobTable) -> None:
     @looped
     async def asks() -> None:
         for number in range(30):
             await table.spawn("true", name=f"job {number}")
         with pytest.raises(UnknownJobError) as error:
             table["none"]
-        assert "the last of 30 jobs are: job 10, job 11, " in str(error.value)
+        assert "'none'; of 30 jobs the last are: job 22, job 23, " in str(error.value)
         assert str(error.value).rstrip("\"'").endswith("job 29.")
+        await table.spawn("true", name=f"train{'ing' * 30}")
+        with pytest.raises(UnknownJobError) as error:
+            table[f"trian{'ing' * 30}"]
+        assert f"of 31 jobs these come near: train{'ing' * 11}i…." in str(error.value)
 
     asks()
 

@@ -23,11 +23,13 @@ from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.hosts.local.run import Run
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.stream import SpoolStream
+from ipyproc.hosts.local.terminal import Gate, Terminal
 from ipyproc.hosts.local.warden import Warden
 from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
 from ipyproc.process import Subprocess
+from ipyproc.process.platform import pty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
 from tests.support import open_fds, until
@@ -74,6 +76,35 @@ STEPS: dict[str, tuple[object, str, int]] = {
 }
 
 
+TERMINAL_STEPS: dict[str, tuple[object, str, int]] = {
+    "the terminal": (os, "openpty", 1),
+    "its size": (pty, "set_size", 1),
+    "our slave of it": (Terminal, "__init__", 1),
+    "the copy of the master": (os, "dup", 1),
+    "the writer of the input": (Feed, "__init__", 1),
+    "the gate": (Gate, "__init__", 1),
+    "a pipe of the gate": (os, "pipe", 1),
+    "the other pipe of the gate": (os, "pipe", 2),
+    "the numbers of the pipes": (os, "fstat", 1),
+    "the reader": (SpoolStream, "__init__", 1),
+    "the word to the warden": (Warden, "expect", 1),
+    "what the program is to do": (start_module, "instructions", 1),
+    "the file that says so": (start_module, "nameless_file", 1),
+    "the fork": (subprocess, "Popen", 1),
+    "the session's number to the warden": (Warden, "guard", 1),
+    "the gate's opening": (Gate, "open", 1),
+    # After Popen's own.
+    "the answer of the program": (os, "read", 2),
+    "the pipes for the stand-in": (Pipes, "add", 1),
+    "the session": (Session, "__init__", 1),
+    "the watch for the exit": (Subprocess, "set_exit_callback", 1),
+    "the look after it": (Execution, "_begin", 1),
+    "the beginning of its reading": (Run, "begin", 1),
+    "the output entered in the loop's poll": (SpoolStream, "start", 1),
+    "the handle": (Job, "__init__", 1),
+}
+
+
 @contextmanager
 def failing(place: object, name: str, at: int, error: BaseException, *, after: bool) -> Iterator[list[int]]:
     """Have the call number ``at`` of a function raise, before it does anything or when it has done all."""
@@ -99,15 +130,18 @@ def guarded_by(warden: Warden) -> tuple[dict[int, None], dict[int, bytes]]:
     return dict(warden._guarded), dict(warden._expected)
 
 
-async def fails_at(table: JobTable, step: str, error: BaseException, *, after: bool) -> None:
-    await table.spawn("true", name="warm")
+async def fails_at(
+    table: JobTable, step: tuple[object, str, int], error: BaseException, *, after: bool, **how: Any
+) -> None:
+    await table.spawn("true", name="warm", **how)
     await until(lambda: not table.local.resources.warden._guarded)
     fds, jobs, guarded = open_fds(), list(table), guarded_by(table.local.resources.warden)
     threads = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
-    place, name, at = STEPS[step]
+    place, name, at = step
     mark = uuid.uuid4().hex
     with failing(place, name, at, error, after=after) as calls, pytest.raises(type(error)):
-        table.spawn("sleep 60", name="failing", env={MARK: mark}, stdin="x" * 300_000, timeout=60)
+        given = {} if how else {"stdin": "x" * 300_000}
+        table.spawn("sleep 60", name="failing", env={MARK: mark}, timeout=60, **how, **given)
     assert calls[0] >= at
     # At once: who was told of the error may look.
     assert not marked(mark)
@@ -123,7 +157,7 @@ async def fails_at(table: JobTable, step: str, error: BaseException, *, after: b
     now = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
     assert now == threads
     # The loop goes on, and so does the table.
-    assert (await table.spawn("cat", name="failing", stdin="well")).stdout == "well"
+    assert (await table.spawn("cat", name="failing", stdin="well", **how)).stdout == "well"
 
 
 def _children() -> set[int]:
@@ -134,7 +168,15 @@ def _children() -> set[int]:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_start_that_fails_at_a_step_is_undone(table: JobTable, step: str, error: BaseException) -> None:
-    looped(fails_at)(table, step, error, after=False)
+    looped(fails_at)(table, STEPS[step], error, after=False)
+
+
+@pytest.mark.parametrize("step", TERMINAL_STEPS)
+@pytest.mark.parametrize("error", ERRORS[-3:], ids=lambda error: type(error).__name__)
+def test_a_start_on_a_terminal_that_fails_at_a_step_is_undone(
+    table: JobTable, step: str, error: BaseException
+) -> None:
+    looped(fails_at)(table, TERMINAL_STEPS[step], error, after=False, tty=True)
 
 
 # What has no result that is lost by this.
@@ -148,7 +190,12 @@ _DONE = [
 
 @pytest.mark.parametrize("step", _DONE)
 def test_a_start_that_fails_right_after_a_step_is_undone(table: JobTable, step: str) -> None:
-    looped(fails_at)(table, step, MemoryError(), after=True)
+    looped(fails_at)(table, STEPS[step], MemoryError(), after=True)
+
+
+@pytest.mark.parametrize("step", ["the gate's opening", "the session's number to the warden", "the session"])
+def test_a_start_on_a_terminal_that_fails_right_after_a_step_is_undone(table: JobTable, step: str) -> None:
+    looped(fails_at)(table, TERMINAL_STEPS[step], MemoryError(), after=True, tty=True)
 
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")  # As of a poll that may watch no more.

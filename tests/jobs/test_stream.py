@@ -37,7 +37,7 @@ class Pipe:
             self.driver,
             self.pipes,
             lambda: self.events.append("read"),
-            lambda: self.events.append("end"),
+            lambda stream: self.events.append("end") if stream.take_end() else None,
         )
         self.pipes.add(self.stream)
 

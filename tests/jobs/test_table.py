@@ -62,7 +62,7 @@ async def test_a_name_is_taken_while_its_job_runs_and_free_after(table: JobTable
         table.spawn("true", name="build")
     assert str(error.value) == (
         f"A job named 'build' is running already (pid {job.pid}); "
-        "stop it, see it by %logs, or give the new one another name."
+        "replace it (--replace), stop it, see it by %logs, or give the new one another name."
     )
     assert isinstance(error.value, ValueError)
     await job.stop()

@@ -1,4 +1,4 @@
-"""%jobs, %wait, %stop, %restart, %send, %logs, %config, and completion after them."""
+"""%jobs, %wait, %stop, %restart, %send, %close, %signal, %logs, %config, and completion after them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_the_last_ended_jobs_stay_in_the_table_and_it_says_how_many_were_forgott
         kernel.run("%config IPyProc.ended_jobs = 1000")
 
 
-# %stop, %restart, %send, %logs
+# %stop, %restart, %send, %close, %signal, %logs
 
 
 def test_stop_stops_and_shows_what_was_needed(kernel: Kernel) -> None:
@@ -162,7 +162,8 @@ def test_restart_starts_the_job_anew_and_its_output_goes_on_in_its_own_cell(kern
     kernel.run("%send again bye")
     for shown in (first, cell):
         kernel.until(lambda shown=shown: "exit 0" in shown.shown)
-    assert first.stdout == "run\nrun\nbye\n" and cell.stdout == ""
+    kernel.until(lambda: first.stdout == "run\nrun\nbye\n")
+    assert cell.stdout == ""
 
 
 def test_restart_starts_a_job_that_has_ended(kernel: Kernel) -> None:
@@ -182,8 +183,71 @@ def test_a_restart_in_python_goes_on_in_the_jobs_own_cell(kernel: Kernel) -> Non
 
 def test_send_writes_a_line_as_it_stands(kernel: Kernel) -> None:
     cell = kernel.run("%spawn -n cat cat")
-    kernel.run("%send cat  two  words -n 'quoted'")
-    kernel.until(lambda: cell.stdout == "two  words -n 'quoted'\n")
+    kernel.run("%send cat two  words -n 'quoted'")
+    kernel.run("%send cat     indented {1 + 1}")
+    kernel.run("%send -n cat begun")
+    kernel.run("%send cat , ended")
+    kernel.until(lambda: cell.stdout == "two  words -n 'quoted'\n    indented 2\nbegun, ended\n")
+
+
+def test_close_ends_the_input_of_several_jobs(kernel: Kernel) -> None:
+    kernel.run("%spawn -n cat cat\n%spawn -n count wc -l\n%spawn -n typed --tty cat")
+    kernel.run("%send cat a\n%send typed b")
+    kernel.run("%close cat count typed")
+    kernel.ask_until("all(job.done for job in ipyproc.jobs)")
+    assert kernel.ask("[job.output for job in ipyproc.jobs]") == ["a\n", "0\n", "b\nb\n"]
+
+
+@pytest.mark.parametrize("signal", ["HUP", "sighup", "1", "$name"])
+def test_signal_reaches_the_program_of_each_job(kernel: Kernel, signal: str) -> None:
+    program = "trap 'echo again; exit 4' HUP; echo up; while :; do sleep 0.02; done"
+    kernel.run(f"for name in ('a', 'my b'): ipyproc.spawn({program!r}, name=name, shell='sh')")
+    kernel.ask_until("all('up' in job.output for job in ipyproc.jobs)")
+    kernel.run("name = 'HUP'")
+    assert kernel.run(f"%signal a 'my b' {signal}").status == "ok"
+    kernel.ask_until("[job.returncode for job in ipyproc.jobs] == [4, 4]")
+
+
+# On terminals
+
+
+def test_a_program_on_a_terminal_is_talked_to_and_a_secret_is_shown_nowhere(kernel: Kernel) -> None:
+    script = "read -sp 'Password: ' x; echo; read -p 'Name? ' y; test -t 2 && stty size; echo ${#x} $y"
+    cell = kernel.run(f"%%spawn -n talk --tty --rows 30 --columns 90 --shell bash\n{script}")
+    kernel.until(lambda: "Password: " in cell.stdout)
+    kernel.ask_until("ipyproc.jobs['talk'].hides_input")
+    sent = kernel.run("%send talk hunter2")
+    kernel.until(lambda: "Name? " in cell.stdout)
+    kernel.run("%send talk me")
+    kernel.until(lambda: "exit 0" in cell.shown)
+    assert kernel.ask("ipyproc.jobs['talk'].output") == "Password: \nName? me\n30 90\n7 me\n"
+    shown = cell.shown + cell.stdout + kernel.run("%jobs").shown + sent.shown + sent.stdout
+    assert "hunter2" not in shown and "30 90" in cell.stdout
+
+
+def test_a_held_kernel_reads_and_writes_terminals_and_sees_their_end(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "import time\n"
+        "job = ipyproc.spawn('read -p \"Go? \" x; seq 20000; exit 3', tty=True, quiet=True, shell='bash')\n"
+        "job.send('yes\\n')\n"
+        "until = time.monotonic() + 10\n"
+        "while not job.done and time.monotonic() < until: pass\n"
+        "print(job.returncode, 'Go? ' in job.output, job.output.count('\\n'), job.output[-6:-1])"
+    )
+    assert cell.stdout == "3 True 20001 20000\n", cell.stdout + cell.error
+
+
+def test_the_kind_of_a_jobs_streams_is_chosen_by_options(kernel: Kernel) -> None:
+    cell = kernel.run("%%spawn -w --tty -n both\nprintf 'a\\nb\\n'; echo c >&2; test -t 1; echo $? $TERM")
+    kernel.until(lambda: "exit 0" in cell.shown)
+    assert kernel.ask("ipyproc.jobs['both'].stdout") == "a\nb\nc\n0 xterm-256color\n"
+    kernel.run("%%spawn -w --tty --pipes -n apart\necho c >&2")
+    assert kernel.ask("ipyproc.jobs['apart'].stderr") == "c\n"
+    kernel.run("%%spawn -w --tty -n fed cat\nbody")
+    assert kernel.ask("ipyproc.jobs['fed'].output") == "body\n"
+    logs = kernel.run("%logs both")
+    kernel.until(lambda: "xterm-256color" in logs.stdout)
+    assert logs.stdout.replace("\r\n", "\n") == "a\nb\nc\n0 xterm-256color\n"
 
 
 def test_logs_replays_here_and_goes_on_live_in_both_cells(kernel: Kernel) -> None:
@@ -193,8 +257,8 @@ def test_logs_replays_here_and_goes_on_live_in_both_cells(kernel: Kernel) -> Non
     kernel.until(lambda: (logs.stdout, logs.stderr) == ("early\n", "oops\n"))
     kernel.run("%send held go")
     for cell in (first, logs):
-        kernel.until(lambda cell=cell: "exit 0" in cell.shown)
-        assert (cell.stdout, cell.stderr) == ("early\nlate\n", "oops\n")
+        kernel.until(lambda cell=cell: "exit 0" in cell.shown and cell.stdout == "early\nlate\n")
+        assert cell.stderr == "oops\n"
 
 
 def test_logs_in_the_jobs_own_cell_shows_nothing_twice(kernel: Kernel) -> None:
@@ -250,7 +314,7 @@ def test_options_are_completed_before_the_command_and_not_in_it(named: Kernel) -
     assert named.complete("%spawn --no") == ["--no-raise-error"]
     assert named.complete("%%spawn --max-r") == ["--max-restarts"]
     assert named.complete("job = %spawn -w --time") == ["--timeout"]
-    assert named.complete("%%spawn --name x --re") == ["--ready", "--restart"]
+    assert named.complete("%%spawn --name x --re") == ["--ready", "--replace", "--restart"]
     assert named.complete("%%spawn --restart on") == ["on-failure"]
 
 
@@ -273,6 +337,8 @@ def test_the_commands_own_words_are_not_completed_by_us() -> None:
         ("%nosuch -", []),
         ("%send a", ["a"]),
         ("%send a b", []),
+        ("%send -n a", ["a"]),
+        ("%send -", ["-n", "--no-newline"]),
         ("a", []),
     ],
 )

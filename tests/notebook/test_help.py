@@ -31,7 +31,9 @@ from tests.ports import free_port
 from tests.support import wait_until
 
 STARTING = ["%spawn", "%%fork", "%forkbench"]
-CONTROLLING = ["%jobs", "%logs", "%restart", "%send", "%stop", "%wait"]
+CONTROLLING = [
+    *("%close", "%forget", "%jobs", "%logs", "%restart", "%send", "%signal", "%stop", "%wait"),
+]
 
 OPTIONS = {
     SIGNS[kind] + name: sorted(option for option in verb.options() if option.startswith("--"))
@@ -166,8 +168,19 @@ def test_the_examples_of_what_starts_jobs_run_as_they_stand(
 
 
 CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
+    "%forget": (
+        "-w true",
+        "[job.name for job in jobs] == ['installer', 'counter', 'web']",
+        lambda cell: not cell.displays,
+    ),
+    "%close": (
+        "cat",
+        "jobs['counter'].returncode == 0 and not jobs['build'].done",
+        lambda cell: not cell.displays,
+    ),
+    "%signal": ("sleep 60", "jobs['web'].returncode == -1", lambda cell: not cell.displays),
     "%jobs": ("sleep 60", "jobs", lambda cell: "build" in cell.shown and "running" in cell.shown),
-    "%logs": ("-w echo run", "jobs", lambda cell: cell.stdout == "run\n"),
+    "%logs": ("-w echo run", "jobs", lambda cell: cell.stdout.endswith("run\n")),
     "%restart": (
         "-w echo run",
         "jobs['build'].output == 'run\\nrun\\n'",
@@ -182,7 +195,7 @@ CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
 @pytest.mark.parametrize("magic", CONTROLLING)
 def test_the_examples_of_what_controls_jobs_run_as_they_stand(kernel: Kernel, magic: str) -> None:
     command, holds, shows = CONTROLLED[magic]
-    for name in ("build", "docs", "installer", "my server"):
+    for name in ("build", "docs", "installer", "my server", "counter", "web"):
         kernel.run(f"%spawn -q -n '{name}' {command}")
     for example in examples(kernel, magic):
         cell = kernel.run(example)
@@ -331,6 +344,8 @@ def named(kernel: Kernel) -> Kernel:
 @pytest.mark.parametrize("magic", OPTIONS)
 def test_all_its_options_are_offered_after(kernel: Kernel, magic: str) -> None:
     assert completed(kernel, f"{magic} --") == [f"{magic} {option}" for option in OPTIONS[magic]]
+    if magic in CONTROLLING and magic != "%send":
+        assert completed(kernel, f"{magic} build --")[:1] == [f"{magic} build {OPTIONS[magic][0]}"]
 
 
 @pytest.mark.parametrize(
@@ -341,7 +356,7 @@ def test_the_restart_policies_are_offered_as_values(kernel: Kernel, begun: str) 
     assert completed(kernel, f"{begun}on") == [f"{begun}on-failure"]
 
 
-@pytest.mark.parametrize("magic", ["%logs", "%restart", "%send", "%stop", "%wait"])
+@pytest.mark.parametrize("magic", CONTROLLING)
 def test_names_of_jobs_are_offered_in_such_quotes_as_they_need(named: Kernel, magic: str) -> None:
     names = ["g++", "web-server", '"my job"', '"it\'s on"']
     assert sorted(completed(named, f"{magic} ")) == sorted(f"{magic} {name}" for name in names)
@@ -362,12 +377,18 @@ def test_a_quote_that_the_editor_has_closed_is_not_closed_once_more(named: Kerne
     assert completed(named, '%stop "my j', '"') == ['%stop "my job"']
 
 
+def test_a_pattern_becomes_the_names_that_match_it(named: Kernel) -> None:
+    assert completed(named, "%stop web-*") == ["%stop web-server"]
+    assert sorted(completed(named, "%logs -n 5 *o*")) == ['%logs -n 5 "it\'s on"', '%logs -n 5 "my job"']
+    assert not {"%logs -n g++", "%logs -n web-server"} & set(completed(named, "%logs -n "))
+
+
 def test_a_name_that_is_there_is_not_offered_again(named: Kernel) -> None:
     assert '%stop g++ "my job" g++' not in completed(named, '%stop g++ "my job" ')
     assert completed(named, '%stop g++ "my job" w') == ['%stop g++ "my job" web-server']
 
 
 def test_no_name_of_a_job_is_offered_where_none_is_wanted(named: Kernel) -> None:
-    for line in ("%jobs ", "%send g++ ", "%spawn ", "%%fork ", "%forkbench "):
+    for line in ("%send g++ ", "%spawn ", "%%fork ", "%forkbench "):
         offered = completed(named, line)
         assert not [text for text in offered if "g++" in text.removeprefix(line) or "web-server" in text]

@@ -18,6 +18,7 @@ def picture():
         "threads": sorted(t.name for t in __import__("threading").enumerate() if "ipyproc" in t.name),
         "shutdown": vars(shell.kernel).get("do_shutdown"),
         "signal": __import__("signal").getsignal(__import__("signal").SIGINT),
+        "name": shell.user_ns.get("ipyproc"),
     }
 """
 
@@ -39,6 +40,24 @@ def test_unloading_leaves_the_shell_as_it_was_before_loading(fresh_kernel: Kerne
     assert "UsageError" in kernel.run("%spawn true").stderr
 
 
+def test_the_package_has_its_name_in_the_notebook_while_it_is_loaded_unless_that_is_taken(
+    fresh_kernel: Kernel,
+) -> None:
+    kernel = fresh_kernel
+    kernel.run("%unload_ext ipyproc\ndel ipyproc")
+    kernel.run("%load_ext ipyproc")
+    assert kernel.ask("type(ipyproc.jobs).__name__") == "JobTable"
+    kernel.run("%unload_ext ipyproc")
+    assert kernel.ask("'ipyproc' in dir()") is False
+    # What the user has imported or put there is the user's.
+    kernel.run("%load_ext ipyproc\nimport sys, ipyproc")
+    kernel.run("%unload_ext ipyproc")
+    assert kernel.ask("ipyproc.__name__") == "ipyproc"
+    kernel.run("ipyproc = 'mine'\n%load_ext ipyproc")
+    kernel.run("%unload_ext ipyproc")
+    assert kernel.ask("ipyproc") == "mine"
+
+
 def test_loading_twice_is_loading_once(fresh_kernel: Kernel) -> None:
     kernel = fresh_kernel
     kernel.run(_SNAPSHOT + "before = picture()")
@@ -47,8 +66,7 @@ def test_loading_twice_is_loading_once(fresh_kernel: Kernel) -> None:
     kernel.run("after = picture()")
     assert kernel.ask("[key for key in before if before[key] != after[key]]") == []
     cell = kernel.run("%spawn echo once")
-    kernel.until(lambda: "exit 0" in cell.shown)
-    assert cell.stdout == "once\n"
+    kernel.until(lambda: "exit 0" in cell.shown and cell.stdout == "once\n")
     assert len(cell.displays) == 1
 
 
@@ -62,9 +80,8 @@ def test_a_job_goes_on_when_the_extension_is_unloaded_and_can_be_awaited(fresh_k
     assert cell.status == "ok", cell.error
     assert kernel.ask("result.output") == "early\nlate news\n"
     assert kernel.run("%load_ext ipyproc").status == "ok"
-    again = kernel.run("%logs held")
-    kernel.until(lambda: "exit 0" in again.shown)
-    assert again.stdout == "early\nlate news\n"
+    again = kernel.run("%logs held\nprint('printed after it')")
+    assert "exit 0" in again.shown and again.stdout == "early\nlate news\nprinted after it\n"
 
 
 def test_reloading_with_a_running_job_keeps_it(fresh_kernel: Kernel) -> None:
@@ -83,8 +100,7 @@ def test_reloading_with_a_running_job_keeps_its_cell_live(fresh_kernel: Kernel) 
     kernel.until(lambda: "early" in cell.stdout)
     kernel.run("%reload_ext ipyproc")
     kernel.run("%send held news")
-    kernel.until(lambda: "exit 0" in cell.shown)
-    assert cell.stdout == "early\nlate news\n"
+    kernel.until(lambda: "exit 0" in cell.shown and cell.stdout == "early\nlate news\n")
 
 
 def test_loading_draws_nothing_and_so_imports_no_rich(fresh_kernel: Kernel) -> None:

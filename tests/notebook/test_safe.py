@@ -182,9 +182,9 @@ def test_a_sequence_that_comes_in_two_messages_is_taken_out(hostile: Kernel) -> 
     cell = hostile.run(f"%%spawn -n cut\n{script}")
     hostile.until(lambda: cell.stdout == "a")
     hostile.run("%send cut go")
-    hostile.until(lambda: cell.stdout == "a\x1b[31mb")
+    hostile.until(lambda: cell.stdout == "a\x1b[31mb\x1b[0m")
     hostile.run("%send cut go")
-    hostile.until(lambda: cell.stdout == "a\x1b[31mbc\x1b[0m")
+    hostile.until(lambda: cell.stdout == "a\x1b[31mb\x1b[0m\x1b[31mc\x1b[0m")
 
 
 # A variable that is a secret
@@ -228,7 +228,7 @@ def saved(_clients_loop: None, tmp_path_factory: pytest.TempPathFactory) -> nbfo
         "job = start()",
         "import time\ntime.sleep(0.3)",
         "await job.wait(raise_error=False)",
-        "%config IPyProc.batch_bytes = 100\nlate = start(f'{NAME}2')\nNone",
+        "%config IPyProc.batch_bytes = 100\n%config IPyProc.tail_lines = 100\nlate = start(f'{NAME}2')\nNone",
         "while not late.done: time.sleep(0.01)",
         "await late",
         "%wait {late.pid}",

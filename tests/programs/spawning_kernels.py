@@ -1,4 +1,4 @@
-"""Kernels that start jobs in a loop, each killed at a random moment: ``spawning_kernels.py MARK SEED N``.
+"""Kernels that start jobs in a loop, each killed at a random moment: ``... MARK SEED NUMBER [tty]``.
 
 The jobs have the mark in their environment. Prints how many of them were running at each kill.
 """
@@ -18,18 +18,19 @@ from tests.jobs.trees import MARK, marked
 _AT_MOST = 300
 
 
-async def kernel(mark: str, told: int) -> None:
+async def kernel(mark: str, told: int, tty: bool) -> None:
     table = JobTable()
     os.write(told, b"!")
     for n in range(_AT_MOST):
         # Some in groups of their own, some that fork at once.
-        table.spawn(["sleep 60", "set -m; sleep 60 & sleep 60", "exec sleep 60"][n % 3], env={MARK: mark})
+        command = ["sleep 60", "set -m; sleep 60 & sleep 60", "exec sleep 60"][n % 3]
+        table.spawn(command, env={MARK: mark}, tty=tty)
         if n % 7 == 0:
             await asyncio.sleep(0)
     await asyncio.sleep(60)
 
 
-def main(mark: str, seed: int, number: int) -> None:
+def main(mark: str, seed: int, number: int, tty: bool) -> None:
     rng = random.Random(seed)
     for turn in range(number):
         hears, told = os.pipe()
@@ -37,7 +38,7 @@ def main(mark: str, seed: int, number: int) -> None:
         if pid == 0:
             signal.alarm(60)
             os.close(hears)
-            asyncio.run(kernel(mark, told))
+            asyncio.run(kernel(mark, told, tty))
             os._exit(0)
         os.close(told)
         os.read(hears, 1)
@@ -53,4 +54,4 @@ def main(mark: str, seed: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["tty"])

@@ -9,7 +9,7 @@ import pytest
 from ipyproc.views.budget import Budget
 from ipyproc.views.cell import Medium
 from ipyproc.views.kinds import Freshness
-from ipyproc.views.pace import LARGEST_MESSAGE, Pace, Step
+from ipyproc.views.pace import LARGEST_MESSAGE, Pace
 
 NEVER = float("inf")
 PLENTY = 10_000_000
@@ -24,92 +24,101 @@ class Limits:
     bytes_per_second: int = 500_000
 
 
-def paced(medium: Medium = Medium.PAGE, *, output: bool = True, start: int = 0) -> Pace:
-    pace = Pace(medium, Limits(), output=output, start=start)
+def paced(medium: Medium = Medium.PAGE, *, output: bool = True) -> Pace:
+    pace = Pace(medium, Limits(), output=output)
     pace.status_changed = False
     return pace
 
 
-def step(
-    pace: Pace, end: int, now: float = 100.0, allowance: int = PLENTY, *, force: bool = False
-) -> Step | None:
-    return pace.next_step(now, end, allowance, force=force)
+def due(
+    pace: Pace, now: float = 100.0, free_at: float = 100.0, *, more: bool = False, over: bool = False
+) -> float:
+    return pace.due(now, free_at, has_caught_up=not more, over=over)
 
 
-@pytest.mark.parametrize(("medium", "room"), [(Medium.PAGE, 1000), (Medium.FILE, 2000)])
-def test_a_cell_takes_what_it_has_room_for_and_then_the_tail_stands_for_the_rest(
-    medium: Medium, room: int
-) -> None:
+@pytest.mark.parametrize(
+    ("medium", "room"), [(Medium.PAGE, 1000), (Medium.FILE, 2000), (Medium.TERMINAL, NEVER)]
+)
+def test_a_cell_has_room_for_so_many_finished_lines(medium: Medium, room: float) -> None:
     pace = paced(medium)
-    assert step(pace, room) == Step(room, False)
-    pace.went(100.0, room - 100, is_last=False)
-    assert step(pace, room + 1, now=200.0) == Step(100, True)
-    pace.went(200.0, 90, is_last=True)
-    assert step(pace, PLENTY, now=300.0) is None
-    assert pace.is_tail_due(300.0, PLENTY, 1, force=False)
-    assert (pace.position, pace.shown) == (room - 10, room - 10)
-
-
-def test_a_terminal_takes_all_and_has_no_tail() -> None:
-    pace = paced(Medium.TERMINAL)
-    assert step(pace, PLENTY) == Step(1_000_000, False)
+    assert pace.room == room
+    pace.sent(100.0, 400)
+    assert pace.room == room - 400
+    pace.sent(100.0, 4000)
+    assert pace.room == (NEVER if medium is Medium.TERMINAL else 0)
 
 
 def test_a_page_waits_for_its_budget_and_between_two_messages() -> None:
     pace = paced()
-    assert step(pace, 500, allowance=0) is None
-    assert step(pace, 500, allowance=200) == Step(200, False)
-    pace.went(100.0, 200, is_last=False)
-    assert step(pace, 500, now=100.04) is None
-    assert step(pace, 500, now=100.06) == Step(300, False)
+    assert pace.allowed(100.0, 0, force=False) == 0
+    assert pace.allowed(100.0, 200, force=False) == 200
+    assert pace.allowed(100.0, PLENTY, force=False) == LARGEST_MESSAGE
+    pace.sent(100.0, 200)
+    assert pace.allowed(100.04, PLENTY, force=False) == 0
+    assert pace.allowed(100.06, 300, force=False) == 300
 
 
-def test_a_file_waits_for_nothing() -> None:
-    pace = paced(Medium.FILE)
-    pace.went(100.0, 200, is_last=False)
-    assert step(pace, 500, now=100.0, allowance=0) == Step(300, False)
+def test_a_file_and_a_terminal_wait_for_nothing() -> None:
+    for medium in (Medium.FILE, Medium.TERMINAL):
+        pace = paced(medium)
+        pace.sent(100.0, 200)
+        assert pace.allowed(100.0, 0, force=False) == 1_000_000
 
 
 def test_what_is_forced_goes_at_once_and_in_messages_that_a_page_can_bear() -> None:
-    pace = Pace(Medium.PAGE, Limits(cell_bytes=PLENTY), output=True, start=0)
-    pace.went(100.0, 200, is_last=False)
-    assert step(pace, PLENTY, allowance=0, force=True) == Step(LARGEST_MESSAGE, False)
+    pace = paced()
+    pace.sent(100.0, 200)
+    assert pace.allowed(100.0, 0, force=True) == LARGEST_MESSAGE
 
 
-def test_a_view_of_the_status_alone_shows_no_output() -> None:
-    pace = paced(output=False)
-    assert step(pace, 500) is None
-    assert pace.has_caught_up(500)
-    assert pace.due(100.0, 100.0, 500, over=False) == NEVER
-
-
-def test_a_view_that_begins_later_shows_what_comes_after_that() -> None:
-    assert step(paced(start=400), 500) == Step(100, False)
+def test_a_prompt_is_shown_at_once_where_somebody_may_answer() -> None:
+    assert [medium for medium in Medium if paced(medium).shows_prompts] == [Medium.PAGE, Medium.TERMINAL]
 
 
 def test_nothing_is_due_until_there_is_something_new() -> None:
     pace = paced()
-    assert pace.due(100.0, 100.0, 0, over=False) == NEVER
-    assert pace.due(100.0, 107.0, 1, over=False) == 107.0
-    pace.went(100.0, 1, is_last=False)
-    assert pace.due(100.0, 100.0, 1, over=False) == NEVER
-    assert pace.due(100.0, 100.0, 2, over=False) == pytest.approx(100.05)
-    assert pace.due(100.0, 100.0, 1, over=True) == 100.0
+    assert due(pace) == NEVER
+    assert due(pace, free_at=107.0, more=True) == 107.0
+    pace.sent(100.0, 1)
+    assert due(pace) == NEVER
+    assert due(pace, more=True) == pytest.approx(100.05)
+    assert due(pace, over=True) == 100.0
     pace.status_changed = True
     pace.status_went(100.0)
-    assert pace.due(100.0, 100.0, 1, over=False) == pytest.approx(100.25)
+    assert due(pace) == pytest.approx(100.25)
 
 
-def test_the_tail_is_shown_four_times_a_second_and_only_when_there_is_more() -> None:
+def test_rows_that_change_are_drawn_after_a_while_and_then_four_times_a_second() -> None:
     pace = paced()
-    pace.went(100.0, 0, is_last=True)
-    pace.tail_went(100.0, 5000)
-    assert not pace.is_tail_due(200.0, 5000, PLENTY, force=True)
-    assert not pace.is_tail_due(100.2, 6000, PLENTY, force=False)
-    assert pace.is_tail_due(100.2, 6000, 0, force=True)
-    assert pace.is_tail_due(100.3, 6000, PLENTY, force=False)
-    assert not pace.is_tail_due(100.3, 6000, 0, force=False)
-    assert pace.due(100.0, 100.0, 6000, over=False) == pytest.approx(100.25)
+    pace.rows_changed(100.0, drawn=False)
+    pace.rows_changed(100.1, drawn=False)
+    assert due(pace) == pytest.approx(100.15)
+    assert not pace.are_rows_due(100.1, force=False) and pace.are_rows_due(100.1, force=True)
+    assert pace.are_rows_due(100.2, force=False)
+    pace.rows_went(100.2, drawn=True)
+    assert due(pace) == NEVER and not pace.are_rows_due(200.0, force=True)
+    pace.rows_changed(100.3, drawn=True)
+    assert due(pace) == pytest.approx(100.45)
+    pace.rows_went(100.45, drawn=True)
+    pace.rows_changed(103.0, drawn=True)
+    assert due(pace, now=103.0) == 103.0
+
+
+def test_the_tail_is_shown_four_times_a_second_and_only_when_it_has_changed() -> None:
+    pace = paced()
+    pace.rows_changed(100.0, drawn=False)
+    pace.begin_tail(100.0)
+    assert not pace.is_tail_due(200.0, PLENTY, force=True) and due(pace) == NEVER
+    assert pace.allowed(100.2, PLENTY, force=False) == 0 < pace.allowed(100.3, 0, force=False)
+    assert due(pace, more=True) == pytest.approx(100.25)
+    pace.tail_changed()
+    assert not pace.is_tail_due(100.2, PLENTY, force=False)
+    assert pace.is_tail_due(100.2, 0, force=True)
+    assert pace.is_tail_due(100.3, PLENTY, force=False)
+    assert not pace.is_tail_due(100.3, 0, force=False)
+    assert due(pace) == pytest.approx(100.25)
+    pace.tail_went(100.3)
+    assert due(pace) == NEVER
 
 
 def test_clocks_are_shown_anew_the_rarer_the_longer_a_job_runs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -84,8 +85,8 @@ def screens(table: JobTable) -> Iterator[list[Screen]]:
         table.remove_watcher(screen)
 
 
-def screen_of(page: OnePage, table: JobTable, screens: list[Screen]) -> Screen:
-    screen = Screen(page, table, IOLoop.current(), Limits())
+def screen_of(page: OnePage, table: JobTable, screens: list[Screen], limits: Limits | None = None) -> Screen:
+    screen = Screen(page, table, IOLoop.current(), limits or Limits())
     table.add_watcher(screen)
     screens.append(screen)
     return screen
@@ -106,6 +107,32 @@ async def test_a_job_is_shown_in_the_cell_that_ran_when_it_was_started(
     await until(lambda: "exit 0" in first.shown and "exit 0" in page.cell.shown)
     assert first.text == page.cell.text == "one\ntwo\n"
     assert first.settled == first.displays.keys()
+    screen.close()
+
+
+@looped
+async def test_what_an_ended_job_wrote_is_shown_by_the_call_while_the_pages_budget_lasts(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    jobs = [table.spawn("seq 1 150", name=str(number), quiet=True) for number in range(25)]
+    for job in jobs:
+        await job
+    screen = screen_of(page, table, screens, Limits(bytes_per_second=20_000))
+    cells = []
+
+    def show_all() -> list[bool]:
+        for job in jobs:
+            cells.append(page.cell)
+            screen.show(job)
+            page.cell = ListCell(f"after {job.name}")
+        return [cell.text == jobs[0].output for cell in cells]
+
+    # In a thread, so that the loop's own flush comes later.
+    shown = await asyncio.to_thread(show_all)
+    # All of a job at once, or nothing of it yet.
+    assert shown[0] and not shown[-1]
+    assert all("exit 0" in cell.shown for cell in cells)
+    await until(lambda: all(cell.text == jobs[0].output for cell in cells))
     screen.close()
 
 

@@ -143,6 +143,12 @@ class Execution:
         """End before there was a process, since none could be started."""
         self.tell(self._not_started(error))
 
+    def resize(self, spec: JobSpec) -> None:
+        """Give its terminal the size of ``spec``, now and from now on; any thread may call it."""
+        self._spec = spec
+        if self.run is not None:
+            self.run.resize(spec)
+
     # Hooks for groups
 
     def make_run(self) -> Run:
@@ -224,8 +230,7 @@ class Execution:
         if timer is not None:
             if timer.pending and timer.due == time_due:
                 return
-            timer.cancel()
-            self._timer = None
+            self._cancel_timer()
         if time_due < math.inf:
             self._timer = self.driver.at(time_due, self._time_passed)
 
@@ -378,9 +383,8 @@ class Execution:
             if run is None or (self.ending is not None and not self.life.lingers):
                 return
             seen = run.status is not None
-            status = run.abandon()
-            if status is None:
-                status = -SIGKILL
+            ended = run.abandon()
+            status = -SIGKILL if ended is None else ended
             self._cancel_timer()
             self._end_health()
             if self.ending is None and not seen:

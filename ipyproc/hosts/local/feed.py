@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.process.loops import asyncio_loop, on_loop
+from ipyproc.process.platform.pty import GONE
 
 __all__ = ["Feed", "put_nothing_at"]
 
 log = logging.getLogger("ipyproc")
 
 _CHUNK = 256 << 10
+_LINE_ENDS = (b"\n", b"\r")
 
 
 class Feed:
@@ -24,12 +26,16 @@ class Feed:
     Args:
         fd: the writing end, non-blocking; the feed closes it.
         driver: the driver of the loop that writes what the pipe did not accept at once.
+        end_of_file: for a terminal, returns the character that ends its input at the start of a line. It is
+            written where a pipe would be closed, and the terminal takes more after that. None for a pipe.
     """
 
     _fd: int | None = None
 
-    def __init__(self, fd: int, driver: Driver) -> None:
+    def __init__(self, fd: int, driver: Driver, end_of_file: Callable[[], bytes] | None = None) -> None:
         self._driver = driver
+        self._end_of_file = end_of_file
+        self._at_line_start = True
         self._lock = threading.RLock()
         self._waiting: deque[memoryview] = deque()
         self._ends = False
@@ -62,6 +68,8 @@ class Feed:
         with self._lock:
             if not self.open:
                 return
+            if self._end_of_file is not None:
+                data, close = self._typed(data, close), False
             if data:
                 self._waiting.append(memoryview(data))
             self._ends = close
@@ -80,7 +88,7 @@ class Feed:
                     return took
                 except OSError as error:
                     # The child may close its end, or exit: that is not an error.
-                    if error.errno != errno.EPIPE:
+                    if error.errno not in GONE:
                         log.warning("Writing to a job's standard input failed: %s", error)
                     self.close()
                     return took
@@ -107,8 +115,10 @@ class Feed:
                 return
             # The loop polls this fd, so its number must not be reused before the loop removes it; but the
             # process must see the end of its input now. Hence /dev/null takes the pipe's place.
+            # Not of a terminal: that has no end of input, and the poll would keep its other fd's entry.
             try:
-                put_nothing_at(fd)
+                if self._end_of_file is None:
+                    put_nothing_at(fd)
             except OSError:
                 pass  # No fd is left: the process sees the end once the loop has run.
             self._watched = False
@@ -128,6 +138,16 @@ class Feed:
         self._waiting.clear()
         if self._fd is not None:
             put_nothing_at(self._fd)
+
+    def _typed(self, data: bytes, close: bool) -> bytes:
+        """Return what to type for ``data``, and for the end of the input after it if ``close``."""
+        if data:
+            self._at_line_start = data[-1:] in _LINE_ENDS
+        if close and self._end_of_file is not None:
+            # Within a line the first one hands over what there is of it.
+            data += self._end_of_file() * (1 if self._at_line_start else 2)
+            self._at_line_start = True
+        return data
 
     def _watch(self) -> None:
         if self._watched or self._driver.closed:

@@ -123,7 +123,7 @@ class Health:
     def _answer(self) -> str:
         """Run the command and wait for it; return what is wrong, or an empty string."""
         assert self._spec.alive is not None
-        spec = replace(self._spec, command=self._spec.alive)
+        spec = replace(self._spec, command=self._spec.alive, tty=False)
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             process = start_process(

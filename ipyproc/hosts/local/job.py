@@ -36,7 +36,7 @@ class LocalJob(HostedJob):
     """
 
     def __init__(self, spec: JobSpec, resources: Resources, driver: Driver) -> None:
-        super().__init__(spec, Output(spec.max_output, spec.encoding))
+        super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._resources = resources
         self._driver = driver
         self._again = False
@@ -173,6 +173,18 @@ class LocalJob(HostedJob):
         if execution is None or execution.ending is not None or execution.run is None:
             return False
         return execution.run.takes_input
+
+    @property
+    def hides_input(self) -> bool:
+        """Return whether its terminal reads a line that it does not echo."""
+        execution = self._execution
+        return execution is not None and execution.run is not None and execution.run.hides_input
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal, of this process and of those that follow; see `HostedJob.resize`."""
+        super().resize(rows, columns)
+        if (execution := self._execution) is not None:
+            execution.resize(self.spec)
 
     def write(self, data: bytes, *, close: bool = False) -> None:
         """Write to its standard input; see `HostedJob.write`."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from ipyproc.errors import JobSpecError
 from ipyproc.model.limits import NICEST, Limits, is_whole
 
-__all__ = ["need_limits", "popen_arguments", "under", "user_environment"]
+__all__ = ["account_ids", "need_limits", "popen_arguments", "under", "user_environment"]
 
 Started = TypeVar("Started")
 
@@ -39,14 +39,21 @@ def popen_arguments(limits: Limits) -> dict[str, object]:
         JobSpecError: no such user exists.
     """
     arguments: dict[str, object] = {} if limits.umask is None else {"umask": limits.umask}
-    if limits.user is not None and os.geteuid() == 0:
-        account = _account(limits.user)
-        arguments |= {
-            "user": account.pw_uid,
-            "group": account.pw_gid,
-            "extra_groups": os.getgrouplist(account.pw_name, account.pw_gid),
-        }
+    if (ids := account_ids(limits)) is not None:
+        arguments["user"], arguments["group"], arguments["extra_groups"] = ids
     return arguments
+
+
+def account_ids(limits: Limits) -> tuple[int, int, list[int]] | None:
+    """Return the user, the group and the further groups that a process has to take on; None for no change.
+
+    Raises:
+        JobSpecError: no such user exists.
+    """
+    if limits.user is None or os.geteuid() != 0:
+        return None
+    account = _account(limits.user)
+    return account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
 
 
 def user_environment(limits: Limits) -> dict[str, str]:

@@ -9,16 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from signal import SIGCONT, SIGKILL
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.hosts.local.driver import Driver
-from ipyproc.hosts.local.feed import Feed
+from ipyproc.hosts.local.ends import STREAMS, Ends, open_pipes, open_terminal
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.start import start_process
 from ipyproc.hosts.local.stream import Sink, SpoolStream
 from ipyproc.hosts.local.targets import program_targets
+from ipyproc.hosts.local.terminal import Terminal
 from ipyproc.hosts.local.warden import end_sessions
 from ipyproc.model.spec import JobSpec
 from ipyproc.spool.output import Output, StreamName
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Run", "RunListener", "Side"]
 
 log = logging.getLogger("ipyproc")
-
-Made = TypeVar("Made")
-
-_STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
 
 
 class RunListener(Protocol):
@@ -99,7 +95,8 @@ class Run:
         self._spec = spec
         self._streams: list[SpoolStream] = []
         self._side = side
-        self._open = len(_STREAMS) + (side is not None)
+        self._terminal: Terminal | None = None
+        self._open = 1 if spec.tty else len(STREAMS) + (side is not None)
         self._begun = False
         self._takes_input = spec.stdin is None
         self._early_status: int | None = None
@@ -143,29 +140,16 @@ class Run:
         """
         shared = self._resources
         with ExitStack() as undo, ExitStack() as theirs:
-            childs_stdin, stdin = os.pipe()
-            theirs.callback(os.close, childs_stdin)
-            self._feed = _owning(stdin, lambda: Feed(stdin, self._driver))
-            undo.callback(self._feed.close)
-            os.set_blocking(stdin, False)
-            write_ends: list[int] = []
-            for name in (*_STREAMS, "stdout")[: self._open]:
-                read_end, write_end = os.pipe()
-                theirs.callback(os.close, write_end)
-                beside = len(write_ends) == len(_STREAMS)
-                stream = _owning(read_end, partial(self._stream, read_end, name, beside=beside))
-                undo.callback(stream.drop)
-                write_ends.append(write_end)
-                self._streams.append(stream)
-            undo.callback(self._streams.clear)
-            inodes = [os.fstat(fd).st_ino for fd in write_ends]
+            ends = self._open_ends(undo, theirs)
             # The warden is told before the process runs, in case the kernel is killed right after the fork.
-            undo.callback(shared.warden.cancel, inodes[0])
-            shared.warden.expect(inodes)
-            self._launch(childs_stdin, write_ends)
+            undo.callback(shared.warden.cancel, ends.inodes[0])
+            shared.warden.expect(ends.inodes)
+            self._launch(ends)
             undo.callback(self._undo_launch)
             undo.callback(shared.warden.release, self.pid)
-            shared.warden.guard(self.pid, inodes[0])
+            shared.warden.guard(self.pid, ends.inodes[0])
+            if ends.gate is not None:
+                ends.gate.open()
             for stream in self._streams:
                 # Added before `begin`, which a loop that is held does not reach.
                 shared.pipes.add(stream)
@@ -190,12 +174,24 @@ class Run:
     # Input
 
     def end_input(self) -> None:
-        """Accept no more for its standard input; bytes that wait are still written. For any thread."""
-        self._takes_input = False
+        """Accept no more for its standard input, unless that is a terminal; any thread may call it."""
+        self._takes_input = self._spec.reads_terminal
 
     def write(self, data: bytes, *, close: bool) -> None:
         """Write to its standard input, and close it after that if ``close``; any thread may call it."""
         self._feed.write(data, close=close)
+
+    # The terminal
+
+    @property
+    def hides_input(self) -> bool:
+        """True if it has a terminal that reads a line and does not echo it."""
+        return self._terminal is not None and self._terminal.hides_input
+
+    def resize(self, spec: JobSpec) -> None:
+        """Give its terminal the size of ``spec``."""
+        if self._terminal is not None:
+            self._terminal.resize(spec.rows, spec.columns)
 
     # Signals
 
@@ -276,6 +272,7 @@ class Run:
         status = self.reap(1.0) if self.status is None else self.status
         self._takes_input = False
         self._feed.close()
+        self._close_terminal()
         for stream in self._streams:
             stream.drain()
             stream.drop()
@@ -296,6 +293,8 @@ class Run:
     def lose(self) -> None:
         """Replace its pipes by /dev/null in a fork of the process."""
         self._feed.lose()
+        if self._terminal is not None:
+            self._terminal.lose()
         for stream in self._streams:
             stream.lose()
         # Otherwise Popen would warn that it still runs; it is not a child of the fork.
@@ -304,17 +303,27 @@ class Run:
 
     # Helpers
 
-    def _launch(self, stdin: int, write_ends: list[int]) -> None:
+    def _open_ends(self, undo: ExitStack, theirs: ExitStack) -> Ends:
+        if self._spec.tty:
+            ends = open_terminal(self._spec, self._driver, self._stream, undo, theirs)
+        else:
+            beside = self._side is not None
+            ends = open_pipes(self._driver, self._stream, undo, theirs, beside=beside)
+        self._feed, self._terminal, self._streams = ends.feed, ends.terminal, ends.streams
+        undo.callback(self._streams.clear)
+        return ends
+
+    def _launch(self, ends: Ends) -> None:
         self.started, self.began = time.time(), time.monotonic()
-        beside = write_ends[len(_STREAMS) :]
         self._process = start_process(
             self._spec,
             self._driver.io_loop,
-            stdin=stdin,
-            stdout=write_ends[0],
-            stderr=write_ends[1],
-            pass_fds=beside,
-            arguments=[str(end) for end in beside],
+            stdin=ends.stdin,
+            stdout=ends.stdout,
+            stderr=ends.stderr,
+            pass_fds=ends.beside,
+            arguments=[str(end) for end in ends.beside],
+            gate=ends.gate,
         )
 
     def _undo_launch(self) -> None:
@@ -322,16 +331,18 @@ class Run:
         self.kill_now()
         self._process.proc.wait()
 
-    def _stream(self, fd: int, stream: str, *, beside: bool) -> SpoolStream:
+    def _stream(self, fd: int, name: StreamName, *, beside: bool = False) -> SpoolStream:
         sink: Sink = self._output
         on_read: Callable[[], None] = self._listener.run_wrote
         if beside and self._side is not None:
             sink, on_read = self._side, self._side.arrived
-        name: StreamName = "stderr" if stream == "stderr" else "stdout"
-        return SpoolStream(fd, name, sink, self._driver, self._resources.pipes, on_read, self._ended)
+        pipes, is_terminal = self._resources.pipes, self._spec.tty
+        return SpoolStream(fd, name, sink, self._driver, pipes, on_read, self._ended, terminal=is_terminal)
 
-    def _ended(self) -> None:
+    def _ended(self, stream: SpoolStream) -> None:
         with self._listener.lock:
+            if not stream.take_end():
+                return
             self._open -= 1
             # A new list, since another thread may be iterating over the old one.
             self._streams = [stream for stream in self._streams if not stream.told]
@@ -357,6 +368,8 @@ class Run:
             self.status = status
             self._look_no_more()
             self._feed.close()
+            # Before its end is decided on: the terminal is at its end unless another process holds it.
+            self._close_terminal()
             self.session.leader_exited()
             self._let_go()
             self._listener.run_exited(self)
@@ -369,16 +382,11 @@ class Run:
         if self.status is not None and not self._open:
             self._driver.discard(self)
 
+    def _close_terminal(self) -> None:
+        if self._terminal is not None:
+            self._terminal.close()
+
     def _let_go(self) -> None:
         # The warden ends what a job left. Once the session is empty, its number may go to another process.
         if self.session.is_empty:
             self._resources.warden.release(self.pid)
-
-
-def _owning(fd: int, make: Callable[[], Made]) -> Made:
-    """Return the object that ``make`` creates to own an fd; close the fd if ``make`` raises."""
-    try:
-        return make()
-    except BaseException:
-        os.close(fd)
-        raise

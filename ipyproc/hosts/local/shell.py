@@ -14,7 +14,7 @@ from ipyproc.model.shell import ShellChoice
 from ipyproc.model.text import encoded
 from ipyproc.model.words import BUILT_INS, SimpleCommand, simple_command
 
-__all__ = ["Launch", "default_shell", "explain_exit", "launch_of"]
+__all__ = ["Launch", "default_shell", "explain_exit", "launch_of", "nameless_file"]
 
 _STANDARD = "/bin/sh"
 # The shells of accounts that may not log in.
@@ -58,7 +58,7 @@ class Launch:
         if self.script is None:
             yield self.argv, ()
             return
-        with _nameless_file(self.script) as fd:
+        with nameless_file(self.script) as fd:
             yield (*self.argv, f"/dev/fd/{fd}"), (fd,)
 
 
@@ -161,7 +161,7 @@ def _by_interpreter(script: str, choice: ShellChoice) -> Launch:
 
 def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
     """Return the options for a login shell, and for a strict one."""
-    if (choice.login and family not in _TAKING_C) or (choice.strict and family not in _WITH_PIPEFAIL):
+    if (choice.login and family not in _TAKING_C) or (choice.strict and family not in _POSIX):
         asked = "set -euo pipefail" if choice.strict else "login shells"
         raise JobSpecError(f"The shell {name!r} does not support {asked}; give another, such as 'bash'.")
     options = []
@@ -170,7 +170,9 @@ def _options(name: str, family: str, choice: ShellChoice) -> list[str]:
         options += ["-O", "expand_aliases"]
     if choice.login and family not in _CSH:
         options.append("-l")
-    return options + (["-euo", "pipefail"] if choice.strict else [])
+    if choice.strict:
+        options += ["-euo", "pipefail"] if family in _WITH_PIPEFAIL else ["-eu"]
+    return options
 
 
 def _found(shell: str, environment: Mapping[bytes, bytes]) -> str:
@@ -231,7 +233,8 @@ def _is_executable(path: str) -> bool:
 
 
 @contextmanager
-def _nameless_file(data: bytes) -> Iterator[int]:
+def nameless_file(data: bytes) -> Iterator[int]:
+    """Return the fd of a file with these bytes, which has no name and is closed after the block."""
     in_memory = getattr(os, "memfd_create", None)
     with (
         tempfile.TemporaryFile("w+b", 0) if in_memory is None else open(in_memory("script"), "w+b", 0) as file

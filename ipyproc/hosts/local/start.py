@@ -6,13 +6,16 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 
 from tornado.ioloop import IOLoop
 
 from ipyproc.hosts.local.environment import environment_of
-from ipyproc.hosts.local.limits import popen_arguments, under, user_environment
-from ipyproc.hosts.local.shell import Launch, explain_exit, launch_of
+from ipyproc.hosts.local.limits import account_ids, popen_arguments, under, user_environment
+from ipyproc.hosts.local.shell import Launch, explain_exit, launch_of, nameless_file
+from ipyproc.hosts.local.terminal import Gate, instructions
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.text import encoded, native
 from ipyproc.process import Subprocess
@@ -32,8 +35,12 @@ def start_process(
     stderr: int,
     pass_fds: Sequence[int] = (),
     arguments: Sequence[str] = (),
+    gate: Gate | None = None,
 ) -> Subprocess:
     """Start a process of a job, which leads a session of its own; any thread may call it.
+
+    With a gate, the process waits, and then takes ``stdout`` as its controlling terminal. The program runs
+    once the caller has opened the gate, which raises what keeps the program from running.
 
     Args:
         spec: what runs, and how.
@@ -43,30 +50,49 @@ def start_process(
         stderr: the fd for its standard error.
         pass_fds: further fds that it inherits.
         arguments: arguments that follow those of the spec.
+        gate: where it waits until it may run; None if it runs at once, without a terminal.
 
     Raises:
         OSError: it could not be started; nothing is left of it.
         JobSpecError: its shell does not support the options of the spec.
     """
     environment = environment_of(
-        {**user_environment(spec.limits), **spec.env}, clean=spec.clean_env, kernel_path=spec.kernel_path
+        {**user_environment(spec.limits), **spec.env},
+        clean=spec.clean_env,
+        kernel_path=spec.kernel_path,
+        terminal=gate is not None,
     )
     launch = launch_of(spec.command, spec.shell, environment)
-    with launch.opened() as (argv, script_fds), _explained(spec, launch, environment):
+    with (
+        ExitStack() as opened,
+        launch.opened() as (argv, script_fds),
+        _explained(spec, launch, environment),
+    ):
+        words = [native(word) for word in (*argv, *arguments)]
+        executable = None if launch.executable is None else native(launch.executable)
+        limits, fds = spec.limits, (*pass_fds, *script_fds)
+        if gate is not None:
+            gate.set_reason(executable or words[0], partial(_explained, spec, launch, environment))
+            what = opened.enter_context(
+                nameless_file(instructions(words, executable, environment, account_ids(limits)))
+            )
+            words, executable = list(gate.command(what)), None
+            # Its Python is one that the other user may not be able to read.
+            limits, fds = replace(limits, user=None), (*fds, *gate.fds, what)
         return under(
             spec.limits,
             lambda: Subprocess.on(
                 io_loop,
-                [native(word) for word in (*argv, *arguments)],
-                executable=None if launch.executable is None else native(launch.executable),
+                words,
+                executable=executable,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 cwd=None if spec.cwd is None else native(spec.cwd),
-                env=environment,
+                env=environment if gate is None else None,
                 start_new_session=True,
-                pass_fds=(*pass_fds, *script_fds),
-                **popen_arguments(spec.limits),
+                pass_fds=fds,
+                **popen_arguments(limits),
             ),
         )
 

@@ -70,7 +70,9 @@ class SpoolStream(PipeIOStream):
         driver: the driver of the loop.
         pipes: the pipes in which the stand-in finds the stream, once the caller has added it.
         on_read: called after each read, on the thread that read.
-        on_end: called once, where the loop is driven, after the last read; not after `drop`.
+        on_end: called with the stream, where the loop is driven, after the last read; not after `drop`. Two
+            threads that drive the loop may both call it: `take_end` says which is the first.
+        terminal: whether the fd is the master of a pseudo-terminal.
 
     Attributes:
         reads: the number of reads that returned bytes or the end.
@@ -87,7 +89,9 @@ class SpoolStream(PipeIOStream):
         driver: Driver,
         pipes: Pipes,
         on_read: Callable[[], None],
-        on_end: Callable[[], None],
+        on_end: Callable[[SpoolStream], None],
+        *,
+        terminal: bool = False,
     ) -> None:
         self.reads = 0
         self.at_end = False
@@ -96,9 +100,10 @@ class SpoolStream(PipeIOStream):
         self._driver = driver
         self._pipes = pipes
         self._on_read = on_read
-        self._on_end: Callable[[], None] | None = on_end
+        self._on_end: Callable[[SpoolStream], None] | None = on_end
         self._started = False
-        self._large = False
+        # A terminal is read by 4 kB whatever the buffer, and cannot be made larger.
+        self._in_bits = self._large = terminal
         os.set_blocking(fd, False)
         # Past PipeIOStream's own, whose file object would own the fd, and is not needed: we read and close.
         # Tornado allocates a buffer of the chunk's size for each read, in which nothing is put.
@@ -161,8 +166,14 @@ class SpoolStream(PipeIOStream):
 
     @property
     def told(self) -> bool:
-        """Return True when ``on_end`` has been called, or is not to be called any more."""
+        """True when the end was taken, or is not to be told any more."""
         return self._on_end is None
+
+    def take_end(self) -> bool:
+        """Return True to the first caller; ``on_end`` calls it once it has the lock of what it changes."""
+        with self._sink.lock:
+            on_end, self._on_end = self._on_end, None
+        return on_end is not None
 
     # What Tornado calls
 
@@ -213,19 +224,31 @@ class SpoolStream(PipeIOStream):
         size = 0
         try:
             while size < _MOST_BUFFERS * _BUFFER:
-                count = self._read_into(buffer)
+                count = self._fill(buffer) if self._in_bits else self._read_into(buffer)
                 if not count:
                     self.at_end = count is not None
                     break
                 self._sink.append(self._name, memoryview(buffer)[:count], time.time())
                 size += count
-                if count < _BUFFER:
+                if count < _BUFFER or self._in_bits:
                     break
         finally:
             _buffers.append(buffer)
         return size
 
-    def _read_into(self, buffer: bytearray) -> int | None:
+    def _fill(self, buffer: bytearray) -> int | None:
+        """Read until the buffer is full or the terminal is empty; return as `_read_into` does."""
+        filled = 0
+        with memoryview(buffer) as view:
+            while filled < _BUFFER:
+                count = self._read_into(view[filled:])
+                if not count:
+                    # The end is found again by the next read.
+                    return filled or count
+                filled += count
+        return filled
+
+    def _read_into(self, buffer: bytearray | memoryview) -> int | None:
         """Read once; return the number of bytes, None if the pipe is empty, 0 at its end."""
         try:
             return os.readv(self.fd, [buffer])
@@ -254,10 +277,11 @@ class SpoolStream(PipeIOStream):
         self._tell()
 
     def _tell(self) -> None:
-        with self._sink.lock:
-            on_end, self._on_end = self._on_end, None
+        # Not taken here: the thread that decides what follows has the job's lock, and must be able to tell
+        # the end while another waits in ``on_end`` for that lock.
+        on_end = self._on_end
         if on_end is not None:
-            on_end()
+            on_end(self)
 
     def _close_on_loop(self) -> None:
         with self._sink.lock:

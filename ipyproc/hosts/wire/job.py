@@ -58,7 +58,7 @@ class WireJob(HostedJob):
     def __init__(
         self, link: Link, ticket: str, spec: JobSpec, picture: Fields, forget: Callable[[WireJob], None]
     ) -> None:
-        super().__init__(spec, Output(spec.max_output, spec.encoding))
+        super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._link = link
         self._forget = forget
         self._ticket = ticket
@@ -68,10 +68,12 @@ class WireJob(HostedJob):
         self._untold: deque[_News] = deque()
         self._lost_there = 0
         self._gone = False
-        self._unsent: deque[memoryview] = deque()
+        # Each piece, and whether the input ends after it.
+        self._unsent: deque[tuple[memoryview, bool]] = deque()
         self._input_ends = False
-        self._end_sent = False
         self._writing = False
+        self._hides_input = False
+        self._looking = False
         news = _News(picture)
         self._takes_input = news.takes_input
         self._lingers = news.lingers
@@ -154,7 +156,7 @@ class WireJob(HostedJob):
     def unread_input(self) -> int:
         """Return how many bytes that were written to it have not been taken by the server."""
         with self._lock:
-            return sum(map(len, self._unsent))
+            return sum(len(piece) for piece, _ in self._unsent)
 
     def write(self, data: bytes, *, close: bool = False) -> None:
         """Write to its standard input; see `HostedJob.write`.
@@ -166,9 +168,29 @@ class WireJob(HostedJob):
             if not self.takes_input:
                 return
             view = memoryview(data)
-            self._unsent.extend(view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
-            self._input_ends = close
+            last = max(0, len(view) - 1) // _PIECE * _PIECE
+            if data or close:
+                for start in range(0, last + 1, _PIECE):
+                    self._unsent.append((view[start : start + _PIECE], close and start == last))
+            # A terminal takes more after its end.
+            self._input_ends = close and not self.spec.reads_terminal
             self._push()
+
+    @property
+    def hides_input(self) -> bool:
+        """Return whether its terminal reads a line that it does not echo, as the server has said last.
+
+        The server is asked again, without waiting for its answer.
+        """
+        if self.spec.tty and not self._looking and not self._gone:
+            self._looking = True
+            self._link.post("look", {"ticket": self._ticket}, then=self._looked)
+        return self._hides_input
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal; see `HostedJob.resize`."""
+        super().resize(rows, columns)
+        self._post("resize", rows=rows, columns=columns)
 
     def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Block this thread until ``condition`` holds, whoever holds the loop."""
@@ -199,6 +221,7 @@ class WireJob(HostedJob):
         """Take in output."""
         at, to = frame.fields.number("at"), frame.fields.number("to")
         pieces = pieces_of(frame)
+        self._hides_input = frame.fields.flag("hides_input", False)
         if at < self._position:
             return  # It was asked for twice, on two connections; what follows is asked for already.
         if at > self._position:
@@ -269,7 +292,7 @@ class WireJob(HostedJob):
     def _believe(self, news: _News) -> None:
         with self._lock:
             if news.status.lives > self._status.lives:
-                self._input_ends = self._end_sent = False
+                self._input_ends = False
             ended = news.status.state.done and not self._status.state.done
             self._status, self._status_at = news.status, time.monotonic()
             self._takes_input, self._lingers = news.takes_input, news.lingers
@@ -308,13 +331,16 @@ class WireJob(HostedJob):
 
     def _push(self) -> None:
         """Send the next piece of input, unless one is on its way."""
-        if self._writing or not (self._unsent or (self._input_ends and not self._end_sent)):
+        if self._writing or not self._unsent:
             return
-        piece = bytes(self._unsent.popleft()) if self._unsent else b""
-        self._end_sent = self._input_ends and not self._unsent
+        piece, ends = self._unsent.popleft()
         self._writing = True
-        fields = {"ticket": self._ticket, "close": self._end_sent}
-        self._link.post("write", fields, piece, self._written)
+        self._link.post("write", {"ticket": self._ticket, "close": ends}, bytes(piece), self._written)
+
+    def _looked(self, answer: Fields | Exception) -> None:
+        self._looking = False
+        if not isinstance(answer, Exception):
+            self._hides_input = answer.flag("hides_input", False)
 
     def _written(self, answer: Fields | Exception) -> None:
         with self._lock:

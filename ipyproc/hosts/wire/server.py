@@ -33,7 +33,7 @@ from ipyproc.hosts.wire.served import Served, picture_of
 from ipyproc.hosts.wire.session import Session
 from ipyproc.hosts.wire.values import fields_of_error, fields_of_spec, spec_from
 from ipyproc.model.life import stop_ladder
-from ipyproc.model.spec import need_signal
+from ipyproc.model.spec import need_signal, need_size
 
 __all__ = ["Server", "serve"]
 
@@ -47,6 +47,7 @@ _END_GRACE = 0.35
 _END_SECONDS = 5.0
 _END_LOOK = 0.02
 _MOST_SESSIONS = 100
+_OF_A_JOB = frozenset({"attach", "drop", "look", "release", "resize", "restart", "signal", "stop", "write"})
 
 
 def serve(host: Host, listening: socket.socket, io_loop: IOLoop, *, stays: bool = False) -> Server:
@@ -219,7 +220,7 @@ class Server:
         if kind == "close":
             self._end(self._jobs_of(client), lambda: client.answer(number, {}))
             return None
-        if kind not in ("attach", "drop", "release", "restart", "signal", "stop", "write"):
+        if kind not in _OF_A_JOB:
             raise JobStateError(
                 f"The host does not know {kind[:40]!r}; restart it with the ipyproc of this kernel."
             )
@@ -237,6 +238,8 @@ class Server:
             job.write(frame.body, close=fields.flag("close", False))
             self._answer_when_taken(client, number, job)
             return None
+        if kind == "look":
+            return {"hides_input": job.hides_input}
         if kind == "release":
             self._let_go(client, session, served)
             return {}
@@ -310,6 +313,11 @@ def _act(kind: str, job: HostedJob, fields: Fields) -> bool:
         signum = fields.number("signum")
         need_signal(signum)
         return job.signal(signum)
+    if kind == "resize":
+        rows, columns = fields.number("rows"), fields.number("columns")
+        need_size(rows, columns)
+        job.resize(rows, columns)
+        return True
     ladder = tuple(_signal(signum) for signum in fields.numbers("ladder"))
     if kind == "restart":
         job.restart(fields.seconds("grace"), ladder)

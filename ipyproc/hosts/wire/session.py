@@ -230,4 +230,6 @@ class Session:
             self._io_loop.call_later(_RETRY_SECONDS, self._told, watch, False)
             return
         watch.offset = None
+        # A prompt comes with what the client has to know of it.
+        fields["hides_input"] = job.hides_input
         self._channel.send("piece", {"ticket": ticket, **fields}, body)

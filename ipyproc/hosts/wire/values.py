@@ -175,6 +175,9 @@ _SPEC_FIELDS: dict[str, Callable[[Fields, str], object]] = {
     "kernel_path": Fields.flag,
     "limits": _limits,
     "encoding": Fields.text,
+    "tty": Fields.flag,
+    "rows": Fields.number,
+    "columns": Fields.number,
 }
 
 

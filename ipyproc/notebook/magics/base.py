@@ -12,14 +12,14 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics
 from IPython.core.magic_arguments import argument
 
-from ipyproc import safe
 from ipyproc.errors import IpyprocError
 from ipyproc.job.command import explain_start_error
+from ipyproc.notebook import selection
 from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import Kind, finish, plainly, wait_for
 from ipyproc.notebook.lines import whole_line
-from ipyproc.notebook.options import asked_for, parser_of, pick
+from ipyproc.notebook.options import asked_for, parse_anywhere, parser_of
 from ipyproc.notebook.private.argparse import options_of
 
 if TYPE_CHECKING:
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from ipyproc.views.screen import Screen
 
 __all__ = [
+    "ALL_RUNNING",
     "BG",
     "FORGIVE",
     "PUSH",
     "QUIET",
+    "REPLACE",
     "SIGNS",
     "WAIT",
     "Context",
@@ -51,7 +53,9 @@ LocalNames = Mapping[str, object] | None
 """The local variables of the function that contains a magic's line."""
 
 # Options of several magics.
+ALL_RUNNING = argument("--all", action="store_true", help="All jobs that run.")
 WAIT = argument("-w", "--wait", action="store_true", help="Wait for its end; ■ interrupts it meanwhile.")
+REPLACE = argument("--replace", action="store_true", help="First stop the job of this name, if it runs.")
 QUIET = argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
 BG = argument("--bg", action="store_true", help="Do not wait, not even in a batch run (nbclient, papermill).")
 PUSH = argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook to it.")
@@ -102,6 +106,9 @@ class Verb(Magics):
         waiting: when its cell waits.
         unattended: the kinds that wait in an unattended run.
         job_names: which of its words are names of jobs.
+        by_pattern: the kind of jobs that a pattern can mean.
+        by_all: the kind of jobs that ``--all`` means.
+        acts_on_running: whether a name made of a program means the job of that program that runs.
         values: the values of options, for completion.
         may_stand_alone: whether its line may be a whole cell; see `stands_alone`.
     """
@@ -110,6 +117,9 @@ class Verb(Magics):
     waiting: ClassVar[Waiting] = Waiting.NEVER
     unattended: ClassVar[frozenset[Kind]] = frozenset()
     job_names: ClassVar[JobNames] = JobNames.NONE
+    by_pattern: ClassVar[selection.Kind] = selection.ANY
+    by_all: ClassVar[selection.Kind] = selection.RUNNING
+    acts_on_running: ClassVar[bool] = False
     values: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     may_stand_alone: ClassVar[bool] = False
 
@@ -137,7 +147,7 @@ class Verb(Magics):
         if self.waiting is not Waiting.WHEN_ASKED:
             return self.waiting is Waiting.ALWAYS
         given, _ = asked_for(self.function(), whole_line(arguments))
-        return self.is_to_wait(kind, wait="--wait" in given, bg="--bg" in given)
+        return "--replace" in given or self.is_to_wait(kind, wait="--wait" in given, bg="--bg" in given)
 
     def is_to_wait(self, kind: Kind, *, wait: bool, bg: bool) -> bool:
         """Return True if a call with these options waits.
@@ -161,43 +171,99 @@ class Verb(Magics):
         """Return the value of a call that waits; see `ipyproc.notebook.foreground.finish`."""
         return finish(lambda: plainly(work()), awaited, self._jobs, jobs)
 
-    def finish_job(
-        self, job: Job, awaited: bool, *, raise_error: bool = True, until_ready: bool = False
+    def begin_job(
+        self,
+        start: Callable[[], Job],
+        awaited: bool,
+        *,
+        waits: bool,
+        replaced: Job | None = None,
+        raise_error: bool = True,
+        until_ready: bool = False,
     ) -> object:
-        """Wait for a job in the foreground and return the job; its output is in its cell by then."""
+        """Start a job and return it, or what the cell awaits to get it.
 
-        async def wait() -> Job:
+        Args:
+            start: starts the job.
+            awaited: whether the cell awaits the call.
+            waits: whether to wait for the job in the foreground; its output is in its cell by then.
+            replaced: a job to stop before.
+            raise_error: whether to raise if the job fails while it is waited for.
+            until_ready: whether to wait until the job is ready, instead of for its end.
+        """
+
+        async def stop() -> None:
+            if replaced is not None:
+                await replaced.stop(self._settings.grace)
+
+        async def wait(job: Job) -> Job:
             try:
                 await wait_for(job, raise_error=raise_error, until_ready=until_ready)
             finally:
                 self._screen.catch_up([job])
             return job
 
-        return self.finish(wait, awaited, [job])
+        async def stop_and_start() -> Job:
+            await stop()
+            job = start()
+            return await wait(job) if waits else job
 
-    def named(self, line: str, local_ns: LocalNames) -> list[Job]:
-        """Return the jobs that a line names.
+        if awaited:
+            return self.finish(stop_and_start, awaited)
+        if replaced is not None:
+            self.finish(stop, awaited)
+        job = start()
+        return self.finish(lambda: wait(job), awaited, [job]) if waits else job
+
+    def replaced(self, name: str) -> Job | None:
+        """Return the job that ``--replace`` stops: the one of that name, if it runs or has left processes."""
+        found = (job for job in self._jobs if job.name == name and (not job.done or job.left))
+        return next(found, None)
+
+    def parsed(self, line: str, local_ns: LocalNames) -> tuple[argparse.Namespace, list[str]]:
+        """Return the options of a line, wherever they stand, and its other words.
 
         Raises:
-            UsageError: it names no job, or one that does not exist.
+            UsageError: an option is unknown, or has an invalid value.
         """
         line = expand(line, self.names(local_ns))
-        names = []
-        while line.strip():
-            name, line = pick(line)
-            names.append(name)
-        if not names:
+        return parse_anywhere(self.function(), line, lambda word: word in self._jobs)
+
+    def named(self, line: str, local_ns: LocalNames) -> tuple[argparse.Namespace, list[Job]]:
+        """Return the options of a line, and the jobs that it names, or that its ``--all`` means.
+
+        Raises:
+            UsageError: it names no job, or one that does not exist; or an option is invalid.
+        """
+        options, words = self.parsed(line, local_ns)
+        return options, self.select(words, everything=options.all)
+
+    def select(self, words: Sequence[str], *, everything: bool = False) -> list[Job]:
+        """Return the jobs that words name: names, pids and shell patterns.
+
+        Args:
+            words: the words.
+            everything: whether ``--all`` was given.
+
+        Raises:
+            UsageError: there is no such job, or there are neither words nor ``--all``, or both.
+        """
+        if everything and words:
+            raise UsageError(f"%{self.name} has --all and also {words[0]!r}; give one of them.")
+        if everything:
+            return selection.every(self._jobs, self.by_all)
+        if not words:
             raise UsageError(f"%{self.name} needs the name of a job; {self.which()}.")
         with Sentences():
-            return [self._jobs[name] for name in names]
+            return selection.select(self._jobs, words, self.by_pattern, prefer_running=self.acts_on_running)
 
     def names(self, local_ns: LocalNames) -> Mapping[str, object]:
         """Return the variables for a line: the notebook's, and the local ones of the function around it."""
         return {**self._shell.user_ns, **(local_ns or {})}
 
     def which(self) -> str:
-        """Return the names of all jobs, as a part of a sentence."""
-        return f"the jobs are: {', '.join(safe.line(job.name) for job in self._jobs) or 'none'}"
+        """Return the names of a few jobs, as a part of a sentence."""
+        return self._jobs.names_near("")
 
 
 AnyVerb = TypeVar("AnyVerb", Verb, type[Verb])

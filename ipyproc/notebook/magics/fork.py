@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 from IPython.core.magic import cell_magic, magics_class, no_var_expand
@@ -11,9 +12,12 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.lines import continued, with_line_numbers
-from ipyproc.notebook.magics.base import BG, FORGIVE, PUSH, QUIET, WAIT, Sentences, Verb, Waiting
+from ipyproc.notebook.magics.base import BG, FORGIVE, PUSH, QUIET, REPLACE, WAIT, Sentences, Verb, Waiting
 from ipyproc.notebook.options import parse, pushed
 from ipyproc.notebook.private.ipython import cell_name
+
+if TYPE_CHECKING:
+    from ipyproc.job.job import Job
 
 __all__ = ["Fork"]
 
@@ -47,6 +51,7 @@ class Fork(Verb):
     @argument("--max-restarts", metavar="K", type=int, default=100, help="Restarts over all workers (100).")
     @PUSH
     @argument("--name", help="The group's name; by default workers.")
+    @REPLACE
     @WAIT
     @QUIET
     @FORGIVE
@@ -95,18 +100,25 @@ class Fork(Verb):
         from ipyproc.job import fork as workers
 
         variables = pushed(options.push, self._shell.user_ns, "%%fork")
-        with Sentences("the helper", "%%fork: "):
-            group = workers.fork(
-                cell,
-                options.workers,
-                options.max_restarts,
-                variables=variables,
-                name=options.name,
-                quiet=options.quiet,
-                filename=cell_name(self._shell),
-                first_line=_BODY_LINE,
-                shown="%%fork",
-            )
-        if self.is_to_wait("cell", wait=options.wait, bg=options.bg):
-            return self.finish_job(group, mark, raise_error=not options.no_raise_error)
-        return group
+
+        def start() -> Job:
+            with Sentences("the helper", "%%fork: "):
+                return workers.fork(
+                    cell,
+                    options.workers,
+                    options.max_restarts,
+                    variables=variables,
+                    name=options.name,
+                    quiet=options.quiet,
+                    filename=cell_name(self._shell),
+                    first_line=_BODY_LINE,
+                    shown="%%fork",
+                )
+
+        return self.begin_job(
+            start,
+            mark,
+            waits=self.is_to_wait("cell", wait=options.wait, bg=options.bg),
+            replaced=self.replaced(options.name or "workers") if options.replace else None,
+            raise_error=not options.no_raise_error,
+        )

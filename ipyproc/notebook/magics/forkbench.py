@@ -30,6 +30,7 @@ from ipyproc.notebook.private.ipython import cell_name
 
 if TYPE_CHECKING:
     from ipyproc.bench.code import Statement
+    from ipyproc.job.job import Job
 
 __all__ = ["ForkBench"]
 
@@ -133,20 +134,21 @@ class ForkBench(Verb):
         # Imported late, so that `%load_ext` need not wait for it.
         from ipyproc.bench import bench
 
-        with Sentences("the helper", f"{sign}forkbench: "):
-            job = bench.forkbench(
-                _statement(options, rest, cell, cell_name(self._shell)),
-                options.workers,
-                seconds=options.seconds,
-                restarts=options.restarts,
-                variables=pushed(options.push, self._shell.user_ns, f"{sign}forkbench"),
-                name=options.name,
-                quiet=options.quiet,
-                shown=f"{sign}forkbench {line.strip()}".strip() + (" …" if cell is not None else ""),
-            )
-        if self.is_to_wait(kind, wait=options.wait, bg=options.bg):
-            return self.finish_job(job, mark, raise_error=not options.no_raise_error)
-        return job
+        def start() -> Job:
+            with Sentences("the helper", f"{sign}forkbench: "):
+                return bench.forkbench(
+                    _statement(options, rest, cell, cell_name(self._shell)),
+                    options.workers,
+                    seconds=options.seconds,
+                    restarts=options.restarts,
+                    variables=pushed(options.push, self._shell.user_ns, f"{sign}forkbench"),
+                    name=options.name,
+                    quiet=options.quiet,
+                    shown=f"{sign}forkbench {line.strip()}".strip() + (" …" if cell is not None else ""),
+                )
+
+        waits = self.is_to_wait(kind, wait=options.wait, bg=options.bg)
+        return self.begin_job(start, mark, waits=waits, raise_error=not options.no_raise_error)
 
 
 def _statement(options: argparse.Namespace, rest: str, cell: str | None, name: str) -> Statement | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from IPython.core.error import UsageError
-from IPython.core.magic import line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
-from ipyproc.notebook.magics.base import Verb
+from ipyproc.notebook.magics.base import JobNames, LocalNames, Verb
+from ipyproc.notebook.selection import ShownJobs
 
 __all__ = ["Jobs"]
 
@@ -15,10 +16,16 @@ class Jobs(Verb):
     """``%jobs``."""
 
     name = "jobs"
+    job_names = JobNames.ALL
 
+    @magic_arguments()
+    @kwds(usage="jobs [--running] [NAME... | PATTERN...]")
+    @argument("--running", action="store_true", help="Only the jobs that run.")
     @line_magic
-    def jobs(self, line: str) -> None:
-        """Show all jobs in a live table.
+    @no_var_expand
+    @needs_local_scope
+    def jobs(self, line: str, local_ns: LocalNames = None) -> None:
+        """Show all jobs in a live table, or those that are named or match a pattern.
 
         A row has the name, pid, state, exit, restarts, uptime, CPU, memory, size of the
         output and its last line. In Python the table is ipyproc.jobs.
@@ -26,9 +33,15 @@ class Jobs(Verb):
         Examples::
 
             %jobs
+
+            %jobs --running
+
+            %jobs bui* docs
         """
-        if line.strip():
-            raise UsageError(
-                f"%jobs takes no arguments, but {line.strip()!r} was given; for one job see %logs NAME."
-            )
-        self._screen.show_table()
+        options, words = self.parsed(line, local_ns)
+        if words:
+            self.select(words)
+        if words or options.running:
+            self._screen.show_table(ShownJobs(self._jobs, words, running=options.running))
+        else:
+            self._screen.show_table()

@@ -1,12 +1,27 @@
-"""``%logs``: show the output of jobs."""
+"""``%logs``: the output of jobs."""
 
 from __future__ import annotations
 
+import argparse
+from typing import TYPE_CHECKING
+
 from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.notebook.magics.base import JobNames, LocalNames, Verb
+from ipyproc.notebook.selection import ANY
+from ipyproc.views.form import Form
+
+if TYPE_CHECKING:
+    from ipyproc.spool.output import StreamName
 
 __all__ = ["Logs"]
+
+
+def _lines(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines; give one such as 20")
+    return int(text)
 
 
 @magics_class
@@ -15,18 +30,38 @@ class Logs(Verb):
 
     name = "logs"
     job_names = JobNames.ALL
+    by_all = ANY
 
+    @magic_arguments()
+    @kwds(usage="logs [options] NAME... | PATTERN... | --all")
+    @argument("-n", "--lines", metavar="N", type=_lines, help="Begin with its last N lines.")
+    @argument("--stdout", action="store_true", help="Only its standard output.")
+    @argument("--stderr", action="store_true", help="Only its standard error.")
+    @argument("--times", action="store_true", help="Put the time at which it came before each line.")
+    @argument("--tag", action="store_true", help="Put the job's name before each line.")
+    @argument("--all", action="store_true", help="All jobs of %%jobs.")
     @line_magic
     @no_var_expand
     @needs_local_scope
     def logs(self, line: str, local_ns: LocalNames = None) -> None:
-        """Show the output of jobs in this cell, live: ``%logs NAME...``.
+        """Show the output of jobs in this cell, live.
 
-        The output is shown from its beginning, up to a limit; job.output has all of it.
+        The output is shown from its beginning, or with -n from its last lines on, up
+        to a limit; job.output has all of it. A pattern such as task-* means all that
+        match, ended ones included. The time of a line is when its beginning was read,
+        to 10 ms.
 
         Examples::
 
             %logs build
+
+            %logs -n 20 bui*
+
+            %logs build --stdout --tag
         """
-        for job in self.named(line, local_ns):
-            self._screen.show(job)
+        options, jobs = self.named(line, local_ns)
+        both = options.stdout == options.stderr
+        stream: StreamName | None = None if both else "stdout" if options.stdout else "stderr"
+        for number, job in enumerate(jobs):
+            form = Form(stream, options.times, job.name if options.tag else "", number)
+            self._screen.show(job, last=options.lines, form=None if form == Form() else form)

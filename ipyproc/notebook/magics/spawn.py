@@ -10,13 +10,17 @@ from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
+from ipyproc.job.default_names import default_name
 from ipyproc.model.event import Event, EventKind
+from ipyproc.model.spec import DEFAULT_COLUMNS, DEFAULT_ROWS
+from ipyproc.notebook.cells import is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.lines import continued
 from ipyproc.notebook.magics.base import (
     BG,
     QUIET,
+    REPLACE,
     SIGNS,
     WAIT,
     Kind,
@@ -38,8 +42,12 @@ spawn [options] command
   %%%%spawn [options] [command]
   the command's standard input; with no command, a script"""
 
+# Whether a job runs on a terminal if its options do not say.
+_ON_TERMINAL = True
+
 # Options that have their default in `JobTable.spawn`.
 _POLICY = (
+    *("log", "log_size", "log_keep"),
     *("restart", "max_restarts", "backoff", "healthy"),
     *("alive", "silence", "max_memory", "stop_signal"),
 )
@@ -59,8 +67,12 @@ class Spawn(Verb):
     @magic_arguments()
     @kwds(usage=_USAGE)
     @argument("-n", "--name", help="The job's name; by default the name of its program.")
+    @REPLACE
     @WAIT
     @QUIET
+    @argument(
+        "--tag", action="store_true", help="Show its name before each line, as where a cell starts several."
+    )
     @argument("--out", metavar="VAR", help="Put its standard output into this variable when it ends.")
     @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
     @argument("--no-raise-error", action="store_true", help="With --wait, do not raise an error if it fails.")
@@ -81,13 +93,24 @@ class Spawn(Verb):
     @argument(
         "--login", action="store_true", help="Use a login shell, with functions and aliases of the profile."
     )
-    @argument("--strict", action="store_true", help="Run the shell under set -euo pipefail.")
+    @argument("--strict", action="store_true", help="Run the shell under set -euo pipefail (sh: set -eu).")
     @argument("-x", "--expand", action="store_true", help="Expand variables in the body too.")
     @argument("--nice", metavar="N", type=int, help="Increment of the kernel's niceness, as for nice -n.")
     @argument("--user", metavar="NAME", help="The user to run it as, if the kernel is root's.")
     @argument("--umask", metavar="MASK", type=mask, help="Its umask in octal, such as 077.")
     @argument("--affinity", metavar="CPUS", type=cpus, help="The CPUs on which it may run, such as 0,2-3.")
+    @argument(
+        "--tty", action="store_true", default=None, help="Run it on a terminal, with colours and prompts."
+    )
+    @argument("--pipes", dest="tty", action="store_false", help="Run it on pipes, with stderr apart.")
+    @argument("--rows", metavar="N", type=int, default=DEFAULT_ROWS, help="Rows of the terminal (24).")
+    @argument(
+        "--columns", metavar="N", type=int, default=DEFAULT_COLUMNS, help="Columns of the terminal (100)."
+    )
     @argument("--encoding", metavar="NAME", default="utf-8", help="Encoding of its output (utf-8).")
+    @argument("--log", metavar="FILE", help="Append its output to this file too.")
+    @argument("--log-size", metavar="SIZE", help="Rotate the file at this size (100M); 0 for never.")
+    @argument("--log-keep", metavar="N", type=int, help="Rotated files to keep: FILE.1 and so on (3).")
     @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after this time.")
     @argument("--restart", metavar="WHEN", help="When to start it again: no, on-failure or always.")
     @argument("--max-restarts", metavar="N", type=int, help="Restarts until it gives up (10).")
@@ -152,11 +175,18 @@ class Spawn(Verb):
             )
         waits = self.is_to_wait(kind, wait=options.wait, bg=options.bg)
         stdin = body if command else None
-        job = self._start(options, command or body or "", stdin if stdin or not waits else "", names)
-        if not waits:
-            return job
-        until_ready = bool(options.ready) and not options.wait
-        return self.finish_job(job, awaited, raise_error=not options.no_raise_error, until_ready=until_ready)
+        if not stdin and waits and (not options.ready or is_unattended(self._shell)):
+            # Nobody could send it anything while the cell waits for its end.
+            stdin = ""
+        text = command or body or ""
+        return self.begin_job(
+            lambda: self._start(options, text, stdin, names),
+            awaited,
+            waits=waits,
+            replaced=self.replaced(options.name or default_name(text)) if options.replace else None,
+            raise_error=not options.no_raise_error,
+            until_ready=bool(options.ready),
+        )
 
     def stands_alone(self, line: str) -> bool:
         """Return True if the line has a command, or an option that `spawn` refuses."""
@@ -172,6 +202,7 @@ class Spawn(Verb):
         for variable in (options.out, options.err):
             if variable is not None and not variable.isidentifier():
                 raise UsageError(f"{variable!r} is not a variable name; give one such as 'text'.")
+        asks_apart = options.out is not None or options.err is not None
         chosen = {name: getattr(options, name) for name in _POLICY}
         given, secrets = divided(options.env or [], names)
         with Sentences(command):
@@ -184,6 +215,7 @@ class Spawn(Verb):
                 timeout=options.timeout,
                 ready=options.ready,
                 quiet=options.quiet,
+                tag=options.tag,
                 shell=options.shell,
                 login=options.login,
                 strict=options.strict,
@@ -193,6 +225,9 @@ class Spawn(Verb):
                 umask=options.umask,
                 affinity=options.affinity,
                 encoding=options.encoding,
+                tty=_ON_TERMINAL and not asks_apart if options.tty is None else options.tty,
+                rows=options.rows,
+                columns=options.columns,
                 **{key: value for key, value in chosen.items() if value is not None},
             )
         self._fill(job, options.out, options.err)

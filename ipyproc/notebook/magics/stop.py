@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic_arguments import kwds, magic_arguments
 
 from ipyproc.notebook.foreground import taken_mark
-from ipyproc.notebook.magics.base import JobNames, LocalNames, Verb, Waiting
+from ipyproc.notebook.magics.base import ALL_RUNNING, JobNames, LocalNames, Verb, Waiting
+from ipyproc.notebook.selection import STOPPABLE
 
 __all__ = ["Stop"]
 
@@ -19,24 +21,32 @@ class Stop(Verb):
     name = "stop"
     waiting = Waiting.ALWAYS
     job_names = JobNames.ALL
+    by_pattern = by_all = STOPPABLE
+    acts_on_running = True
 
+    @magic_arguments()
+    @kwds(usage="stop NAME... | PATTERN... | --all")
+    @ALL_RUNNING
     @line_magic
     @no_var_expand
     @needs_local_scope
     def stop(self, line: str, local_ns: LocalNames = None) -> object:
-        """Stop jobs: ``%stop NAME...``; by SIGINT, then SIGTERM, then SIGKILL, as needed.
+        """Stop jobs, by SIGINT, then SIGTERM, then SIGKILL, as needed.
 
-        Give a job by its name or its pid; quote a name with spaces. The signals are 2 s
-        apart (%config IPyProc.grace).
+        Give a job by its name or its pid; quote a name with spaces. A pattern such as
+        task-* means all that run and match; --all means all that run. The signals are
+        2 s apart (%config IPyProc.grace).
 
         Examples::
 
             %stop build
 
-            %stop build "my server"
+            %stop docs "my server"
+
+            %stop inst*
         """
         awaited, line = taken_mark(line)
-        jobs = self.named(line, local_ns)
+        _, jobs = self.named(line, local_ns)
         grace = self._settings.grace
 
         async def stop() -> None:

@@ -1,0 +1,185 @@
+"""The terminal of a job's process, and the gate at which the program waits until it is guarded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from weakref import WeakSet
+
+from ipyproc.errors import JobSpecError
+from ipyproc.hosts.local.feed import put_nothing_at
+from ipyproc.process.platform import pty
+from ipyproc.process.terminal_program import PROGRAM, what_to_do
+
+__all__ = ["Gate", "Terminal", "instructions"]
+
+
+class Terminal:
+    """The kernel's own slave end of a pseudo-terminal, open until the process has exited.
+
+    A master whose slave nobody holds is at its end, and to close it hangs up: a program that has redirected
+    all its streams to files would be ended by SIGHUP. Any thread may call any method.
+
+    Args:
+        slave: the fd, which this closes.
+    """
+
+    _slave: int | None = None
+
+    def __init__(self, slave: int) -> None:
+        self._slave = slave
+
+    @property
+    def hides_input(self) -> bool:
+        """True if it reads a line and does not echo it; see `ipyproc.process.platform.pty.hides_input`."""
+        return self._slave is not None and pty.hides_input(self._slave)
+
+    def end_of_file(self) -> bytes:
+        """Return the character that ends the input at the start of a line."""
+        return b"" if self._slave is None else pty.end_of_file(self._slave)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size; the foreground processes get SIGWINCH if it changes."""
+        if self._slave is not None:
+            pty.set_size(self._slave, rows, columns)
+
+    def close(self) -> None:
+        """Close the fd: the master comes to its end when no other process has the terminal open."""
+        slave, self._slave = self._slave, None
+        if slave is not None:
+            os.close(slave)
+
+    def lose(self) -> None:
+        """Replace the terminal by /dev/null in a fork of the process, where it would keep it open."""
+        if self._slave is not None:
+            put_nothing_at(self._slave)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Gate:
+    """The gate before a program on a terminal: it is executed when the kernel has opened it.
+
+    By then the warden knows the process. A kernel that is killed before leaves a gate that stays shut, at
+    which the process exits. The constructor opens pipes; `open` or `close` closes them.
+
+    Attributes:
+        inodes: the numbers of the pipes that the process holds until the program runs.
+    """
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+        self._program: str | bytes = ""
+        self._explained: Callable[[], AbstractContextManager[object]] = nullcontext
+        try:
+            self._go, self._release = self._pipe()
+            self._told, self._tell = self._pipe()
+            self.inodes = [os.fstat(fd).st_ino for fd in (self._go, self._tell)]
+        except BaseException:
+            self.close()
+            raise
+        _gates.add(self)
+
+    @property
+    def fds(self) -> tuple[int, int]:
+        """The fds that the process inherits."""
+        return self._go, self._tell
+
+    def command(self, what: int) -> list[str]:
+        """Return the command that waits at the gate.
+
+        Args:
+            what: the fd of the file with what to do, which the process inherits too.
+
+        Raises:
+            JobSpecError: Python does not know its own program.
+        """
+        if not sys.executable:
+            raise JobSpecError(
+                "A job on a terminal is started by Python, which does not know its own program "
+                "(sys.executable is empty); leave tty out."
+            )
+        return [sys.executable, "-I", "-S", "-c", PROGRAM, *map(str, (self._go, self._tell, what))]
+
+    def set_reason(
+        self, program: str | bytes, explained: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """Set what the error of `open` says.
+
+        Args:
+            program: the name of the program.
+            explained: returns a context that replaces an error of the system by one with a sentence.
+        """
+        self._program, self._explained = program, explained
+
+    def open(self) -> None:
+        """Let the program run; return when it does. Blocks for about 10 ms, in which a Python starts.
+
+        Raises:
+            OSError: it could not be executed.
+        """
+        with suppress(BrokenPipeError):
+            os.write(self._release, b"!")
+        for fd in (self._go, self._release, self._tell):
+            self._close(fd)
+        told = b""
+        while data := os.read(self._told, 64):
+            told += data
+        self.close()
+        if told:
+            code = int(told)
+            with self._explained():
+                raise OSError(code, os.strerror(code), self._program)
+
+    def close(self) -> None:
+        """Close the pipes; a process that waits exits. Harmless when they are closed."""
+        for fd in list(self._fds):
+            self._close(fd)
+
+    def _pipe(self) -> tuple[int, int]:
+        pipe = os.pipe()
+        self._fds += pipe
+        return pipe
+
+    def _close(self, fd: int) -> None:
+        if fd in self._fds:
+            self._fds.remove(fd)
+            os.close(fd)
+
+
+def instructions(
+    argv: Sequence[str | bytes],
+    executable: str | bytes | None,
+    environment: Mapping[bytes, bytes],
+    user: tuple[int, int, Sequence[int]] | None,
+) -> bytes:
+    """Return what the process at the gate is to do; the program is found as `subprocess` finds it.
+
+    Args:
+        argv: the arguments of the program.
+        executable: its path; None if the first argument is its name.
+        environment: its environment, in whose PATH it is looked for.
+        user: the numbers of its user, its group and its further groups; None for those of this process.
+    """
+    program = os.fsencode(argv[0] if executable is None else executable)
+    paths = [program]
+    if not os.path.dirname(program):
+        folders = environment.get(b"PATH", os.fsencode(os.defpath)).split(os.fsencode(os.pathsep))
+        paths = [os.path.join(folder, program) for folder in folders]
+    return what_to_do(paths, [os.fsencode(word) for word in argv], environment, user)
+
+
+_gates: WeakSet[Gate] = WeakSet()
+
+
+def _close_in_a_fork() -> None:
+    # Another thread is starting a job: its gate would have no end while the fork holds it.
+    for gate in list(_gates):
+        gate.close()
+    _gates.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_a_fork)
