@@ -145,12 +145,8 @@ def test_what_the_shell_could_not_run_is_said_in_the_status_line_and_in_the_erro
 
 
 def test_a_cell_that_is_refused_stops_run_all(kernel: Kernel) -> None:
-    refusing = kernel.start("%%spawn --nosuch ls", stop_on_error=True)
-    after = kernel.start("print('ran')", stop_on_error=True)
-    kernel.until(lambda: refusing.reply and after.reply)
+    refusing, after = kernel.run_all("%%spawn --nosuch ls", "print('ran')")
     assert refusing.status == "error" and after.stdout == ""
-    # For a moment the kernel aborts whatever comes.
-    kernel.until(lambda: kernel.run("1").status == "ok")
 
 
 def test_fork_processes_in_a_kernel_is_refused_and_names_the_magics(kernel: Kernel) -> None:
