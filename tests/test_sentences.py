@@ -336,7 +336,9 @@ _NOBODY_MEETS = {
 _HAVE_NO_WORDS = {
     "OSError(number, os.strerror(number), path)": "the system has them",
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
+    "OSError(code, os.strerror(code), self._program)": "the system has them",
     "OSError(error.errno, sentence)": "it is made above",
+    "self._late()": "it is made below",
     "UsageError(f'{self._before}{error}')": "the error has them",
     "UsageError(explain_start_error(error, self._program))": "explain_start_error has them",
     "no_python(error, first_line)": "no_python has them",

@@ -116,10 +116,9 @@ class Reading(Generic[Found]):
         return result
 
     def _late(self) -> ExpectTimeout:
-        late = "in time" if self._timeout is None else f"within {self._timeout:g} s"
-        return ExpectTimeout(
-            f"Job {self._job.name!r} has not written {self._what} {late}{self._job._last_seen()}"
-        )
+        seconds = 0.0 if self._timeout is None else self._timeout
+        late, last = f"within {seconds:g} s", self._job._last_seen()
+        return ExpectTimeout(f"Job {self._job.name!r} has not written {self._what} {late}{last}")
 
 
 class JobTalk(JobOutput):
@@ -280,7 +279,8 @@ class JobTalk(JobOutput):
             pattern.search(b"")
         except (re.error, TypeError) as error:
             raise JobSpecError(
-                f"{regex!r} is not a regular expression of bytes ({error}); give one such as b'[$#] '."
+                f"The pattern {regex!r} is not a regular expression of bytes ({error}); "
+                "give one such as b'[$#] '."
             ) from None
         return self._read_to(lambda search: search.match(pattern), repr(pattern.pattern), max_bytes)
 

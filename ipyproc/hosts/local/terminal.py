@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from weakref import WeakSet
 
+from ipyproc.errors import JobSpecError
 from ipyproc.hosts.local.feed import put_nothing_at
 from ipyproc.process.platform import pty
 from ipyproc.process.terminal_program import PROGRAM, what_to_do
@@ -95,13 +95,12 @@ class Gate:
             what: the fd of the file with what to do, which the process inherits too.
 
         Raises:
-            FileNotFoundError: Python does not know its own program.
+            JobSpecError: Python does not know its own program.
         """
         if not sys.executable:
-            raise FileNotFoundError(
-                errno.ENOENT,
+            raise JobSpecError(
                 "A job on a terminal is started by Python, which does not know its own program "
-                "(sys.executable is empty); start the job on pipes.",
+                "(sys.executable is empty); leave tty out."
             )
         return [sys.executable, "-I", "-S", "-c", PROGRAM, *map(str, (self._go, self._tell, what))]
 

@@ -43,7 +43,7 @@ spawn [options] command
   the command's standard input; with no command, a script"""
 
 # Whether a job runs on a terminal if its options do not say.
-_ON_TERMINAL = False
+_ON_TERMINAL = True
 
 # Options that have their default in `JobTable.spawn`.
 _POLICY = (
