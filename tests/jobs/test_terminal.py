@@ -426,11 +426,15 @@ def test_a_fork_of_this_process_does_not_keep_its_terminal_open(table: JobTable)
     @looped
     async def main() -> None:
         job = table.spawn("read x; echo $x", tty=True)
+        hears, tells = os.pipe()
         pid = os.fork()
         if not pid:
+            os.write(tells, b"!")
             time.sleep(60)
             os._exit(0)
         try:
+            # It has let go of what it does not own.
+            assert os.read(hears, 1) == b"!"
             job.send("on\n")
             result = await asyncio.wait_for(job.wait(), 10)
             await until(lambda: not job.lingers)
@@ -438,6 +442,8 @@ def test_a_fork_of_this_process_does_not_keep_its_terminal_open(table: JobTable)
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            os.close(hears)
+            os.close(tells)
 
     main()
 
