@@ -350,6 +350,7 @@ _HAVE_NO_WORDS = {
     "OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))": "caught in the room, which does it otherwise",
     "OSError(errno.EPERM, 'A fork may not write output')": "the spool notes it",
     "FileNotFoundError(errno.ENOENT, 'Another file is there', path)": "the spool logs it",
+    "OSError(errno.EINVAL, 'it is not a regular file', self.path)": "the table says it",
     "KeyError(kind)": "caught where it is raised",
     "KeyError(number)": "caught by the group",
 }

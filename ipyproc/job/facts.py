@@ -19,9 +19,11 @@ class JobFacts:
     Attributes:
         hosted: the job, as its host holds it.
         made_name: the name that its command makes, if it was given none; else empty.
+        has_tag: whether its cell shows its name before each line.
     """
 
     made_name = ""
+    has_tag = False
 
     def __init__(self, hosted: HostedJob) -> None:
         self.hosted = hosted

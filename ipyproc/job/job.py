@@ -17,13 +17,15 @@ from ipyproc.model.event import Event, EventKind
 from ipyproc.model.life import stop_ladder
 from ipyproc.model.spec import need_seconds, need_signal
 from ipyproc.model.state import Ending, describe_status
+from ipyproc.spool.copy import CopyFile
 
-__all__ = ["Announce", "Claim", "Job", "release"]
+__all__ = ["Announce", "Claim", "Job", "log_to", "release"]
 
 log = logging.getLogger("ipyproc")
 
 _DETAIL_LINES = 10
 _DETAIL_BYTES = 8192
+_PIECE = 1 << 20
 
 Announce = Callable[["Job", Event], None]
 """Called with each event of a job; for ``WROTE`` and ``AWAITED``, on any thread."""
@@ -316,3 +318,22 @@ def release(job: Job) -> None:
     """Publish that a job that has ended is released, and free its output; for the table only."""
     job._tell(EventKind.RELEASED)
     job.hosted.release()
+
+
+def log_to(job: Job, file: CopyFile) -> None:
+    """Append the output of a job to a file too, whose fd is closed while the job has ended; for the table."""
+
+    def follow(event: Event) -> None:
+        if event.kind is EventKind.DONE:
+            with job.hosted.output.lock:
+                file.rest()
+        elif event.kind is EventKind.STARTED:
+            file.wake()
+
+    output = job.hosted.output
+    with output.lock:
+        # Another thread drives the job, and may have read its first bytes.
+        for start in range(output.start, output.end, _PIECE):
+            file.append(output.read(start, start + _PIECE))
+        output.copy = file
+    job.subscribe(follow)

@@ -17,6 +17,8 @@ def snapshot_of(hosted: HostedJob) -> Snapshot:
         notes += (f"the oldest {output.dropped:,} bytes of output were dropped (max_output)",)
     if output.lost:
         notes += (f"{output.lost:,} bytes of output could not be stored ({output.lost_because})",)
+    if output.copy is not None and (note := output.copy.note):
+        notes += (note,)
     return Snapshot(
         name=spec.name,
         command=spec.shown_command,

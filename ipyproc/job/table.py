@@ -9,8 +9,8 @@ from signal import SIGINT
 from typing import TypeVar
 
 from ipyproc.errors import JobSpecError
-from ipyproc.hosts.base import Host
-from ipyproc.job.job import Job
+from ipyproc.hosts.base import Host, HostedJob
+from ipyproc.job.job import Announce, Claim, Job, log_to
 from ipyproc.job.registry import JobRegistry
 from ipyproc.model.environment import checked_environment
 from ipyproc.model.input import Input
@@ -27,6 +27,7 @@ from ipyproc.model.spec import (
     parse_ready,
 )
 from ipyproc.model.text import input_bytes, need_encoding
+from ipyproc.spool.copy import CopyFile
 
 __all__ = ["JobTable", "jobs", "spawn"]
 
@@ -77,6 +78,7 @@ class JobTable(JobRegistry):
         ready: str | re.Pattern[str] | Endpoint | None = None,
         max_output: int = DEFAULT_MAX_OUTPUT,
         quiet: bool = False,
+        tag: bool = False,
         backoff: float = 0.25,
         factor: float = 2.0,
         cap: float = 30.0,
@@ -95,6 +97,9 @@ class JobTable(JobRegistry):
         umask: int | None = None,
         affinity: Iterable[int] | None = None,
         encoding: str = "utf-8",
+        log: str | os.PathLike[str] | None = None,
+        log_size: int | str = "100M",
+        log_keep: int = 3,
         tty: bool = False,
         rows: int = DEFAULT_ROWS,
         columns: int = DEFAULT_COLUMNS,
@@ -130,6 +135,8 @@ class JobTable(JobRegistry):
                 `Job.ready`.
             max_output: the bytes of output to keep, 1 GiB by default; past it the oldest are dropped.
             quiet: whether its cell shows nothing of it.
+            tag: whether its cell shows its name before each line, in a colour of its own, as where one cell
+                starts several jobs; its output does not have it.
             backoff: the seconds before the first restart; 0 for at once.
             factor: the ratio of each further delay to the one before.
             cap: the largest delay in seconds.
@@ -151,6 +158,12 @@ class JobTable(JobRegistry):
             umask: the permissions that its new files do not have, such as ``0o077``.
             affinity: the CPUs on which it may run, such as ``{0, 1}``.
             encoding: the encoding of its output and input.
+            log: a file that its output is appended to as well, as it comes; a relative path is relative to
+                this process's working directory, as for a shell's redirection. If the disk fails, the job
+                goes on, and its status says what is missing.
+            log_size: the bytes past which the log becomes ``FILE.1``, and a new one begins, or a string
+                such as "100M", the default; 0 for never.
+            log_keep: the number of such older files to keep, 3 by default.
             tty: whether it runs on a terminal (a pseudo-terminal) of its own, rather than on pipes. Programs
                 then print colours, prompts and progress, and each line at once. Its standard output and error
                 are one stream, "stdout"; its input is the terminal too, unless ``stdin`` is given. TERM is
@@ -170,6 +183,15 @@ class JobTable(JobRegistry):
         """
         given = command_of(command)
         need_encoding(encoding)
+        file = None if log is None else _log_file(log, log_size, log_keep)
+
+        def job_of(hosted: HostedJob, announce: Announce, claim: Claim) -> Job:
+            job = Job(hosted, announce, claim)
+            if tag:
+                job.has_tag = True
+            if file is not None:
+                log_to(job, file)
+            return job
 
         def spec_of(name: str) -> JobSpec:
             return JobSpec(
@@ -203,11 +225,26 @@ class JobTable(JobRegistry):
                 columns=columns,
             )
 
-        return self.enter(name, given, spec_of, Job, on)
+        return self.enter(name, given, spec_of, job_of, on)
 
 
 def _shared(value: Value, usual: Value) -> Value:
     return usual if value == usual else value
+
+
+def _log_file(log: str | os.PathLike[str], size: int | str, keep: int) -> CopyFile:
+    try:
+        path = os.fsdecode(log)
+    except TypeError:
+        raise JobSpecError(f"The log {log!r} is not a path; give one such as 'build.log'.") from None
+    size = bytes_of("log_size", size) or 0
+    if not isinstance(keep, int) or min(size, keep) < 0:
+        raise JobSpecError(f"log_size is {size!r} and log_keep is {keep!r}; give numbers of 0 or more.")
+    try:
+        return CopyFile(path, size, keep)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise JobSpecError(f"The log {path!r} cannot be written ({why}); give another path.") from None
 
 
 def _checked_cwd(cwd: str | os.PathLike[str] | None) -> str | None:

@@ -90,17 +90,19 @@ def completions(line: str, verbs: Verbs, names: Iterable[str]) -> list[str]:
         return []
     word = _last_word(call[3])
     before = _words(call[3].removesuffix(word))
-    if word.startswith("-"):
-        return _options(verb, before, word)
-    wants_name = verb.job_names is JobNames.ALL and not _takes_value(verb, before)
-    named = [given for given in before if given not in verb.options()]
-    if wants_name or (verb.job_names is JobNames.FIRST and not named):
-        possible = ((name, *pick(name)) for name in names if name.startswith(word) or _matches(name, word))
-        return [written for written, name, more in possible if not more and name not in before]
     if verb.job_names is JobNames.ALL:
         # Their options may stand between the names.
-        before = before[-1:] if _takes_value(verb, before) else []
-    return _options(verb, before, word)
+        takes_value = _takes_value(verb, before)
+        wants_name = not takes_value and not word.startswith("-")
+        options = before[-1:] if takes_value else []
+    else:
+        named = [given for given in before if given not in verb.options()]
+        wants_name = verb.job_names is JobNames.FIRST and not named and not word.startswith("-")
+        options = before
+    if wants_name:
+        possible = ((name, *pick(name)) for name in names if name.startswith(word) or _matches(name, word))
+        return [written for written, name, more in possible if not more and name not in before]
+    return _options(verb, options, word)
 
 
 def _takes_value(verb: type[Verb], before: list[str]) -> bool:

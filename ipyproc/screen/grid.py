@@ -100,6 +100,7 @@ class Grid:
         if self.x + 2 > self.columns:
             if not self.wraps or self.columns < 2:
                 return
+            self.screen[self.y].cut(self.x)
             self._wrap()
         self._put((character, ""))
         self.screen[self.y].has_wide = True
@@ -240,7 +241,8 @@ class Grid:
 
     def live_lines(self) -> tuple[str, ...]:
         """Return the rows that are not finished; a line that wraps is one, except on the alternate screen."""
-        groups: list[list[Row]] = []
+        # A line that begins above the screen is shown whole.
+        groups = [list(self.finished.begun)] if self.finished.begun else []
         for row in self.screen[self.taken : self.seen_rows()]:
             if row.wrapped and groups and not self.alternate:
                 groups[-1].append(row)
@@ -252,9 +254,8 @@ class Grid:
     def is_straight(self) -> bool:
         """True if no row is live, or one line that was only appended to."""
         first = self.first_of_line(self.y)
-        if not self.plain or self.alternate or self.finished.begun or first != self.taken:
-            return False
-        return all(row.straight for row in self.screen[first : self.y + 1])
+        rows = self.finished.begun + self.screen[first : self.y + 1]
+        return self.plain and first == self.taken and all(row.straight for row in rows)
 
     def _leave_line(self) -> None:
         """Finish the line that a newline leaves, if it was written straight and is not blank."""

@@ -53,6 +53,8 @@ class Reader:
         self._osc: list[str] | None = None
         self._osc_size = 0
         self._in_sequence = False
+        # The character at the end of the text, if it was printed.
+        self._printed = ""
 
     @property
     def is_idle(self) -> bool:
@@ -70,14 +72,17 @@ class Reader:
         Returns:
             The position after it. An incomplete sequence at the end waits for the next call.
         """
+        held = 0
         if self._held:
+            # What was held ends before the first newline, so that the position is never before `position`.
+            held = len(self._held) - position
             text, position, self._held = self._held + text[position:], 0, ""
         if self._in_sequence:
             position = self._skip_sequence(text, position)
         if self._string_left:
             position = self._skip_string(text, position)
         state, grid, size = self._state, self._state.grid, len(text)
-        match = _TOKEN.match
+        match, printed = _TOKEN.match, 0
         while position < size:
             found = match(text, position)
             if found is None:
@@ -87,9 +92,15 @@ class Reader:
             kind, position = found.lastindex, found.end()
             if kind == _TEXT:
                 state.write(found[1])
+                printed = position
             elif kind == _COLOURS:
                 grid.style = after(grid.style, found[2])
             elif kind == _SEQUENCE:
+                if found[7] == "b":
+                    start = found.start()
+                    before = text[start - 1] if start and start == printed else ""
+                    self._repeat(before if start else self._printed, found[5])
+                    continue
                 self._take_sequence(found[4] + found[6] + found[7], found[5])
                 grid = state.grid
             elif found[3] == "\r":
@@ -111,8 +122,17 @@ class Reader:
                 if not grid.plain:
                     state.count_newline()
                 if line:
-                    return position
-        return size
+                    break
+        end = position - len(self._held)
+        if end > 0:
+            self._printed = text[end - 1] if end == printed else ""
+        return position - held
+
+    def _repeat(self, character: str, parameters: str) -> None:
+        """Write the character again that came immediately before."""
+        if character:
+            count = (_numbers(parameters) or (1,))[0] or 1
+            self._state.write(character * min(count, self._state.grid.columns))
 
     def _take_sequence(self, name: str, parameters: str) -> None:
         command = SEQUENCES.get(name)

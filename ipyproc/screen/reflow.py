@@ -81,6 +81,15 @@ def _wrapped(
         last = first + 1
         while last < len(old) and old[last].wrapped:
             last += 1
+        if first <= cursor[0] < last and not all(row.straight for row in old[first:last]):
+            # A program that rewrites its row will do so again: another row would be left over.
+            for row in old[first:last]:
+                row.cut(columns)
+            starts += range(len(new), len(new) + last - first)
+            place = (min(cursor[1], columns), len(new) + cursor[0] - first)
+            new += old[first:last]
+            first = last
+            continue
         line, offsets = _joined(old[first:last], before)
         cuts = _cuts(line, columns)
         for number, cut in enumerate(cuts):
@@ -110,7 +119,7 @@ def _joined(rows: list[Row], columns: int) -> tuple[Row, list[int]]:
     for number, row in enumerate(rows):
         offsets.append(len(line.cells))
         if number + 1 < len(rows):
-            row.pad(columns)
+            row.fill_for(rows[number + 1], columns)
         line.cells += row.cells
         line.styles += row.styles
     return line, offsets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from ipyproc.screen.style import codes_in, is_seen_on_blanks, link_of, sgr
 
@@ -92,12 +92,17 @@ class Row:
             self.cells[columns - 1] = " "
         del self.cells[columns:], self.styles[columns:]
 
-    def content(self, columns: int | None = None) -> tuple[list[str], list[str]]:
-        """Return cells and styles, filled up to a width; without one, a changed row ends before its blanks."""
-        if columns is not None and len(self.cells) < columns:
-            more = columns - len(self.cells)
-            return self.cells + [" "] * more, self.styles + [""] * more
-        if columns is not None or self.straight:
+    def fill_for(self, below: Row | None, columns: int) -> None:
+        """Fill the row, which goes on below, up to the width, unless a wide character had no room there."""
+        cells = self.cells
+        if len(cells) == columns - 1 and below is not None and below.has_wide and below.cells[1:2] == [""]:
+            return
+        if len(cells) < columns:
+            self.pad(columns)
+
+    def content(self) -> tuple[list[str], list[str]]:
+        """Return cells and styles; a row that was rewritten ends before its blanks."""
+        if self.straight:
             return self.cells, self.styles
         length = self._seen_length()
         return self.cells[:length], self.styles[:length]
@@ -110,20 +115,20 @@ class Row:
         return length
 
 
-def line_of(rows: Sequence[Row], columns: int, *, goes_on: bool = False, links: bool = False) -> str:
+def line_of(rows: Sequence[Row], columns: int, *, links: bool = False) -> str:
     """Return the line that wraps over some rows, as text with its colours, which are reset at the end.
 
     Args:
         rows: the rows.
         columns: the width of the screen.
-        goes_on: the line goes on in a row below these.
         links: keep links, as OSC 8 sequences.
     """
-    cells, styles = rows[-1].content(columns if goes_on else None)
+    cells, styles = rows[-1].content()
     if len(rows) > 1:
-        parts = [row.content(columns) for row in rows[:-1]]
-        cells = [cell for part, _ in parts for cell in part] + cells
-        styles = [style for _, part in parts for style in part] + styles
+        for row, below in pairwise(rows):
+            row.fill_for(below, columns)
+        cells = [cell for row in rows[:-1] for cell in row.cells] + cells
+        styles = [style for row in rows[:-1] for style in row.styles] + styles
     if not any(styles):
         return "".join(cells)
     text: list[str] = []

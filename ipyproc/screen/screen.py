@@ -40,12 +40,14 @@ class Screen:
 
     In *plain mode*, where a screen begins, a row is finished when a newline leaves it, if it was written
     straight, that is, only appended to, and is not blank. A row that was rewritten (carriage return,
-    backspace, erasure) or is blank is held until a straight row below it is finished, or `settle` is called. In *screen
-    mode* a row is finished when it scrolls off the top of the screen. A sequence that moves the cursor to
-    another row, hides or saves it, sets margins, inserts or deletes rows, erases more than the row, or shows
-    the alternate screen enters screen mode. Plain mode comes back after as many newlines as the screen has rows
-    without such a sequence, since nothing of what was drawn is left on the screen then; the cursor must be
-    visible, all rows must scroll, and the main screen must be shown.
+    backspace, erasure) or is blank is held until a straight row below it is finished, or `settle` is called.
+    In *screen mode* a row is finished when it scrolls off the top of the screen.
+
+    Screen mode begins with a sequence that moves the cursor to another row, hides or saves it, sets margins,
+    inserts or deletes rows, erases more than the cursor's row, or shows the alternate screen. Plain mode
+    comes back after as many newlines as the screen has rows without such a sequence, since nothing of what was
+    drawn is left on the screen then; the cursor must be visible, all rows must scroll, and the main screen
+    must be shown.
 
     A program may move the cursor up to a row that is finished, and change it. That row and those below it are
     then live again. Lines that `take` has not returned yet are taken back; the others come a second time.

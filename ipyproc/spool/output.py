@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipyproc.seen import last_line
+from ipyproc.spool.copy import CopyFile
 from ipyproc.spool.log import ByteLog
 
 __all__ = ["LineReader", "Output", "Piece", "StreamName", "decoder_of", "decoders_of"]
@@ -69,6 +70,7 @@ class Output:
 
     Attributes:
         encoding: the encoding of the bytes.
+        copy: the file that gets a copy of all bytes that are appended; None for none.
         terminal: whether the bytes came from a terminal.
         lost: the number of bytes that could not be stored, for example on a full disk.
     """
@@ -86,6 +88,7 @@ class Output:
         "_owner",
         "_seen",
         "_stderr_tail",
+        "copy",
         "encoding",
         "lost",
         "terminal",
@@ -93,6 +96,7 @@ class Output:
 
     def __init__(self, max_bytes: int, encoding: str = "utf-8", *, terminal: bool = False) -> None:
         self.encoding = encoding
+        self.copy: CopyFile | None = None
         self.terminal = terminal
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self._owner = os.getpid()
@@ -148,6 +152,8 @@ class Output:
             # if the disk is full, the bytes are lost.
             kept = self._log.append(data) if self._note(code, self._log.end, at) else 0
             self.lost += len(data) - kept
+            if self.copy is not None:
+                self.copy.append(data)
             if stream == "stderr":
                 before = self._stderr_tail or b""
                 self._stderr_tail = (before + bytes(data[-_STDERR_TAIL:]))[-_STDERR_TAIL:]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Form", "start_of_last"]
 
 _CHUNK = 64 << 10
-_MOST_SEGMENTS = 10_000
+_MOST_SEGMENTS = 100_000
 
 
 @dataclass(frozen=True)

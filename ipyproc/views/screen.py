@@ -42,14 +42,16 @@ class _Places:
 
     Attributes:
         cells: the keys of the cells that show it, and of the one that started a quiet job.
+        outputs: the keys of those that show its output, and not only its status.
         first: the key of the first cell that shows it; empty before one does.
         ended: the view in that cell, kept after the job's end for a restart.
     """
 
-    __slots__ = ("cells", "ended", "first")
+    __slots__ = ("cells", "ended", "first", "outputs")
 
     def __init__(self) -> None:
         self.cells: tuple[str, ...] = ()
+        self.outputs: tuple[str, ...] = ()
         self.first = ""
         self.ended: View | None = None
 
@@ -84,6 +86,7 @@ class Screen:
         self._table: LiveTable | None = None
         self._failures = QuietFailures(self._show_end, jobs, io_loop)
         self._over = False
+        self._tags = 0
 
     # A watcher of the jobs
 
@@ -94,6 +97,11 @@ class Screen:
             cell = self._front_end.target()
             self._places.setdefault(job, _Places()).cells = (cell.key,)
             self._failures.expect(job, cell)
+        elif job.has_tag:
+            from ipyproc.views.form import Form
+
+            self._tags += 1
+            self.show(job, form=Form(tag=job.name, colour=self._tags - 1))
         else:
             self.show(job)
 
@@ -130,7 +138,8 @@ class Screen:
         """Show a job in the running cell.
 
         What an ended job has written is shown by this call, as far as the page's budget allows: so it comes
-        before what the cell prints afterwards. A cell shows a job once; a second call does nothing.
+        before what the cell prints afterwards. A cell shows a job once, and its output once, even if it has
+        shown its status before; another call does nothing.
 
         Args:
             job: the job.
@@ -143,9 +152,11 @@ class Screen:
             if self._over:
                 return
             places = self._places.setdefault(job, _Places())
-            if cell.key in places.cells:
+            if cell.key in (places.outputs if output else places.cells):
                 return
             places.cells = (*places.cells, cell.key)
+            if output:
+                places.outputs = (*places.outputs, cell.key)
             # Text that the cell printed before comes first.
             self._front_end.flush_prints()
             if form is None or form.stream is None:

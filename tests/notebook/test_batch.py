@@ -249,3 +249,20 @@ def test_an_awaiting_cell_has_each_line_once_though_two_cells_show_the_job(tmp_p
     cells = run(tmp_path, f"j = ipyproc.spawn({script!r}, name='s')", "%logs s", "r = await j")
     lines = text(cells[2]).split()
     assert lines and len(lines) == len(set(lines))
+
+
+def test_run_all_waits_for_a_server_replaces_it_and_shows_what_ended_in_its_place(tmp_path: Path) -> None:
+    cells = run(
+        tmp_path,
+        "%spawn -n web --ready 'up \\d' -w sh -c 'sleep 0.2; echo up 1; exec sleep 60'",
+        "print(ipyproc.jobs['web'].output)\nold = ipyproc.jobs['web']",
+        "%%spawn -n web --ready 'up \\d' --replace\nsleep 0.2; echo up 2; exec sleep 60",
+        "%wait --ready web\nprint(old.done, ipyproc.jobs['web'].output)",
+        "%stop --all\n%logs web\nprint('printed after it')",
+    )
+    assert text(cells[0]) == "up 1\n"
+    assert text(cells[1]) == "up 1\n\n" and text(cells[3]) == "True up 2\n\n"
+    assert text(cells[2]) == "up 2\n" and "SIGINT" in everything(cells[0])
+    assert text(cells[4]) == "up 2\nprinted after it\n" and "SIGINT" in everything(cells[4])
+    with pytest.raises(CellExecutionError, match=r"'web' ended \(exit 3\) before it was ready"):
+        run(tmp_path, "%spawn -n web --ready up -w sh -c 'exit 3'")

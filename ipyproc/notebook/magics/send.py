@@ -9,6 +9,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.magics.base import JobNames, LocalNames, Sentences, Verb
 from ipyproc.notebook.options import after_first, parse, pick
+from ipyproc.notebook.selection import RUNNING
 
 __all__ = ["Send"]
 
@@ -21,6 +22,8 @@ class Send(Verb):
 
     name = "send"
     job_names = JobNames.FIRST
+    by_pattern = RUNNING
+    acts_on_running = True
 
     @magic_arguments()
     @kwds(usage=_USAGE)
@@ -29,7 +32,7 @@ class Send(Verb):
     @no_var_expand
     @needs_local_scope
     def send(self, line: str, local_ns: LocalNames = None) -> None:
-        """Write a line to a job's standard input.
+        """Write a line to a job's standard input, or to those of all that match a pattern.
 
         The text is everything after the name and one space, further spaces and quotes
         included; {name} and $name in it are replaced by variables of the notebook. A
@@ -43,5 +46,8 @@ class Send(Verb):
         name, _ = pick(rest)
         if not name:
             raise UsageError(f"%send needs the name of a job and a text; {self.which()}.")
+        text = after_first(rest) + ("" if options.no_newline else "\n")
+        jobs = self.select([name])
         with Sentences():
-            self._jobs[name].send(after_first(rest) + ("" if options.no_newline else "\n"))
+            for job in jobs:
+                job.send(text)

@@ -43,10 +43,11 @@ spawn [options] command
   the command's standard input; with no command, a script"""
 
 # Whether a job runs on a terminal if its options do not say.
-_ON_TERMINAL = False
+_ON_TERMINAL = True
 
 # Options that have their default in `JobTable.spawn`.
 _POLICY = (
+    *("log", "log_size", "log_keep"),
     *("restart", "max_restarts", "backoff", "healthy"),
     *("alive", "silence", "max_memory", "stop_signal"),
 )
@@ -69,6 +70,9 @@ class Spawn(Verb):
     @REPLACE
     @WAIT
     @QUIET
+    @argument(
+        "--tag", action="store_true", help="Show its name before each line, as where a cell starts several."
+    )
     @argument("--out", metavar="VAR", help="Put its standard output into this variable when it ends.")
     @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
     @argument("--no-raise-error", action="store_true", help="With --wait, do not raise an error if it fails.")
@@ -104,6 +108,9 @@ class Spawn(Verb):
         "--columns", metavar="N", type=int, default=DEFAULT_COLUMNS, help="Columns of the terminal (100)."
     )
     @argument("--encoding", metavar="NAME", default="utf-8", help="Encoding of its output (utf-8).")
+    @argument("--log", metavar="FILE", help="Append its output to this file too.")
+    @argument("--log-size", metavar="SIZE", help="Rotate the file at this size (100M); 0 for never.")
+    @argument("--log-keep", metavar="N", type=int, help="Rotated files to keep: FILE.1 and so on (3).")
     @argument("--timeout", metavar="SECONDS", type=float, help="Stop it after this time.")
     @argument("--restart", metavar="WHEN", help="When to start it again: no, on-failure or always.")
     @argument("--max-restarts", metavar="N", type=int, help="Restarts until it gives up (10).")
@@ -208,6 +215,7 @@ class Spawn(Verb):
                 timeout=options.timeout,
                 ready=options.ready,
                 quiet=options.quiet,
+                tag=options.tag,
                 shell=options.shell,
                 login=options.login,
                 strict=options.strict,
