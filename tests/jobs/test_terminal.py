@@ -262,6 +262,15 @@ async def test_ctrl_c_is_an_interrupt_of_the_foreground(table: JobTable) -> None
 
 
 @looped
+async def test_a_backspace_erases_a_whole_character_of_the_jobs_encoding(table: JobTable) -> None:
+    for encoding in ("utf-8", "latin-1"):
+        job = table.spawn("stty -echo; echo up; head -n 1 | od -An -tx1", tty=True, encoding=encoding)
+        await said(job, "up")
+        job.send("aé\x7fb\n")
+        assert (await job).output == "up\n 61 62 0a\n"
+
+
+@looped
 async def test_job_control_of_an_interactive_shell_works(table: JobTable) -> None:
     job = table.spawn(["bash", "--norc", "-i"], tty=True, env={"PS1": "$ ", "INPUTRC": "/dev/null"})
     await job.expect("$ ", timeout=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -108,7 +109,7 @@ def open_terminal(
     Raises:
         OSError: this process may open no more fds, or the system has no more terminals.
     """
-    master, slave = open_pty(spec.rows, spec.columns)
+    master, slave = open_pty(spec.rows, spec.columns, utf8=codecs.lookup(spec.encoding).name == "utf-8")
     with ExitStack() as unowned:
         unowned.callback(os.close, master)
         terminal = _owning(slave, lambda: Terminal(slave))
