@@ -54,6 +54,11 @@ def test_a_job_is_started_and_awaited_and_its_output_kept(tmp_path: Path) -> Non
     assert passed(tmp_path, "jobs/test_job.py", "not threads_spawn") >= 60
 
 
+def test_a_job_runs_on_a_terminal_of_its_own(tmp_path: Path) -> None:
+    names = "starting or alternating or end_of_input or hides or new_size or not_hung_up or ctrl_c or fork"
+    assert passed(tmp_path, "jobs/test_terminal.py", names) >= 12
+
+
 def test_a_loop_off_the_main_thread_is_refused_in_a_sentence(tmp_path: Path) -> None:
     program = """
 import asyncio, threading
