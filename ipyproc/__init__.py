@@ -1,7 +1,8 @@
 """Run processes from a notebook.
 
 ``%load_ext ipyproc`` gives a notebook ``%%spawn``, ``%%fork``, ``%forkbench``, and ``%jobs``, ``%wait``,
-``%stop``, ``%restart``, ``%send`` and ``%logs`` for what they start; each has its help, as ``%spawn?``.
+``%stop``, ``%restart``, ``%send``, ``%close``, ``%signal`` and ``%logs`` for what they start; each has its
+help, as ``%spawn?``.
 The same in Python::
 
     job = ipyproc.spawn("make -j4", name="build")  # a Job, at once

@@ -339,6 +339,7 @@ _HAVE_NO_WORDS = {
     "OSError(code, os.strerror(code), self._program)": "the system has them",
     "OSError(error.errno, sentence)": "it is made above",
     "self._late()": "it is made below",
+    "_no_terminal(error)": "it is made below",
     "UsageError(f'{self._before}{error}')": "the error has them",
     "UsageError(explain_start_error(error, self._program))": "explain_start_error has them",
     "no_python(error, first_line)": "no_python has them",

@@ -17,6 +17,7 @@ _SPEAKERS = {
     "ipyproc/errors.py:__str__",
     "ipyproc/job/command.py:explain_start_error",
     "ipyproc/hosts/local/shell.py:explain_exit",
+    "ipyproc/hosts/local/ends.py:_no_terminal",
     "ipyproc/hosts/local/start.py:_explained",
     "ipyproc/hosts/local/start.py:_too_long",
     "ipyproc/hosts/local/roster.py:_verdict",

@@ -162,6 +162,8 @@ class HostedJob(EventSource, ABC):
         """Write to its standard input, and close it after that where ``close`` says so.
 
         What it does not take yet is kept, and blocks nobody. What comes when `takes_input` is False is lost.
+        A terminal is not closed: its end-of-file character is typed, and it takes more after that. Of a line
+        that it edits itself, Linux drops what exceeds 4,095 bytes.
         """
         return
 

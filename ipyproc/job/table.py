@@ -122,10 +122,10 @@ class JobTable(JobRegistry):
             name: its name in the table; by default the name of the program.
             cwd: its working directory.
             env: variables added to the kernel's environment; None removes one. The directory of the
-                kernel's Python comes first in its PATH. ``PYTHONUNBUFFERED=1`` is set, so that output comes
-                at once; each piece that a Python program prints is then one write, so that processes that
-                print at the same time may break each other's lines. ``{"PYTHONUNBUFFERED": None}``
-                removes it.
+                kernel's Python comes first in its PATH. On pipes ``PYTHONUNBUFFERED=1`` is set, so that
+                output comes at once; each piece that a Python program prints is then one write, so that
+                processes that print at the same time may break each other's lines.
+                ``{"PYTHONUNBUFFERED": None}`` removes it.
             stdin: the text for its standard input, which is then closed. By default it stays open for
                 `Job.send`.
             timeout: the seconds after which it is stopped.

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ipyproc.errors import JobFailed
 from ipyproc.hosts.base import Host
+from ipyproc.hosts.wire.launch import launch
 from ipyproc.job.table import JobTable
 from ipyproc.model.event import EventKind
 from ipyproc.model.state import JobState
@@ -45,6 +46,32 @@ PROGRAMS = {"says": _says, "fails": _fails, "stays": _stays}
 def host() -> Iterator[Host]:
     with loop_in_a_thread() as io_loop:
         yield ToyHost(PROGRAMS, asyncio_loop(io_loop))
+
+
+@looped
+async def test_a_job_on_a_terminal_elsewhere_is_talked_to() -> None:
+    table, host = JobTable(), launch()
+    try:
+        job = table.spawn(
+            "read -sp 'Secret: ' x; stty size; cat; echo ${#x}", tty=True, shell="bash", on=host
+        )
+        await job.expect("Secret: ", timeout=20)
+        assert job.hides_input
+        job.resize(7, 70)
+        job.send("abc\n")
+        await job.expect("7 70\n", timeout=20)
+        await until(lambda: not job.hides_input)
+        job.send("line\n")
+        assert await job.read_until(b"line\r\nline\r\n") and job.hosted.spec.columns == 70
+        job.close_stdin()
+        assert (await job).output == "Secret: 7 70\nline\nline\n3\n"
+        late = table.spawn("cat", tty=True, on=host)
+        late.send("x\n")
+        assert late.expect("x", timeout=20).join()[0] == "x"
+        late.kill()
+        await late.wait(raise_error=False)
+    finally:
+        table.end_all()
 
 
 @pytest.fixture

@@ -496,12 +496,15 @@ def test_a_client_that_speaks_otherwise_is_refused_in_a_sentence_and_nobody_else
     [
         ("start", {"ticket": "a", "spec": {"command": 5, "name": "a"}}, "WireError"),
         ("start", {"ticket": "../a", "spec": {"command": "talk", "name": "a"}}, "WireError"),
-        ("start", {"ticket": "a", "spec": {"command": "talk", "name": "a", "tty": 1}}, "JobSpecError"),
+        ("start", {"ticket": "a", "spec": {"command": "talk", "name": "a", "nosuch": 1}}, "JobSpecError"),
         ("bogus", {}, "JobStateError"),
         ("stop", {}, "WireError"),
         ("stop", {"ticket": "gone"}, "JobStateError"),
         ("stop", {"ticket": "known", "ladder": [99999]}, "JobSpecError"),
         ("signal", {"ticket": "known", "signum": "x"}, "WireError"),
+        ("resize", {"ticket": "known", "rows": 0, "columns": 80}, "JobSpecError"),
+        ("resize", {"ticket": "known", "rows": 24, "columns": 80}, "JobStateError"),
+        ("look", {"ticket": "gone"}, "JobStateError"),
         ("restart", {"ticket": "known", "ladder": [2], "grace": 1}, "JobStateError"),
     ],
 )

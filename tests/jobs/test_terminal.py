@@ -262,6 +262,15 @@ async def test_ctrl_c_is_an_interrupt_of_the_foreground(table: JobTable) -> None
 
 
 @looped
+async def test_a_backspace_erases_a_whole_character_of_the_jobs_encoding(table: JobTable) -> None:
+    for encoding in ("utf-8", "latin-1"):
+        job = table.spawn("stty -echo; echo up; head -n 1 | od -An -tx1", tty=True, encoding=encoding)
+        await said(job, "up")
+        job.send("aé\x7fb\n")
+        assert (await job).output == "up\n 61 62 0a\n"
+
+
+@looped
 async def test_job_control_of_an_interactive_shell_works(table: JobTable) -> None:
     job = table.spawn(["bash", "--norc", "-i"], tty=True, env={"PS1": "$ ", "INPUTRC": "/dev/null"})
     await job.expect("$ ", timeout=10)
@@ -426,11 +435,15 @@ def test_a_fork_of_this_process_does_not_keep_its_terminal_open(table: JobTable)
     @looped
     async def main() -> None:
         job = table.spawn("read x; echo $x", tty=True)
+        hears, tells = os.pipe()
         pid = os.fork()
         if not pid:
+            os.write(tells, b"!")
             time.sleep(60)
             os._exit(0)
         try:
+            # It has let go of what it does not own.
+            assert os.read(hears, 1) == b"!"
             job.send("on\n")
             result = await asyncio.wait_for(job.wait(), 10)
             await until(lambda: not job.lingers)
@@ -438,6 +451,8 @@ def test_a_fork_of_this_process_does_not_keep_its_terminal_open(table: JobTable)
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            os.close(hears)
+            os.close(tells)
 
     main()
 

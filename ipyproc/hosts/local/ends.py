@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ from ipyproc.hosts.local.feed import Feed
 from ipyproc.hosts.local.stream import SpoolStream
 from ipyproc.hosts.local.terminal import Gate, Terminal
 from ipyproc.model.spec import JobSpec
+from ipyproc.process.fds import is_want_of_fds
 from ipyproc.process.platform.pty import open_pty
 from ipyproc.spool.output import StreamName
 
@@ -108,7 +111,11 @@ def open_terminal(
     Raises:
         OSError: this process may open no more fds, or the system has no more terminals.
     """
-    master, slave = open_pty(spec.rows, spec.columns)
+    try:
+        is_utf8 = codecs.lookup(spec.encoding).name == "utf-8"
+        master, slave = open_pty(spec.rows, spec.columns, utf8=is_utf8)
+    except OSError as error:
+        raise _no_terminal(error) from None
     with ExitStack() as unowned:
         unowned.callback(os.close, master)
         terminal = _owning(slave, lambda: Terminal(slave))
@@ -134,6 +141,15 @@ def _open_input(driver: Driver, undo: ExitStack, theirs: ExitStack) -> tuple[int
     undo.callback(feed.close)
     os.set_blocking(our_end, False)
     return childs_end, feed
+
+
+def _no_terminal(error: OSError) -> OSError:
+    """Return the error to raise where a terminal could not be opened, with a sentence if it has none."""
+    if is_want_of_fds(error) or error.errno == errno.ENOMEM:
+        return error
+    # ENOENT would read as if the program did not exist.
+    why = os.strerror(error.errno or 0)
+    return OSError(error.errno, f"The system has no terminal for the job ({why}); start it on pipes.")
 
 
 def _owning(fd: int, make: Callable[[], Made]) -> Made:

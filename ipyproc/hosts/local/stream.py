@@ -29,6 +29,8 @@ log = logging.getLogger("ipyproc")
 _DEFAULT_PIPE = 64 << 10
 _LARGE_PIPE = 1 << 20
 _BUFFER = 256 << 10
+# A terminal gives 4 kB at once, and while that is read, the next: 64 kB take 2 ms.
+_FILLED = 64 << 10
 _MOST_BUFFERS = 4
 _CUT_READS = 32
 _NEVER = 1e9
@@ -237,11 +239,11 @@ class SpoolStream(PipeIOStream):
         return size
 
     def _fill(self, buffer: bytearray) -> int | None:
-        """Read until the buffer is full or the terminal is empty; return as `_read_into` does."""
+        """Read until the terminal is empty, at most 64 kB; return as `_read_into` does."""
         filled = 0
         with memoryview(buffer) as view:
-            while filled < _BUFFER:
-                count = self._read_into(view[filled:])
+            while filled < _FILLED:
+                count = self._read_into(view[filled:_FILLED])
                 if not count:
                     # The end is found again by the next read.
                     return filled or count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from weakref import WeakSet
@@ -29,35 +30,45 @@ class Terminal:
     _slave: int | None = None
 
     def __init__(self, slave: int) -> None:
+        # Else the number could be another file's by the time that another thread has used it.
+        self._lock = threading.RLock()
         self._slave = slave
 
     @property
     def hides_input(self) -> bool:
         """True if it reads a line and does not echo it; see `ipyproc.process.platform.pty.hides_input`."""
-        return self._slave is not None and pty.hides_input(self._slave)
+        with self._lock:
+            return self._slave is not None and pty.hides_input(self._slave)
 
     def end_of_file(self) -> bytes:
         """Return the character that ends the input at the start of a line."""
-        return b"" if self._slave is None else pty.end_of_file(self._slave)
+        with self._lock:
+            return b"" if self._slave is None else pty.end_of_file(self._slave)
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size; the foreground processes get SIGWINCH if it changes."""
-        if self._slave is not None:
-            pty.set_size(self._slave, rows, columns)
+        with self._lock:
+            if self._slave is not None:
+                pty.set_size(self._slave, rows, columns)
 
     def close(self) -> None:
         """Close the fd: the master comes to its end when no other process has the terminal open."""
-        slave, self._slave = self._slave, None
-        if slave is not None:
-            os.close(slave)
+        with self._lock:
+            slave, self._slave = self._slave, None
+            if slave is not None:
+                os.close(slave)
 
     def lose(self) -> None:
         """Replace the terminal by /dev/null in a fork of the process, where it would keep it open."""
+        self._lock = threading.RLock()
         if self._slave is not None:
             put_nothing_at(self._slave)
 
     def __del__(self) -> None:
-        self.close()
+        # Without the lock: nobody else has it, and garbage collection may run anywhere.
+        slave, self._slave = self._slave, None
+        if slave is not None:
+            os.close(slave)
 
 
 class Gate:

@@ -25,16 +25,24 @@ GONE = frozenset({errno.EIO, errno.EPIPE})
 """The errors of a read or a write when the other end of a pipe or of a terminal is closed."""
 
 _SIZE = struct.Struct("HHHH")
+_INPUT_MODES = 0
 _LOCAL_MODES = 3
+# On Linux and macOS alike; `termios` does not have it.
+_IUTF8 = 0x4000
 _CHARACTERS = 6
 _USUAL_END_OF_FILE = b"\x04"
 _DISABLED = frozenset({b"\0", b"\xff"})
 
 
-def open_pty(rows: int, columns: int) -> tuple[int, int]:
+def open_pty(rows: int, columns: int, *, utf8: bool = True) -> tuple[int, int]:
     """Open a pseudo-terminal of a size; return its master and its slave, which the caller closes.
 
     Neither is inherited by programs, and neither becomes the controlling terminal of this process.
+
+    Args:
+        rows: the rows.
+        columns: the columns.
+        utf8: whether a character may have several bytes, all of which its line editing then erases at once.
 
     Raises:
         OSError: the process may open no more fds, or the system has no more pseudo-terminals.
@@ -42,6 +50,10 @@ def open_pty(rows: int, columns: int) -> tuple[int, int]:
     master, slave = os.openpty()
     try:
         set_size(master, rows, columns)
+        if utf8:
+            modes = termios.tcgetattr(master)
+            modes[_INPUT_MODES] |= _IUTF8
+            termios.tcsetattr(master, termios.TCSANOW, modes)
     except BaseException:
         os.close(master)
         os.close(slave)
