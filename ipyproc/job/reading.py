@@ -76,7 +76,8 @@ class JobOutput(JobFacts):
         """
         end = self.size
         start = 0 if max_bytes is None else max(0, end - max_bytes)
-        return shown(self._texts(start, end), newline=True)
+        spec = self.hosted.spec
+        return shown(self._texts(start, end), spec.rows, spec.columns, newline=not spec.tty)
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes of its output from offset ``start`` to ``stop``, both streams as they came.

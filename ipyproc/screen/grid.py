@@ -68,7 +68,10 @@ class Grid:
     def write(self, text: str) -> None:
         """Write printable text at the cursor."""
         if is_narrow(text):
-            self._write_narrow(text)
+            if self.x + len(text) <= self.columns:
+                self._put(text)
+            else:
+                self._write_narrow(text)
             return
         start = 0
         for position, character in enumerate(text):

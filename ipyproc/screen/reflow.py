@@ -61,7 +61,7 @@ def _wrap_anew(grid: Grid, rows: int, columns: int) -> None:
     grid.history = deque(new[:top], maxlen=rows)
     grid.screen = new[top : top + rows]
     grid.screen += [Row() for _ in range(rows - len(grid.screen))]
-    grid.taken = max(0, taken - top)
+    grid.taken = min(max(0, taken - top), rows)
     grid.x, grid.y = column, row - top
 
 
@@ -130,7 +130,10 @@ def _cuts(line: Row, columns: int) -> list[int]:
     cuts = [0]
     while len(line.cells) - cuts[-1] > columns:
         cut = cuts[-1] + columns
-        if columns > 1 and not line.cells[cut]:
-            cut -= 1
+        if not line.cells[cut]:
+            if columns > 1:
+                cut -= 1
+            else:
+                line.cells[cut] = " "
         cuts.append(cut)
     return cuts

@@ -52,7 +52,7 @@ class Screen:
     A program may move the cursor up to a row that is finished, and change it. That row and those below it are
     then live again. Lines that `take` has not returned yet are taken back; the others come a second time.
 
-    One thread at a time may call it. Text costs about 10 ms/MB, drawing up to 300 ms/MB: feed slices of 64 kB
+    One thread at a time may call it. Text costs about 10 ms/MB, drawing up to 500 ms/MB: feed slices of 32 kB
     on a loop. The memory is bounded by the size of the screen, except for lines that are not taken.
 
     Args:

@@ -121,10 +121,12 @@ class State:
         if self.grid is self.main:
             resized(self.main, rows, columns)
         else:
-            self.main.x, self.main.y = saved.x, min(saved.y, self.main.rows - 1)
+            # The main screen has the cursor that it had when it was left.
+            is_saved = (saved.x, saved.y) == (self.main.x, self.main.y)
             resized(self.main, rows, columns)
-            saved.x, saved.y = self.main.x, self.main.y
             resized(self.grid, rows, columns)
+            if is_saved:
+                saved.x, saved.y = self.main.x, self.main.y
 
     # The cursor
 

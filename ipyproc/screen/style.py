@@ -6,6 +6,7 @@ default. Behind a blank it has the URL of a link, if there is one.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from ipyproc.safe import codes_of
@@ -32,14 +33,20 @@ _KINDS = {
 _OFF = frozenset({"22", "23", "24", "25", "27", "28", "29", "39", "49", "54", "55"})
 _ON_BLANKS = frozenset({"4", "21", "7", "9", "51", "52", "53"})
 _FOREGROUND, _BACKGROUND = 20, 21
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_RGB = re.compile(f"[34]8;2;{_BYTE};{_BYTE};{_BYTE}")
 
 
 @lru_cache(maxsize=4096)
 def after(style: str, parameters: str) -> str:
     """Return the style after a colour sequence with these parameters; a link stays."""
     codes, _, link = style.partition(" ")
+    # A picture has a colour for each cell.
+    is_rgb = _RGB.fullmatch(parameters) is not None
+    if is_rgb and (not codes or (codes[:5] == parameters[:5] and len(codes_of_style(codes)) == 1)):
+        return with_link(parameters, link)
     kinds = {_kind(code): code for code in codes_of_style(codes)}
-    for code in codes_of(parameters):
+    for code in (parameters,) if is_rgb else codes_of(parameters):
         if code == "0":
             kinds.clear()
         elif code in _OFF:
