@@ -134,8 +134,15 @@ class JobTalk(JobOutput):
 
     def __init__(self, hosted: HostedJob) -> None:
         super().__init__(hosted)
-        self._cursor = Cursor(hosted.output)
+        # Most jobs are never read so, and thousands of ended ones stay.
+        self._made_cursor: Cursor | None = None
         self._is_read = False
+
+    @property
+    def _cursor(self) -> Cursor:
+        if self._made_cursor is None:
+            self._made_cursor = Cursor(self.hosted.output)
+        return self._made_cursor
 
     # Input
 

@@ -110,7 +110,7 @@ def test_one_sentence_for_sending_to_a_job_that_has_ended(kernel: Kernel) -> Non
 
 
 def test_one_sentence_for_sending_to_a_closed_standard_input(kernel: Kernel) -> None:
-    kernel.run("job = %spawn -n closed sh -c 'cat; sleep 60'\njob.close_stdin()")
+    kernel.run("job = %spawn --pipes -n closed sh -c 'cat; sleep 60'\njob.close_stdin()")
     assert "standard input closed" in refused(kernel, "%send closed hello")
 
 

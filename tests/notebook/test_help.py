@@ -9,6 +9,7 @@ import http.client
 import inspect
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,6 @@ from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.magics import VERBS
 from ipyproc.notebook.magics.base import SIGNS, by_call
 from tests.notebook.kernels import Cell, Kernel
-from tests.ports import free_port
 from tests.support import wait_until
 
 STARTING = ["%spawn", "%%fork", "%forkbench"]
@@ -66,6 +66,12 @@ def examples(kernel: Kernel, magic: str) -> list[str]:
 def everything(cell: Cell) -> str:
     """What a cell shows, and in which forms."""
     return cell.stdout + cell.shown + "".join(kind for display in cell.displays for kind in display.data)
+
+
+def unused_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
 
 
 def answer(port: str) -> str:
@@ -140,9 +146,7 @@ def test_the_help_shows_how_a_magic_is_written_and_explains_each_option(
     [
         ("%spawn", ["train.py", "made\n", "1\n3\n"]),
         ("%%fork", ["worker 3\n", "c.csv 5\n"]),
-        pytest.param(
-            "%forkbench", ["sum(range(10_000))", "model.score(rows)", "image/png"], marks=pytest.mark.slow
-        ),
+        ("%forkbench", ["sum(range(10_000))", "model.score(rows)", "image/png"]),
     ],
 )
 def test_the_examples_of_what_starts_jobs_run_as_they_stand(
@@ -150,7 +154,7 @@ def test_the_examples_of_what_starts_jobs_run_as_they_stand(
 ) -> None:
     shown = examples(kernel, magic)
     # The port that stands there may be another program's, such as that of a second run of this.
-    ports = [str(free_port()) if PORT.search(example) else "" for example in shown]
+    ports = [unused_port() if PORT.search(example) else "" for example in shown]
     # All at once: each measurement takes its seconds.
     cells = [kernel.start(PORT.sub(port, example)) for port, example in zip(ports, shown, strict=True)]
     for port, cell in zip(ports, cells, strict=True):
@@ -186,7 +190,7 @@ CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
         "jobs['build'].output == 'run\\nrun\\n'",
         lambda cell: "exit 0" in cell.shown,
     ),
-    "%send": ("cat", "jobs['installer'].output == '/opt/thing\\n'", lambda cell: not cell.displays),
+    "%send": ("--pipes cat", "jobs['installer'].output == '/opt/thing\\n'", lambda cell: not cell.displays),
     "%stop": ("sleep 60", "jobs['build'].done and jobs['my server'].done", lambda cell: bool(cell.shown)),
     "%wait": ("sleep 0.2", "jobs['build'].done and jobs['docs'].done", lambda cell: "exit 0" in cell.shown),
 }
