@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from ipyproc import safe
 from ipyproc.errors import ExpectTimeout, JobSpecError, JobStateError, OutputEnded, UnsatisfiableReadError
-from ipyproc.hosts.base import HostedJob
 from ipyproc.job.reading import JobOutput
 from ipyproc.model.spec import need_seconds, need_size
 from ipyproc.model.text import input_bytes
@@ -132,10 +131,9 @@ class JobTalk(JobOutput):
         hosted: the job, as its host holds it.
     """
 
-    def __init__(self, hosted: HostedJob) -> None:
-        super().__init__(hosted)
-        self._cursor = Cursor(hosted.output)
-        self._is_read = False
+    # Of the class until they change: most jobs are never talked to, and an ended one is to cost little.
+    _made_cursor: Cursor | None = None
+    _is_read = False
 
     # Input
 
@@ -229,7 +227,7 @@ class JobTalk(JobOutput):
                 f"The pattern {pattern!r} is neither a text nor a compiled pattern of text; "
                 "give one such as 'login: ', or re.compile('[Ll]ogin: ')."
             )
-        search = TextSearch(self._cursor, compiled)
+        search = TextSearch(self._cursor(), compiled)
         return Reading(
             self, search, search.look, repr(compiled.pattern if compiled is pattern else pattern), timeout
         )
@@ -290,7 +288,7 @@ class JobTalk(JobOutput):
         Raises:
             OutputEnded: when awaited: the job ended first (an `EOFError`); none are taken.
         """
-        search = Search(self._cursor)
+        search = Search(self._cursor())
 
         def look() -> bytes | None:
             if search.size >= num_bytes or (partial and search.size):
@@ -298,6 +296,11 @@ class JobTalk(JobOutput):
             return None
 
         return Reading(self, search, look, f"{num_bytes} bytes")
+
+    def _cursor(self) -> Cursor:
+        if self._made_cursor is None:
+            self._made_cursor = Cursor(self.hosted.output)
+        return self._made_cursor
 
     @contextmanager
     def _reads_alone(self, search: Search) -> Iterator[None]:
@@ -321,7 +324,7 @@ class JobTalk(JobOutput):
     def _read_to(
         self, find: Callable[[Search], int | None], what: str, max_bytes: int | None
     ) -> Reading[bytes]:
-        search = Search(self._cursor)
+        search = Search(self._cursor())
 
         def look() -> bytes | None:
             size = find(search)
