@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from ipyproc.model.spec import Endpoint, JobSpec
     from ipyproc.model.state import Ending, Exit, JobState, Snapshot, Status
     from ipyproc.model.usage import Usage
+    from ipyproc.screen.screen import Live, Screen
+    from ipyproc.screen.text import ScreenText
     from ipyproc.spool.output import Output, Piece
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "JobWatcher",
     "JoinTimeout",
     "Limits",
+    "Live",
     "Message",
     "MissingPackageError",
     "NoLoopError",
@@ -101,6 +104,8 @@ __all__ = [
     "Reading",
     "ReadyTimeout",
     "Result",
+    "Screen",
+    "ScreenText",
     "ShellChoice",
     "Snapshot",
     "Statement",
@@ -197,6 +202,8 @@ _NAMES = {
         "Status",
     ),
     "ipyproc.model.usage": ("Usage",),
+    "ipyproc.screen.screen": ("Live", "Screen"),
+    "ipyproc.screen.text": ("ScreenText",),
     "ipyproc.spool.output": (
         "Output",
         "Piece",

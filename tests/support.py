@@ -59,7 +59,7 @@ def _source_of(condition: Callable[[], object]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(condition)
 
 
-def run_program(name: str, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run_program(name: str, *args: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:
     """Runs ``tests/programs/<name>`` in a fresh interpreter where warnings are errors.
 
     AssertionError with all that it printed unless it exits with status 0.
@@ -67,7 +67,7 @@ def run_program(name: str, *args: str, timeout: float = 60) -> subprocess.Comple
     return run_python(str(PROGRAMS / name), *args, timeout=timeout)
 
 
-def run_python(*args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run_python(*args: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:
     """Runs this interpreter from the root of the project; AssertionError unless it exits with 0."""
     done = subprocess.run(
         [sys.executable, "-W", "error", *args],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from ipyproc.hosts.base import HostedJob
 from ipyproc.job.facts import JobFacts
 from ipyproc.job.waiters import Waiters
-from ipyproc.spool.output import LineReader, Piece, StreamName
+from ipyproc.screen.text import ScreenText, shown
+from ipyproc.spool.output import LineReader, Piece, StreamName, decoders_of
 
 __all__ = ["JobOutput"]
 
@@ -40,6 +41,14 @@ class JobOutput(JobFacts):
         return self.hosted.output.text("stderr")
 
     @property
+    def screen(self) -> ScreenText:
+        """What a terminal shows of the output so far: ``screen.text`` without escapes, and ``screen.html``.
+
+        The work is proportional to the output, as `render` says.
+        """
+        return self.render()
+
+    @property
     def encoding(self) -> str:
         """The encoding of its output and input."""
         return self.hosted.spec.encoding
@@ -58,6 +67,17 @@ class JobOutput(JobFacts):
         """Return the last ``n`` lines of its output, from its last ``max_bytes`` bytes at most."""
         return self.hosted.output.tail(n, max_bytes)
 
+    def render(self, max_bytes: int | None = None) -> ScreenText:
+        """Return what a terminal shows of the output so far, or of its last ``max_bytes`` bytes.
+
+        The work is proportional to the output: about 10 ms/MB of text, up to 500 ms/MB where a program
+        draws. For a large output call it in a thread, as ``await asyncio.to_thread(job.render)``, so that the
+        loop goes on. The terminal has the size that the job was started with.
+        """
+        end = self.size
+        start = 0 if max_bytes is None else max(0, end - max_bytes)
+        return shown(self._texts(start, end), newline=True)
+
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes of its output from offset ``start`` to ``stop``, both streams as they came.
 
@@ -75,6 +95,14 @@ class JobOutput(JobFacts):
             (name, self.hosted.output.read(first, last))
             for name, first, last in self.hosted.output.runs(start, stop)
         ]
+
+    def _texts(self, start: int, stop: int) -> Iterator[str]:
+        """Yield the text of the output between two offsets, both streams in the order of their arrival."""
+        decoders = decoders_of(self.encoding)
+        for name, first, last in self.hosted.output.runs(start, stop):
+            yield decoders[name].decode(self.hosted.output.read(first, last))
+        for decoder in decoders.values():
+            yield decoder.decode(b"", final=True)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield each line of its output once, without its end, from the beginning to the end of the job."""

@@ -135,6 +135,12 @@ class JobTalk(JobOutput):
     _made_cursor: Cursor | None = None
     _is_read = False
 
+    @property
+    def _cursor(self) -> Cursor:
+        if self._made_cursor is None:
+            self._made_cursor = Cursor(self.hosted.output)
+        return self._made_cursor
+
     # Input
 
     def send(self, text: str | bytes) -> None:
@@ -227,7 +233,7 @@ class JobTalk(JobOutput):
                 f"The pattern {pattern!r} is neither a text nor a compiled pattern of text; "
                 "give one such as 'login: ', or re.compile('[Ll]ogin: ')."
             )
-        search = TextSearch(self._cursor(), compiled)
+        search = TextSearch(self._cursor, compiled)
         return Reading(
             self, search, search.look, repr(compiled.pattern if compiled is pattern else pattern), timeout
         )
@@ -288,7 +294,7 @@ class JobTalk(JobOutput):
         Raises:
             OutputEnded: when awaited: the job ended first (an `EOFError`); none are taken.
         """
-        search = Search(self._cursor())
+        search = Search(self._cursor)
 
         def look() -> bytes | None:
             if search.size >= num_bytes or (partial and search.size):
@@ -296,11 +302,6 @@ class JobTalk(JobOutput):
             return None
 
         return Reading(self, search, look, f"{num_bytes} bytes")
-
-    def _cursor(self) -> Cursor:
-        if self._made_cursor is None:
-            self._made_cursor = Cursor(self.hosted.output)
-        return self._made_cursor
 
     @contextmanager
     def _reads_alone(self, search: Search) -> Iterator[None]:
@@ -324,7 +325,7 @@ class JobTalk(JobOutput):
     def _read_to(
         self, find: Callable[[Search], int | None], what: str, max_bytes: int | None
     ) -> Reading[bytes]:
-        search = Search(self._cursor())
+        search = Search(self._cursor)
 
         def look() -> bytes | None:
             size = find(search)

@@ -53,7 +53,7 @@ def erase_screen(grid: Grid, how: int) -> None:
 
 
 def _blank(grid: Grid, start: int, end: int) -> None:
-    changed = next((y for y in range(start, end) if grid.screen[y].cells), None)
+    changed = next((y for y in range(start, end) if grid.screen[y].cells or grid.screen[y].back), None)
     if changed is not None:
         grid.touch(changed)
     for y in range(start, end):
@@ -101,25 +101,25 @@ def delete_lines(grid: Grid, count: int) -> None:
 def scroll_down(grid: Grid, first: int, count: int) -> None:
     """Move the rows from ``first`` to the bottom margin down; blank rows come above them."""
     grid.touch(first)
-    for _ in range(min(count, grid.bottom - first + 1)):
-        del grid.screen[grid.bottom]
-        grid.screen.insert(first, grid.new_row())
+    count = min(count, grid.bottom - first + 1)
+    del grid.screen[grid.bottom - count + 1 : grid.bottom + 1]
+    grid.screen[first:first] = [grid.new_row() for _ in range(count)]
 
 
 def scroll_up(grid: Grid, first: int, count: int) -> None:
     """Move the rows from ``first`` to the bottom margin up; the first ones are lost."""
     grid.touch(first)
-    for _ in range(min(count, grid.bottom - first + 1)):
-        del grid.screen[first]
-        grid.screen.insert(grid.bottom, grid.new_row())
+    count = min(count, grid.bottom - first + 1)
+    del grid.screen[first : first + count]
+    after = grid.bottom - count + 1
+    grid.screen[after:after] = [grid.new_row() for _ in range(count)]
 
 
 def fill(grid: Grid, character: str) -> None:
     """Fill the whole screen with a character (DECALN)."""
     grid.touch(0)
     for row in grid.screen:
-        row.erase(0, grid.columns, "", grid.columns)
-        row.put(0, character * grid.columns, "")
+        row.cells, row.styles, row.back = [character] * grid.columns, [""] * grid.columns, ""
         row.wrapped = row.straight = False
     grid.x = grid.y = 0
 

@@ -201,7 +201,7 @@ class Grid:
 
     def new_row(self, *, wrapped: bool = False) -> Row:
         """Return a row that is blank, in the colour of the background."""
-        return Row(background_of(self.style), self.columns, wrapped=wrapped)
+        return Row(background_of(self.style) if self.style else "", wrapped=wrapped)
 
     # Finishing
 

@@ -8,10 +8,10 @@ from ipyproc.screen.style import after, background_of, sgr
 
 __all__ = ["finished_lines"]
 
-_CONTROLS = tuple(chr(code) for code in (*range(0x20), 0x7F) if chr(code) not in "\n\r")
+_CONTROLS = tuple(chr(code) for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r")
+_MORE_CONTROLS = tuple(map(chr, range(0x80, 0xA0)))
 _SUSPECT = re.compile("[\x00-\x1f\x7f-\x9f]")
-_COLOURED = re.compile(r"(?:[^\x00-\x1f\x7f-\x9f]|\x1b\[[0-9;:]{0,100}m|\x1b\[0?K)*")
-_COLOURS = re.compile(r"\x1b\[([0-9;:]*)([mK])")
+_COLOURS = re.compile(r"\x1b\[([0-9;:]{0,100})([mK])")
 
 
 def finished_lines(text: str, start: int, style: str, columns: int, *, newline: bool) -> tuple[int, str, str]:
@@ -34,26 +34,29 @@ def finished_lines(text: str, start: int, style: str, columns: int, *, newline: 
         return start, "", style
     block = text[start:end]
     if not style and _is_plain(block, newline):
-        length = len(block.rstrip(" \r\n"))
+        length = len(block.rstrip(" \t\r\n"))
         cut = block.index("\n", length) + 1 if length else 0
-        lines = block[:cut]
-        return start + cut, lines.replace("\r\n", "\n") if "\r" in lines else lines, style
+        lines = block[:cut] if cut < len(block) else block
+        if "\r" in lines:
+            lines = lines.replace("\r\n", "\n")
+        if "\t" not in lines:
+            return start + cut, lines, style
+        if lines.isascii():
+            lines = lines.expandtabs(8)
+            if max(map(len, lines.split("\n"))) <= columns:
+                return start + cut, lines, style
     return _line_by_line(block, start, style, columns, newline)
 
 
 def _is_plain(block: str, newline: bool) -> bool:
     """Return True if a block has printable text and line ends only."""
-    if block.isascii():
-        # Each search is a memchr.
-        if any(control in block for control in _CONTROLS):
-            return False
-        ends = block.count("\r\n")
-        return block.count("\r") == ends and (newline or block.count("\n") == ends)
-    return not _SUSPECT.search(block.replace("\r\n", "") if not newline else _without_ends(block))
-
-
-def _without_ends(block: str) -> str:
-    return block.replace("\r\n", "").replace("\n", "")
+    # Each search is a memchr. ESC first, since it is in most texts that are not plain.
+    if "\x1b" in block or any(control in block for control in _CONTROLS):
+        return False
+    if not block.isascii() and any(control in block for control in _MORE_CONTROLS):
+        return False
+    ends = block.count("\r\n")
+    return block.count("\r") == ends and (newline or block.count("\n") == ends)
 
 
 def _line_by_line(block: str, start: int, style: str, columns: int, newline: bool) -> tuple[int, str, str]:
@@ -92,13 +95,13 @@ def _shown(line: str, style: str, columns: int) -> tuple[str, str] | None:
         if len(line) > columns:
             return None
         return None if _SUSPECT.search(line) else (line, style)
-    if not _COLOURED.fullmatch(line):
-        return None
     parts = _COLOURS.split(line)
     shown: list[str] = []
     codes = ""
     for number in range(0, len(parts), 3):
         if text := parts[number]:
+            if not text.isprintable():
+                return None
             if style != codes:
                 shown.append(sgr(codes, style))
                 codes = style
@@ -106,7 +109,7 @@ def _shown(line: str, style: str, columns: int) -> tuple[str, str] | None:
         if number + 2 < len(parts):
             if parts[number + 2] == "m":
                 style = after(style, parts[number + 1])
-            elif background_of(style):
+            elif parts[number + 1] not in ("", "0") or background_of(style):
                 # A background fills the rest of the row.
                 return None
     shown.append(sgr(codes, ""))

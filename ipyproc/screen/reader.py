@@ -15,7 +15,7 @@ __all__ = ["Reader"]
 _TOKEN = re.compile(
     r"([^\x00-\x1f\x7f-\x9f]+)"
     r"|\x1b\[([0-9;:]{0,255})m"
-    r"|([\n\r\b\t\x0b\x0c])"
+    r"|(\r+|[\n\b\t\x0b\x0c])"
     r"|\x1b\[([<-?]?)([0-9;:]{0,255})([!-/]?)([@-~])"
 )
 _TEXT, _COLOURS, _MOVE, _SEQUENCE = 1, 2, 3, 7
@@ -23,6 +23,7 @@ _TEXT, _COLOURS, _MOVE, _SEQUENCE = 1, 2, 3, 7
 _BODY = re.compile(r"[\x00-\x17\x19\x1c-\x1f -?\x7f]*")
 _PLAIN_BODY = re.compile(r"([<-?]?)([0-9;:]*)([!-/]?)")
 _CONTROLS_IN_IT = re.compile(r"[\x00-\x1f\x7f]+")
+_ESCAPES = re.compile("\x1b+(?=\x1b)")
 _ESCAPE = re.compile(r"[ -/]{0,8}")
 _OSC_END = re.compile("[\x07\x18\x1a\x1b\x9c\n]")
 _STRING_END = re.compile("[\x18\x1a\x1b\x9c]")
@@ -67,7 +68,7 @@ class Reader:
         Args:
             text: the text.
             position: where to begin.
-            line: stop after the first newline.
+            line: stop after a newline that finishes its row in plain mode.
 
         Returns:
             The position after it. An incomplete sequence at the end waits for the next call.
@@ -103,12 +104,12 @@ class Reader:
                     continue
                 self._take_sequence(found[4] + found[6] + found[7], found[5])
                 grid = state.grid
-            elif found[3] == "\r":
+            elif found[3][0] == "\r":
                 if position == size:
                     # What follows decides whether the row is written anew.
                     self._held = "\r"
                     break
-                if text[position] not in "\r\n":
+                if text[position] != "\n":
                     grid.screen[grid.y].straight = False
                 grid.x = 0
             elif found[3] == "\b":
@@ -121,7 +122,7 @@ class Reader:
                 grid.line_feed()
                 if not grid.plain:
                     state.count_newline()
-                if line:
+                if line and grid.plain and grid.taken == grid.y:
                     break
         end = position - len(self._held)
         if end > 0:
@@ -156,6 +157,9 @@ class Reader:
                 return position + 1
             found = _IGNORED.match(text, position)
             return position + 1 if character in "\x0e\x0f" or not found else self._ignored_to(found)
+        if text.startswith("\x1b\x1b", position):
+            found = _ESCAPES.match(text, position)
+            return found.end() if found else position + 1
         found_end = _ESCAPE.match(text, position + 1)
         end = found_end.end() if found_end else position + 1
         if end == len(text):

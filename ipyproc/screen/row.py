@@ -19,14 +19,15 @@ class Row:
         wrapped: True if it goes on the line that filled the row above.
         straight: True if it was only appended to.
         has_wide: True if it may have a wide character.
+        back: the style of the blanks past the last cell.
     """
 
-    __slots__ = ("cells", "has_wide", "straight", "styles", "wrapped")
+    __slots__ = ("back", "cells", "has_wide", "straight", "styles", "wrapped")
 
-    def __init__(self, background: str = "", columns: int = 0, *, wrapped: bool = False) -> None:
-        size = columns if background else 0
-        self.cells = [" "] * size
-        self.styles = [background] * size
+    def __init__(self, background: str = "", *, wrapped: bool = False) -> None:
+        self.cells: list[str] = []
+        self.styles: list[str] = []
+        self.back = background
         self.wrapped = wrapped
         self.straight = True
         self.has_wide = False
@@ -34,7 +35,7 @@ class Row:
     @property
     def is_blank(self) -> bool:
         """True if nothing can be seen in it."""
-        return not self._seen_length()
+        return not self.back and not self._seen_length()
 
     def put(self, column: int, cells: Sequence[str], style: str) -> None:
         """Overwrite the cells from ``column``, which are all inside the row."""
@@ -58,15 +59,16 @@ class Row:
         """Append blanks up to a length."""
         more = length - len(self.cells)
         self.cells.extend([" "] * more)
-        self.styles.extend([""] * more)
+        self.styles.extend([self.back] * more)
 
     def erase(self, start: int, end: int, background: str, columns: int) -> None:
         """Erase the cells from ``start`` to ``end``."""
-        if end < min(len(self.cells), columns) or background:
+        if end < columns:
             self.put(start, [" "] * (end - start), background)
         else:
-            self.prepare(min(start, len(self.cells)), end)
+            self.prepare(start if self.back else min(start, len(self.cells)), end)
             del self.cells[start:], self.styles[start:]
+            self.back = background
 
     def insert(self, column: int, count: int, background: str, columns: int) -> None:
         """Insert blanks; what is moved out of the row is lost."""
@@ -77,12 +79,12 @@ class Row:
 
     def delete(self, column: int, count: int, background: str, columns: int) -> None:
         """Delete cells; those after them move to the left."""
-        if background:
+        if background or self.back:
             self.pad(columns)
         self.prepare(min(column, len(self.cells)), column + count)
         gone = len(self.cells[column : column + count])
         del self.cells[column : column + count], self.styles[column : column + count]
-        if background:
+        if background or self.back:
             self.cells.extend([" "] * gone)
             self.styles.extend([background] * gone)
 
@@ -100,8 +102,10 @@ class Row:
         if len(cells) < columns:
             self.pad(columns)
 
-    def content(self) -> tuple[list[str], list[str]]:
+    def content(self, columns: int) -> tuple[list[str], list[str]]:
         """Return cells and styles; a row that was rewritten ends before its blanks."""
+        if self.back and len(self.cells) < columns:
+            self.pad(columns)
         if self.straight:
             return self.cells, self.styles
         length = self._seen_length()
@@ -123,7 +127,7 @@ def line_of(rows: Sequence[Row], columns: int, *, links: bool = False) -> str:
         columns: the width of the screen.
         links: keep links, as OSC 8 sequences.
     """
-    cells, styles = rows[-1].content()
+    cells, styles = rows[-1].content(columns)
     if len(rows) > 1:
         for row, below in pairwise(rows):
             row.fill_for(below, columns)

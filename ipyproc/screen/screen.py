@@ -12,7 +12,7 @@ from ipyproc.screen.state import State
 
 __all__ = ["MOST_COLUMNS", "MOST_ROWS", "Live", "Screen", "suffix_of"]
 
-MOST_ROWS, MOST_COLUMNS = 500, 1000
+MOST_ROWS, MOST_COLUMNS = 200, 1000
 _SHORT = 4096
 _REMEMBERED = 1 << 14
 
@@ -45,7 +45,7 @@ class Screen:
 
     Screen mode begins with a sequence that moves the cursor to another row, hides or saves it, sets margins,
     inserts or deletes rows, erases more than the cursor's row, or shows the alternate screen. Plain mode
-    comes back after as many newlines as the screen has rows without such a sequence, since nothing of what was
+    comes back after as many newlines as the screen has rows without such a sequence, since nothing that was
     drawn is left on the screen then; the cursor must be visible, all rows must scroll, and the main screen
     must be shown.
 
@@ -56,7 +56,7 @@ class Screen:
     on a loop. The memory is bounded by the size of the screen, except for lines that are not taken.
 
     Args:
-        rows: the height, 1 to 500; other values are brought into these bounds.
+        rows: the height, 1 to 200; other values are brought into these bounds.
         columns: the width, 1 to 1000, likewise.
         encoding: the encoding of the bytes; undecodable ones become U+FFFD.
         newline: a line feed is also a carriage return. True for pipes; the driver of a pty has seen to it.

@@ -10,7 +10,16 @@ from functools import lru_cache
 
 from ipyproc.safe import codes_of
 
-__all__ = ["after", "background_of", "codes_in", "is_seen_on_blanks", "link_of", "sgr", "with_link"]
+__all__ = [
+    "after",
+    "background_of",
+    "codes_in",
+    "codes_of_style",
+    "is_seen_on_blanks",
+    "link_of",
+    "sgr",
+    "with_link",
+]
 
 # The codes of one row replace each other; the last of a row turn off what the others turn on.
 _KINDS = {
@@ -29,7 +38,7 @@ _FOREGROUND, _BACKGROUND = 20, 21
 def after(style: str, parameters: str) -> str:
     """Return the style after a colour sequence with these parameters; a link stays."""
     codes, _, link = style.partition(" ")
-    kinds = {_kind(code): code for code in _split(codes)}
+    kinds = {_kind(code): code for code in codes_of_style(codes)}
     for code in codes_of(parameters):
         if code == "0":
             kinds.clear()
@@ -43,13 +52,13 @@ def after(style: str, parameters: str) -> str:
 @lru_cache(maxsize=1024)
 def background_of(style: str) -> str:
     """Return the style that erased cells get: the background alone."""
-    return next((code for code in _split(codes_in(style)) if _kind(code) == _BACKGROUND), "")
+    return next((code for code in codes_of_style(style) if _kind(code) == _BACKGROUND), "")
 
 
 @lru_cache(maxsize=1024)
 def is_seen_on_blanks(style: str) -> bool:
     """Return True if a blank in this style can be told from an empty cell."""
-    return any(code in _ON_BLANKS or _kind(code) == _BACKGROUND for code in _split(codes_in(style)))
+    return any(code in _ON_BLANKS or _kind(code) == _BACKGROUND for code in codes_of_style(style))
 
 
 def with_link(style: str, url: str) -> str:
@@ -84,9 +93,10 @@ def _kind(code: str) -> int:
     return _BACKGROUND if 40 <= number <= 49 or 100 <= number <= 107 else _FOREGROUND
 
 
-def _split(codes: str) -> list[str]:
-    """Return the codes one by one; a colour of 256 or of RGB is one code."""
+def codes_of_style(style: str) -> list[str]:
+    """Return the codes of a style one by one; a colour of 256 or of RGB is one code."""
     split: list[str] = []
+    codes = codes_in(style)
     numbers = codes.split(";") if codes else []
     while numbers:
         size = 1

@@ -37,6 +37,8 @@ _RECORD = struct.Struct("<QdB")
 
 
 _renewing = threading.Lock()
+# One number for all jobs of the process.
+_own_pid = os.getpid()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Output:
         self.copy: CopyFile | None = None
         self.terminal = terminal
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
-        self._owner = os.getpid()
+        self._owner = _own_pid
         self._lock = threading.RLock()
         self.lost = 0
         self._log = ByteLog(_MEMORY, max_bytes)
@@ -119,7 +121,7 @@ class Output:
             with _renewing:
                 if self._owner != os.getpid():
                     self._lock = threading.RLock()
-                    self._owner = os.getpid()
+                    self._owner = _own_pid
         return self._lock
 
     @property
@@ -272,6 +274,8 @@ class Output:
             self._index.settle(_SETTLED_INDEX)
             if not self.lost and self._log.in_memory:
                 self._stderr_tail = None  # The log, in memory, has it.
+            # What comes after this begins a piece.
+            self._last_code, self._last_at = 0, 0.0
             self._is_settled = True
 
     def close(self) -> None:
@@ -408,7 +412,8 @@ def _cut(run: tuple[StreamName, int, int]) -> Iterator[tuple[StreamName, int, in
 
 
 def _forked() -> None:
-    global _renewing
+    global _own_pid, _renewing
+    _own_pid = os.getpid()
     _renewing = threading.Lock()
 
 

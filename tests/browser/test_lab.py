@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pytest
+
 from tests.browser.lab import ROOT, Lab, notebook
 from tests.support import wait_until
 
@@ -63,6 +65,7 @@ def test_each_line_stays_with_the_cell_that_started_it_while_others_run(page: La
     assert "b6" in two and "b" not in page.output(3).replace("an ordinary cell", "") and "a6" not in two
 
 
+@pytest.mark.slow
 def test_a_million_lines_neither_freeze_the_page_nor_lose_a_byte(page: Lab) -> None:
     notebook(
         page.server.files / "flood.ipynb",
@@ -85,6 +88,7 @@ def test_a_million_lines_neither_freeze_the_page_nor_lose_a_byte(page: Lab) -> N
     assert worst < 5.0
 
 
+@pytest.mark.slow
 def test_three_floods_at_once_stay_within_what_the_server_lets_through(page: Lab) -> None:
     floods = [f"%%spawn --name flood{number}\nseq 1 1000000" for number in range(3)]
     wait = "import ipyproc\nprint([(await job).stdout[-8:-1] for job in ipyproc.jobs])"

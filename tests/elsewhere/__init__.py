@@ -29,7 +29,7 @@ exec "$@"
 """
 
 
-def run_elsewhere(folder: Path, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run_elsewhere(folder: Path, *args: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:
     """Runs this interpreter with ``args``; AssertionError with all that it printed unless it exits with 0.
 
     Args:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.elsewhere import run_elsewhere
 
-_PYTEST = ("-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "--timeout=60")
+_PYTEST = ("-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "--timeout=120")
 
 
 def passed(folder: Path, tests: str, names: str = "", *options: str) -> int:
     """Runs tests, and returns how many passed; AssertionError when one did not, or was skipped."""
-    done = run_elsewhere(folder, *_PYTEST, *options, f"-k={names}", f"tests/{tests}", timeout=110)
+    done = run_elsewhere(folder, *_PYTEST, *options, f"-k={names}", f"tests/{tests}", timeout=280)
     (summary,) = re.findall(r"^=+ (.* passed.*) =+$", done.stdout, re.MULTILINE)
     assert "skipped" not in summary, done.stdout
     return int(re.findall(r"(\d+) passed", summary)[0])
@@ -81,15 +83,18 @@ def test_a_job_is_stopped_with_its_children_in_every_group_of_its_session(tmp_pa
     assert passed(tmp_path, "jobs/test_process_model.py", names) >= 6
 
 
+@pytest.mark.slow
 def test_a_job_is_restarted_when_it_fails(tmp_path: Path) -> None:
     assert passed(tmp_path, "jobs/test_life.py", "restart and not loop and not storm") >= 5
 
 
+@pytest.mark.slow
 def test_a_process_that_an_ended_job_left_is_told_shown_and_stopped(tmp_path: Path) -> None:
     names = "a_script_left or what_a_job_left or left_the_session"
     assert passed(tmp_path, "jobs/test_process_model.py", names) == 3
 
 
+@pytest.mark.slow
 def test_a_signal_goes_to_the_programs_of_a_script(tmp_path: Path) -> None:
     names = "(reloads_at_sighup or saves_at_sigusr1) and sh-export"
     assert passed(tmp_path, "jobs/test_process_model.py", names) >= 4
@@ -101,6 +106,7 @@ def test_a_closed_loop_ends_its_jobs(tmp_path: Path) -> None:
     assert passed(tmp_path, "jobs/test_life.py", "loop_that_is_closed or loop_was_closed", quiet) >= 7
 
 
+@pytest.mark.slow
 def test_workers_are_forked_replaced_and_end_with_their_parent(tmp_path: Path) -> None:
     names = "(SIGCHLD or looking) and (replaced or restart or lifeline or killed or outlive)"
     # It asks os.waitid itself.
@@ -109,6 +115,7 @@ def test_workers_are_forked_replaced_and_end_with_their_parent(tmp_path: Path) -
     assert passed(tmp_path, "workers/test_group.py", "killed or stopped or restart") >= 3
 
 
+@pytest.mark.slow
 def test_a_host_in_another_process_keeps_its_contract(tmp_path: Path) -> None:
     names = "Wire and (stop or restarted or ready or listens or exit_status or input)"
     assert passed(tmp_path, "hosts/test_contract.py", names) >= 8
@@ -130,9 +137,11 @@ asyncio.run(main())
     assert "CPUs 0" in said and "CPU affinity; leave them out" in said
 
 
+@pytest.mark.slow
 def test_the_first_process_group_of_each_job_ends_with_a_kernel_that_is_killed(tmp_path: Path) -> None:
     assert passed(tmp_path, "jobs/test_process_model.py", "first_process_group_ends") == 1
 
 
+@pytest.mark.slow
 def test_cells_of_a_kernel_start_jobs_and_show_them(tmp_path: Path) -> None:
     assert passed(tmp_path, "notebook/test_spawn.py", "not proc") >= 10

@@ -496,7 +496,7 @@ def test_a_client_that_speaks_otherwise_is_refused_in_a_sentence_and_nobody_else
     [
         ("start", {"ticket": "a", "spec": {"command": 5, "name": "a"}}, "WireError"),
         ("start", {"ticket": "../a", "spec": {"command": "talk", "name": "a"}}, "WireError"),
-        ("start", {"ticket": "a", "spec": {"command": "talk", "name": "a", "queue": 1}}, "JobSpecError"),
+        ("start", {"ticket": "a", "spec": {"command": "talk", "name": "a", "nosuch": 1}}, "JobSpecError"),
         ("bogus", {}, "JobStateError"),
         ("stop", {}, "WireError"),
         ("stop", {"ticket": "gone"}, "JobStateError"),

@@ -18,7 +18,7 @@ def looped(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def whole(*args: Any, **kwargs: Any) -> None:
         async def bounded() -> None:
-            await asyncio.wait_for(test(*args, **kwargs), 100)
+            await asyncio.wait_for(test(*args, **kwargs), 200)
 
         asyncio.run(bounded())
 

@@ -16,4 +16,4 @@ from tests.support import run_program
     ],
 )
 def test_a_fork_of_the_kernel_harms_no_job(case: str) -> None:
-    assert run_program("forked_kernel.py", case, timeout=60).stderr == ""
+    assert run_program("forked_kernel.py", case, timeout=200).stderr == ""

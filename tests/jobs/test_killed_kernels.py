@@ -11,12 +11,13 @@ from tests.jobs.trees import marked
 from tests.support import run_program, wait_until
 
 
-@pytest.mark.parametrize(("on", "times"), [([], 60), (["tty"], 20)], ids=["pipes", "terminals"])
-def test_a_kernel_killed_in_a_tight_spawn_loop_leaves_nothing(on: list[str], times: int) -> None:
+@pytest.mark.parametrize("times", [10, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("on", [[], ["tty"]], ids=["pipes", "terminals"])
+def test_kernels_killed_in_a_tight_spawn_loop_leave_nothing(on: list[str], times: int) -> None:
     mark, seed = uuid.uuid4().hex, random.randrange(10**6)
-    done = run_program("spawning_kernels.py", mark, str(seed), str(times), *on, timeout=100)
+    done = run_program("spawning_kernels.py", mark, str(seed), str(times), *on)
     running = [int(line) for line in done.stdout.split()]
-    assert len(running) == times and any(running), running
+    assert len(running) == times and all(running[4::5]), running
     try:
         wait_until(lambda: not marked(mark))
     except AssertionError:

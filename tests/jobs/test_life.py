@@ -393,7 +393,7 @@ async def test_ready_is_seen_in_the_output_and_awaited_by_many(table: JobTable) 
         "echo booting; read x; echo 'Listening on 80' >&2; exec sleep 60", ready=r"^Listening on \d+"
     )
     assert job.snapshot().ready is False
-    waits = asyncio.gather(job.ready(), job.ready(timeout=30), job.ready())
+    waits = asyncio.gather(job.ready(), job.ready(timeout=60), job.ready())
     job.send("\n")
     assert await waits == [job, job, job]
     assert job.snapshot().ready is True
@@ -421,7 +421,7 @@ sys.stdin.readline()
         await until(lambda: job.size == size)
         assert job.snapshot().ready is False
         job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     job.send("\n")
     await job
 
@@ -442,7 +442,7 @@ sys.stdin.readline()
         await until(lambda: job.size == number * 14001)
         assert job.snapshot().ready is False
         job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     job.send("\n")
     await job
 
@@ -463,7 +463,7 @@ with socket.create_server(("127.0.0.1", {port})) as server:
         ):
             await job.ready(timeout=0.1)
         job.send("\n")
-        await job.ready(timeout=30)
+        await job.ready(timeout=60)
         job.send("\n")
         await job
 
@@ -472,7 +472,7 @@ with socket.create_server(("127.0.0.1", {port})) as server:
 async def test_a_job_that_ends_before_it_is_ready_says_how_with_its_last_lines(table: JobTable) -> None:
     job = table.spawn("seq 1 20; echo no such port >&2; exit 3", ready="listening", name="broken")
     with pytest.raises(NotReadyError) as error:
-        await job.ready(timeout=30)
+        await job.ready(timeout=60)
     assert str(error.value) == "Job 'broken' ended (exit 3) before it was ready:\nno such port"
     with pytest.raises(NotReadyError):
         await job.ready()
@@ -496,12 +496,12 @@ async def test_not_ready_in_time_is_a_timeout_error_and_the_job_goes_on(table: J
 async def test_each_process_of_a_restarted_job_has_to_get_ready_itself(table: JobTable) -> None:
     job = table.spawn("read x; echo ready; read x", ready="ready", restart="always")
     job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     job.send("\n")
     await until(lambda: job.snapshot().restarts == 1 and job.snapshot().uptime is not None)
     assert job.snapshot().ready is False
     job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     await job.stop()
 
 
@@ -601,7 +601,7 @@ def test_a_job_whose_loop_was_closed_can_be_restarted_on_another(table: JobTable
     @looped
     async def again() -> None:
         await job.restart()
-        await job.ready(timeout=30)
+        await job.ready(timeout=60)
         await until(lambda: job.output.count("pid") == 2)
         assert job.state is JobState.RUNNING
         assert (await job.stop()).ended_by == "SIGINT"
@@ -635,7 +635,7 @@ def test_jobs_on_two_loops_at_once_stay_each_on_its_own(table: JobTable) -> None
             return table.spawn("echo $$; read x; exec sleep 60", name=name, ready=r"\d+")
 
         async def use(job: object) -> str:
-            await job.ready(timeout=30)
+            await job.ready(timeout=60)
             job.send("\n")
             return (await job.stop()).ended_by
 

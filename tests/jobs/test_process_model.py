@@ -34,7 +34,7 @@ SERVER = f"{sys.executable} -I -S {PROGRAMS / 'master_worker.py'}"
 forms = pytest.mark.parametrize(
     "form", ["{}", "export X=1\n{}", "export X=1; {}; echo over", "trap 'echo trapped' EXIT\n{}"]
 )
-shells = pytest.mark.parametrize("shell", ["sh", "bash"])
+shells = pytest.mark.parametrize("shell", ["sh", pytest.param("bash", marks=pytest.mark.slow)])
 
 
 async def answer(port: int) -> str:
@@ -112,7 +112,7 @@ async def test_nginx_reloads_at_sighup_and_is_stopped_and_restarted(table: JobTa
         ready=f"127.0.0.1:{port}",
         env={MARK: mark},
     )
-    await job.ready(timeout=20)
+    await job.ready(timeout=60)
     await until_answer(port, "one")
     master = job.pid
     configure("two")
@@ -150,7 +150,7 @@ def test_a_training_saves_at_sigusr1_and_goes_on(
     main()
 
 
-@pytest.mark.parametrize("form", ["{}", "export X=1\n{}"])
+@pytest.mark.parametrize("form", ["export X=1\n{}", pytest.param("{}", marks=pytest.mark.slow)])
 def test_a_training_that_drains_at_sigterm_is_not_cut(table: JobTable, tmp_path: Path, form: str) -> None:
     @looped
     async def main() -> None:
@@ -375,14 +375,14 @@ async def test_a_strangers_socket_makes_no_job_ready_and_one_of_its_sessions_gro
 ) -> None:
     port = free_port()
     stranger = table.spawn(f"{SERVER} {port}", name="stranger", ready=f"127.0.0.1:{port}")
-    await stranger.ready(timeout=20)
+    await stranger.ready(timeout=60)
     job = table.spawn("sleep 60", name="waits", ready=f"127.0.0.1:{port}")
     with pytest.raises(ReadyTimeout):
         await job.ready(timeout=0.6)
     await _stop_all(stranger, job)
     script = f"set -m; ({SERVER} {port} >/dev/null & ) ; sleep 60"
     own = table.spawn(script, shell="bash", name="own", ready=f"127.0.0.1:{port}")
-    await own.ready(timeout=20)
+    await own.ready(timeout=60)
     await own.stop()
     assert await answer(port) == ""
 

@@ -25,7 +25,7 @@ async def test_half_a_line_that_matches_is_no_sign_and_a_whole_one_is(table: Job
     await until(lambda: job.output == "status: okay\n")
     assert job.snapshot().ready is False
     job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     job.send("\n")
     await job
 
@@ -39,7 +39,7 @@ async def test_half_a_line_on_one_stream_is_not_finished_by_the_other(table: Job
         await until(lambda: job.size == size)
         assert job.snapshot().ready is False
         job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     job.send("\n")
     await job
 
@@ -50,11 +50,11 @@ async def test_a_last_line_without_an_end_counts_once_the_job_has_ended(table: J
     await until(lambda: job.size == 10)
     assert job.snapshot().ready is False
     job.send("\n")
-    assert await job.ready(timeout=30) is job
+    assert await job.ready(timeout=60) is job
     await job
     other = table.spawn("printf 'status: okay'", ready="^status: ok$", name="other")
     with pytest.raises(NotReadyError, match=r"Job 'other' ended \(exit 0\) before it was ready"):
-        await other.ready(timeout=30)
+        await other.ready(timeout=60)
 
 
 @looped
@@ -63,7 +63,7 @@ async def test_a_line_that_ends_in_cr_lf_is_whole_to_the_dollar(table: JobTable)
     await until(lambda: job.size == 11)
     assert job.snapshot().ready is False
     job.send("\n")
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     job.send("\n")
     await job
 
@@ -72,7 +72,7 @@ async def test_a_line_that_ends_in_cr_lf_is_whole_to_the_dollar(table: JobTable)
 async def test_each_process_of_a_job_has_lines_of_its_own(table: JobTable) -> None:
     job = table.spawn("printf stat; exit 1", restart="always", max_restarts=1, backoff=0, ready="^statstat")
     with pytest.raises(NotReadyError):
-        await job.ready(timeout=30)
+        await job.ready(timeout=60)
     await job.wait(raise_error=False)
     assert job.output == "statstat"
 

@@ -406,7 +406,7 @@ async def test_bytes_become_text_by_the_encoding_that_is_given(table: JobTable) 
     # Which of two pipes is read first is nobody's promise.
     assert "ü" in job.tail(2) and job.snapshot().last_line in ("ü", "üè", "è")
     ready = table.spawn("printf '\\351\\n'; sleep 60", encoding="latin-1", ready="^é$")
-    await ready.ready(timeout=20)
+    await ready.ready(timeout=60)
     await ready.stop()
     with pytest.raises(JobSpecError, match="has 'é', which 'ascii' does not encode"):
         table.spawn("cat", stdin="é", encoding="ascii")

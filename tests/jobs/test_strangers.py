@@ -20,7 +20,8 @@ if os.geteuid() != 0:
     ("kind", "deed"),
     [
         *((kind, deed) for kind in ("backoff", "left") for deed in ("stop", "kill", "end", "die")),
-        *(("daemon", deed) for deed in ("stop", "kill", "end")),
+        ("daemon", "stop"),
+        *(pytest.param("daemon", deed, marks=pytest.mark.slow) for deed in ("kill", "end")),
     ],
 )
 def test_a_stranger_who_got_a_jobs_number_is_never_touched(kind: str, deed: str) -> None:

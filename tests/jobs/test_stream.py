@@ -450,5 +450,5 @@ async def test_a_job_that_ends_while_the_loop_is_held_is_done_when_it_comes_roun
     wait_until(lambda: any(end.read() for end in table.local.resources.pipes.all()))
     time.sleep(0.1)
     assert not job.done
-    await job.ready(timeout=30)
+    await job.ready(timeout=60)
     assert (await job.wait(raise_error=False)).returncode == 3

@@ -24,7 +24,7 @@ from ipyproc.process.platform import processes as processes_module
 from ipyproc.process.platform.sessions import session_members
 from tests.support import PROGRAMS, PYTHONPATH, lives, open_fds, run_program, until, wait_until
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(120)
 
 NOBODY = 10**8  # Above the highest process id that Linux gives.
 
@@ -450,7 +450,7 @@ def test_a_forgotten_warden_ends() -> None:
 
 def run_warden(stdin: int, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        warden_module.program(*args), stdin=stdin, stderr=subprocess.PIPE, text=True, timeout=10
+        warden_module.program(*args), stdin=stdin, stderr=subprocess.PIPE, text=True, timeout=60
     )
 
 

@@ -110,7 +110,7 @@ def test_one_sentence_for_sending_to_a_job_that_has_ended(kernel: Kernel) -> Non
 
 
 def test_one_sentence_for_sending_to_a_closed_standard_input(kernel: Kernel) -> None:
-    kernel.run("job = %spawn -n closed sh -c 'cat; sleep 60'\njob.close_stdin()")
+    kernel.run("job = %spawn --pipes -n closed sh -c 'cat; sleep 60'\njob.close_stdin()")
     assert "standard input closed" in refused(kernel, "%send closed hello")
 
 
@@ -145,12 +145,8 @@ def test_what_the_shell_could_not_run_is_said_in_the_status_line_and_in_the_erro
 
 
 def test_a_cell_that_is_refused_stops_run_all(kernel: Kernel) -> None:
-    refusing = kernel.start("%%spawn --nosuch ls", stop_on_error=True)
-    after = kernel.start("print('ran')", stop_on_error=True)
-    kernel.until(lambda: refusing.reply and after.reply)
+    refusing, after = kernel.run_all("%%spawn --nosuch ls", "print('ran')")
     assert refusing.status == "error" and after.stdout == ""
-    # For a moment the kernel aborts whatever comes.
-    kernel.until(lambda: kernel.run("1").status == "ok")
 
 
 def test_fork_processes_in_a_kernel_is_refused_and_names_the_magics(kernel: Kernel) -> None:

@@ -61,7 +61,7 @@ CELLS = {
     "waits": f"%%spawn -n one\n{LINES.format('one')}",
     "after": "print(ipyproc.jobs['one'].done)",
     "large": "%%spawn seq 1 740000",
-    "streams": "%%spawn -n both\necho out; echo err >&2",
+    "streams": "%%spawn --pipes -n both\necho out; echo err >&2",
     "body": "%%spawn -n sorted sort -n\n10\n9\n",
     "no body": "%%spawn -n cat cat",
     "slow": "%%spawn --bg -n slow\necho early; while [ ! -e go ]; do sleep 0.02; done; echo late",
@@ -77,7 +77,7 @@ CELLS = {
     "while [ ! -e a ]; do sleep 0.01; done; echo first; while [ ! -e b ]; do sleep 0.01; done; echo second",
     "first": "open('a', 'w').close()\nwhile 'first' not in ipyproc.jobs['never'].output: time.sleep(0.01)",
     "second": "open('b', 'w').close()\nwhile 'second' not in ipyproc.jobs['never'].output: time.sleep(0.01)",
-    "fails": "%%spawn -n bad\necho out; echo why >&2; exit 3",
+    "fails": "%%spawn --pipes -n bad\necho out; echo why >&2; exit 3",
     "fails quietly": "%%spawn -n worse --no-raise-error sh -c 'exit 3'",
     "serves": "%%spawn -n web --ready 'up on \\d+'\nsleep 0.2; echo up on 80; sleep 60",
     "after server": "print(ipyproc.jobs['web'].done)",
@@ -209,10 +209,10 @@ def test_a_failing_job_stops_the_run_with_its_sentence(tmp_path: Path) -> None:
 def test_papermill_saves_every_line_in_the_right_cell(tmp_path: Path) -> None:
     papermill = pytest.importorskip("papermill")
     node = notebook(
-        f"%%spawn -n one\n{LINES.format('one')}",
-        "job = %spawn -n two sh -c 'sleep 0.3; echo late'",
+        f"%%spawn --pipes -n one\n{LINES.format('one')}",
+        "job = %spawn --pipes -n two sh -c 'sleep 0.3; echo late'",
         "await job",
-        "%%spawn -n bad --no-raise-error sh -c 'echo why >&2; exit 3'",
+        "%%spawn --pipes -n bad --no-raise-error sh -c 'echo why >&2; exit 3'",
     )
     nbformat.write(node, tmp_path / "in.ipynb")
     saved = tmp_path / "out.ipynb"

@@ -12,7 +12,7 @@ STATUS = "cap.outputs[0].data['text/plain']"
 
 
 def test_capture_has_what_a_job_wrote_and_its_last_status(kernel: Kernel) -> None:
-    cell = kernel.run("%%capture cap\n%spawn -w sh -c 'echo hi; echo why >&2'")
+    cell = kernel.run("%%capture cap\n%spawn --pipes -w sh -c 'echo hi; echo why >&2'")
     assert cell.status == "ok", cell.error
     assert kernel.ask("(cap.stdout, cap.stderr)") == ("hi\n", "why\n")
     assert "exit 0" in kernel.ask(STATUS) and "<pre" in kernel.ask("cap.outputs[0].data['text/html']")
@@ -20,7 +20,7 @@ def test_capture_has_what_a_job_wrote_and_its_last_status(kernel: Kernel) -> Non
 
 
 def test_what_a_job_writes_after_the_captures_end_is_captured_too(kernel: Kernel) -> None:
-    cell = kernel.run("%%capture cap\n%spawn -n late sh -c 'echo early; read line; echo late $line'")
+    cell = kernel.run("%%capture cap\n%spawn --pipes -n late sh -c 'echo early; read line; echo late $line'")
     kernel.ask_until("cap.stdout == 'early\\n'")
     assert "running" in kernel.ask(STATUS)
     kernel.run("%send late news")
@@ -73,7 +73,9 @@ def test_the_table_of_jobs_is_captured(kernel: Kernel) -> None:
 
 def test_in_a_batch_run_a_capture_has_what_came_between_the_cells(kernel: Kernel) -> None:
     batch: dict[str, Any] = {"allow_stdin": False}
-    first = kernel.run("%%capture cap\n%spawn -n late sh -c 'echo early; read line; echo late'", **batch)
+    first = kernel.run(
+        "%%capture cap\n%spawn --pipes -n late sh -c 'echo early; read line; echo late'", **batch
+    )
     kernel.run("%send late news", **batch)
     kernel.ask_until("ipyproc.jobs['late'].done")
     awaiting = kernel.run("await ipyproc.jobs['late']", **batch)

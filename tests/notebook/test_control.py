@@ -152,7 +152,7 @@ def test_stop_climbs_after_the_configured_grace(kernel: Kernel) -> None:
 
 
 def test_restart_starts_the_job_anew_and_its_output_goes_on_in_its_own_cell(kernel: Kernel) -> None:
-    first = kernel.run("%%spawn -n again\necho run; read line; echo $line")
+    first = kernel.run("%%spawn --pipes -n again\necho run; read line; echo $line")
     kernel.until(lambda: first.stdout == "run\n")
     pid = kernel.ask("ipyproc.jobs['again'].pid")
     cell = kernel.run("%restart again")
@@ -182,7 +182,7 @@ def test_a_restart_in_python_goes_on_in_the_jobs_own_cell(kernel: Kernel) -> Non
 
 
 def test_send_writes_a_line_as_it_stands(kernel: Kernel) -> None:
-    cell = kernel.run("%spawn -n cat cat")
+    cell = kernel.run("%spawn --pipes -n cat cat")
     kernel.run("%send cat two  words -n 'quoted'")
     kernel.run("%send cat     indented {1 + 1}")
     kernel.run("%send -n cat begun")
@@ -191,7 +191,7 @@ def test_send_writes_a_line_as_it_stands(kernel: Kernel) -> None:
 
 
 def test_close_ends_the_input_of_several_jobs(kernel: Kernel) -> None:
-    kernel.run("%spawn -n cat cat\n%spawn -n count wc -l\n%spawn -n typed --tty cat")
+    kernel.run("%spawn --pipes -n cat cat\n%spawn --pipes -n count wc -l\n%spawn --pipes -n typed --tty cat")
     kernel.run("%send cat a\n%send typed b")
     kernel.run("%close cat count typed")
     kernel.ask_until("all(job.done for job in ipyproc.jobs)")
@@ -251,7 +251,7 @@ def test_the_kind_of_a_jobs_streams_is_chosen_by_options(kernel: Kernel) -> None
 
 
 def test_logs_replays_here_and_goes_on_live_in_both_cells(kernel: Kernel) -> None:
-    first = kernel.run("%%spawn -n held\necho early; echo oops >&2; read line; echo late")
+    first = kernel.run("%%spawn --pipes -n held\necho early; echo oops >&2; read line; echo late")
     kernel.until(lambda: first.stdout and first.stderr)
     logs = kernel.run("%logs held")
     kernel.until(lambda: (logs.stdout, logs.stderr) == ("early\n", "oops\n"))

@@ -176,7 +176,7 @@ def test_a_waiting_line_in_a_file_waits(kernel: Kernel) -> None:
 
 def test_a_failure_of_a_wait_in_a_function_is_an_error_there(kernel: Kernel) -> None:
     cell = kernel.run(
-        "def f():\n    %spawn -w sh -c 'echo why >&2; exit 3'\n"
+        "def f():\n    %spawn --pipes -w sh -c 'echo why >&2; exit 3'\n"
         "try:\n    f()\nexcept ipyproc.JobFailed as error:\n    print('failed', error.returncode)"
     )
     assert good(cell).stdout == "failed 3\n"
@@ -225,14 +225,14 @@ def test_an_interrupt_of_a_join_leaves_the_job_running(kernel: Kernel) -> None:
 
 
 def test_what_a_job_left_is_shown_and_stopped(kernel: Kernel) -> None:
-    cell = kernel.run("%%spawn -n web -w\nsleep 60 >/dev/null 2>&1 & echo started")
+    cell = kernel.run("%%spawn --pipes -n web -w\nsleep 60 >/dev/null 2>&1 & echo started")
     assert "left 1 running" in cell.shown
     (left,) = map(psutil.Process, session_members(kernel.ask("ipyproc.jobs['web'].pid")))
     shown = good(kernel.run("%jobs"))
     assert "web" in shown.shown and "left 1 running" in shown.shown
-    refused = kernel.run("%spawn -n web true")
-    assert "A job named 'web' has ended and left 1 running; stop it, or" in refused.error + refused.stderr
+    refused = kernel.run("%spawn --pipes -n web true")
+    assert "A job named 'web' has ended and left 1 running; replace it" in refused.error + refused.stderr
     good(kernel.run("%stop web"))
     wait_until(lambda: not left.is_running() or left.status() == psutil.STATUS_ZOMBIE)
     assert kernel.ask("ipyproc.jobs['web'].left") == 0
-    assert good(kernel.run("%spawn -n web -w echo next")).stdout == "next\n"
+    assert good(kernel.run("%spawn --pipes -n web -w echo next")).stdout == "next\n"

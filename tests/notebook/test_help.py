@@ -190,7 +190,7 @@ CONTROLLED: dict[str, tuple[str, str, Callable[[Cell], bool]]] = {
         "jobs['build'].output == 'run\\nrun\\n'",
         lambda cell: "exit 0" in cell.shown,
     ),
-    "%send": ("cat", "jobs['installer'].output == '/opt/thing\\n'", lambda cell: not cell.displays),
+    "%send": ("--pipes cat", "jobs['installer'].output == '/opt/thing\\n'", lambda cell: not cell.displays),
     "%stop": ("sleep 60", "jobs['build'].done and jobs['my server'].done", lambda cell: bool(cell.shown)),
     "%wait": ("sleep 0.2", "jobs['build'].done and jobs['docs'].done", lambda cell: "exit 0" in cell.shown),
 }

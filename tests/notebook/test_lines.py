@@ -96,7 +96,7 @@ def test_local_variables_count(kernel: Kernel) -> None:
 
 
 def test_the_names_of_jobs_and_what_is_sent_are_expanded(kernel: Kernel) -> None:
-    kernel.run("i, text = 7, 'hello'\njob = %spawn -q --name cat-{i} cat")
+    kernel.run("i, text = 7, 'hello'\njob = %spawn --pipes -q --name cat-{i} cat")
     kernel.run("%send cat-{i} $text {i + 1} {unknown} $$text")
     kernel.ask_until("job.output.count('\\n') == 1")
     assert kernel.ask("job.output") == "hello 8 {unknown} $text\n"

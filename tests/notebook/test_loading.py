@@ -72,7 +72,7 @@ def test_loading_twice_is_loading_once(fresh_kernel: Kernel) -> None:
 
 def test_a_job_goes_on_when_the_extension_is_unloaded_and_can_be_awaited(fresh_kernel: Kernel) -> None:
     kernel = fresh_kernel
-    cell = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    cell = kernel.run("%%spawn --pipes -n held sh -c 'echo early; read line; echo late $line'")
     kernel.until(lambda: "early" in cell.stdout)
     assert kernel.run("%unload_ext ipyproc").status == "ok"
     assert kernel.ask("ipyproc.jobs['held'].done") is False
@@ -86,7 +86,7 @@ def test_a_job_goes_on_when_the_extension_is_unloaded_and_can_be_awaited(fresh_k
 
 def test_reloading_with_a_running_job_keeps_it(fresh_kernel: Kernel) -> None:
     kernel = fresh_kernel
-    cell = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    cell = kernel.run("%%spawn --pipes -n held sh -c 'echo early; read line; echo late $line'")
     kernel.until(lambda: "early" in cell.stdout)
     assert kernel.run("%reload_ext ipyproc").status == "ok"
     reloaded = kernel.run("%send held news\nawait ipyproc.jobs['held']")
@@ -96,7 +96,7 @@ def test_reloading_with_a_running_job_keeps_it(fresh_kernel: Kernel) -> None:
 
 def test_reloading_with_a_running_job_keeps_its_cell_live(fresh_kernel: Kernel) -> None:
     kernel = fresh_kernel
-    cell = kernel.run("%%spawn -n held sh -c 'echo early; read line; echo late $line'")
+    cell = kernel.run("%%spawn --pipes -n held sh -c 'echo early; read line; echo late $line'")
     kernel.until(lambda: "early" in cell.stdout)
     kernel.run("%reload_ext ipyproc")
     kernel.run("%send held news")

@@ -11,7 +11,7 @@ from tests.notebook.kernels import Cell, Kernel
 
 def start(kernel: Kernel, *names: str, command: str = "sleep 60") -> None:
     for name in names:
-        assert kernel.run(f"%spawn -q -n '{name}' {command}").status == "ok"
+        assert kernel.run(f"%spawn --pipes -q -n '{name}' {command}").status == "ok"
 
 
 def running(kernel: Kernel) -> list[str]:
@@ -165,7 +165,7 @@ SERVER = "sleep 0.2; echo up on 80; read line; echo got $line"
 
 
 def test_a_cell_waits_until_a_server_is_ready_which_can_be_sent_to(kernel: Kernel) -> None:
-    cell = kernel.run(f"%%spawn -n web --ready 'up on' -w\n{SERVER}")
+    cell = kernel.run(f"%%spawn --pipes -n web --ready 'up on' -w\n{SERVER}")
     assert cell.status == "ok" and cell.stdout == "up on 80\n" and "ready" in cell.shown
     kernel.run("%send web hi")
     kernel.until(lambda: cell.stdout == "up on 80\ngot hi\n")

@@ -179,7 +179,7 @@ def test_a_name_that_is_not_utf_8_breaks_no_message(hostile: Kernel) -> None:
 def test_a_sequence_that_comes_in_two_messages_is_taken_out(hostile: Kernel) -> None:
     parts = ("a\\033[3", "1mb\\033]0;ti", "tle\\007c")
     script = "; read go; ".join(f"printf '{part}'" for part in parts)
-    cell = hostile.run(f"%%spawn -n cut\n{script}")
+    cell = hostile.run(f"%%spawn --pipes -n cut\n{script}")
     hostile.until(lambda: cell.stdout == "a")
     hostile.run("%send cut go")
     hostile.until(lambda: cell.stdout == "a\x1b[31mb\x1b[0m")

@@ -28,7 +28,7 @@ def test_the_body_is_the_standard_input_of_a_command(kernel: Kernel) -> None:
 
 
 def test_the_body_is_a_script_where_there_is_no_command(kernel: Kernel) -> None:
-    cell = ended(kernel, kernel.run("%%spawn -n script\necho one\nif true; then echo two; fi >&2\n"))
+    cell = ended(kernel, kernel.run("%%spawn --pipes -n script\necho one\nif true; then echo two; fi >&2\n"))
     assert (cell.stdout, cell.stderr) == ("one\n", "two\n")
     assert kernel.ask("ipyproc.jobs['script'].output").split() == ["one", "two"]
 
@@ -54,7 +54,7 @@ def test_the_cell_magics_job_is_the_cells_value(kernel: Kernel) -> None:
 
 
 def test_a_job_shown_in_another_cell_is_live_there_without_its_output(kernel: Kernel) -> None:
-    first = kernel.run("%%spawn -n late sh -c 'echo out; read line'")
+    first = kernel.run("%%spawn --pipes -n late sh -c 'echo out; read line'")
     other = kernel.run("ipyproc.jobs['late']")
     assert "running" in other.shown and len(other.displays) == 1
     kernel.run("%send late go")

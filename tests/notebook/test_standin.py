@@ -46,7 +46,7 @@ def test_a_child_that_writes_50_megabytes_meanwhile_is_not_stalled(kernel: Kerne
         "for i in range(50): sys.stdout.buffer.write((b'%07d\\n' % i) * 125_000)\n"
         "sys.stdout.close(); open('written', 'w').close()\n"
     )
-    kernel.run(f"%%spawn -n large {sys.executable} -\n{program}")
+    kernel.run(f"%%spawn --pipes -n large {sys.executable} -\n{program}")
     held = kernel.run(
         "end = time.monotonic() + 25\n"
         "while not os.path.exists('written') and time.monotonic() < end: time.sleep(0.01)\n"
@@ -72,7 +72,7 @@ def test_a_cell_that_waits_for_a_child_that_waits_for_the_jobs_pipe_does_not_dea
 
 def test_both_streams_stay_in_order_while_the_loop_is_held_and_freed(kernel: Kernel) -> None:
     lines = "n=0; while [ $n -lt 60 ]; do n=$((n+1)); echo o$n; echo e$n >&2; sleep 0.02; done"
-    cell = kernel.run(f"%%spawn -n both\n{lines}")
+    cell = kernel.run(f"%%spawn --pipes -n both\n{lines}")
     for _ in range(6):
         kernel.run("import time; time.sleep(0.25)")
     kernel.until(lambda: "exit 0" in cell.shown and cell.stderr.endswith("e60\n"))

@@ -38,7 +38,7 @@ class Terminal:
             env=environment,
             cwd=directory,
             dimensions=(60, 160),
-            timeout=20,
+            timeout=60,
             encoding="utf-8",
         )
         self._child.delaybeforesend = None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,8 +20,14 @@ FEWEST = {"test_subprocess": 185, "test_asyncio": 20}
 
 SECONDS = 250
 
-runs = [(file, way) for file, ways in WAYS.items() for way in ways]
-each_run = pytest.mark.parametrize(("file", "way"), runs)
+each_run = pytest.mark.parametrize(
+    ("file", "way"),
+    [
+        pytest.param(file, way, marks=[pytest.mark.slow] if way in later else [])
+        for file, (_, *later) in WAYS.items()
+        for way in WAYS[file]
+    ],
+)
 
 pytestmark = [
     pytest.mark.timeout(SECONDS + 20),
@@ -35,20 +38,9 @@ pytestmark = [
 ]
 
 
-@functools.cache
-def all_found() -> dict[tuple[str, str], dict[str, Any]]:
-    def found(run: tuple[str, str]) -> dict[str, Any]:
-        file, way = run
-        return json.loads(run_program(PROGRAMS[file], way, timeout=SECONDS).stdout)
-
-    # They sleep for the most part.
-    with ThreadPoolExecutor(len(runs)) as pool:
-        return dict(zip(runs, pool.map(found, runs), strict=True))
-
-
 @each_run
 def test_every_test_of_cpythons_passes_but_for_those_of_the_table_which_fail(file: str, way: str) -> None:
-    found = all_found()[file, way]
+    found = json.loads(run_program(PROGRAMS[file], way, timeout=SECONDS).stdout)
     to_fail = {
         skip.name
         for skip in SKIPS
@@ -61,11 +53,7 @@ def test_every_test_of_cpythons_passes_but_for_those_of_the_table_which_fail(fil
     assert failed.keys() - to_fail == set(), "\n".join(failed[name] for name in failed.keys() - to_fail)
     assert to_fail - failed.keys() == set(), "these pass: take them out of the table"
     assert len(found["passed"]) >= FEWEST[file]
-
-
-@each_run
-def test_it_was_the_file_of_this_python_and_ours_was_what_ran(file: str, way: str) -> None:
-    found = all_found()[file, way]
+    # It was the file of this Python, and ours was what ran.
     assert Path(found["file"]).match(f"test/{FILES[file]}")
     assert found["started"] >= FEWEST[file]
     if file == "test_subprocess":

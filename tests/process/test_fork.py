@@ -58,7 +58,7 @@ def command(*args: str) -> list[str]:
 
 
 def run(*args: str) -> Scenario:
-    done = subprocess.run(command(*args), cwd=ROOT, env=environment(), capture_output=True, timeout=30)
+    done = subprocess.run(command(*args), cwd=ROOT, env=environment(), capture_output=True, timeout=60)
     out, err = done.stdout.decode(), done.stderr.decode()
     return Scenario(facts_in(out), out, err, done.returncode)
 
@@ -206,7 +206,7 @@ def test_exit_statuses_are_seen_where_sigchld_was_ignored_and_is_again_afterward
 def test_a_signal_to_the_parent_reaches_the_workers_and_then_the_parent_dies_of_it(signum: int) -> None:
     with workers_of("told_to_stop") as (parent, workers):
         parent.send_signal(signum)
-        out, _ = parent.communicate(timeout=10)
+        out, _ = parent.communicate(timeout=60)
         assert sorted(fact for _, fact in facts_in(out.decode())) == [[0, signum], [1, signum]]
         assert parent.returncode == -signum
         assert gone(workers)
@@ -220,7 +220,7 @@ def test_a_worker_that_ignores_the_signal_is_killed_after_the_grace_time(
     with workers_of("deaf", *without) as (parent, workers):
         workers[0].suspend()
         parent.send_signal(signum)
-        _, err = parent.communicate(timeout=10)
+        _, err = parent.communicate(timeout=60)
         assert err.count(b"was told to end and has not for 0.2 s; killing it") == 2
         assert parent.returncode == -signum
         assert gone(workers)
@@ -229,7 +229,7 @@ def test_a_worker_that_ignores_the_signal_is_killed_after_the_grace_time(
 def test_where_the_callers_handler_lets_the_parent_go_on_it_raises_if_workers_ended_abnormally() -> None:
     with workers_of("goes_on_after_the_signal") as (parent, workers):
         parent.send_signal(signal.SIGTERM)
-        out, _ = parent.communicate(timeout=10)
+        out, _ = parent.communicate(timeout=60)
         assert facts_in(out.decode()) == [
             ("handler", signal.SIGTERM),
             (

@@ -43,10 +43,14 @@ def main(mark: str, seed: int, number: int, tty: bool) -> None:
         os.close(told)
         os.read(hears, 1)
         os.close(hears)
+        running = 0
+        # On a slow machine the others may be killed before their first job is there.
+        while turn % 5 == 4 and not running:
+            running = len(marked(mark))
         time.sleep(rng.random() * (0.03 if turn % 2 else 0.2))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        print(len(marked(mark)), flush=True)
+        print(max(running, len(marked(mark))), flush=True)
 
 
 if __name__ == "__main__":

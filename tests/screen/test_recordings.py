@@ -8,7 +8,10 @@ import pytest
 
 from tests.screen.recordings import NAMES, TAKEN_BACK, compared, recording
 
-PROGRAMS = "tqdm_one tqdm_nested tqdm_write rich_progress pip npm git_clone wget pv ninja cmake docker_pull apt rsync curl vim htop"
+PROGRAMS = (
+    "tqdm_one tqdm_nested tqdm_write rich_progress pip npm git_clone wget pv ninja cmake docker_pull apt "
+    "rsync curl vim htop"
+)
 
 
 def test_every_program_that_the_contract_names_was_recorded() -> None:

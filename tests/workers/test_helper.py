@@ -54,7 +54,7 @@ class Helper:
 
     def end(self) -> tuple[int, str]:
         """Its exit status and its standard error; nothing of its session is left."""
-        _, errors = self.process.communicate(timeout=10)
+        _, errors = self.process.communicate(timeout=60)
         wait_until(lambda: not session_members(self.process.pid))
         return self.process.returncode, errors.decode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from IPython.core.error import UsageError
 from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
@@ -36,7 +37,7 @@ class Logs(Verb):
     @kwds(usage="logs [options] NAME... | PATTERN... | --all")
     @argument("-n", "--lines", metavar="N", type=_lines, help="Begin with its last N lines.")
     @argument("--stdout", action="store_true", help="Only its standard output.")
-    @argument("--stderr", action="store_true", help="Only its standard error.")
+    @argument("--stderr", action="store_true", help="Only its standard error; of a job with --pipes.")
     @argument("--times", action="store_true", help="Put the time at which it came before each line.")
     @argument("--tag", action="store_true", help="Put the job's name before each line.")
     @argument("--all", action="store_true", help="All jobs of %%jobs.")
@@ -62,6 +63,12 @@ class Logs(Verb):
         options, jobs = self.named(line, local_ns)
         both = options.stdout == options.stderr
         stream: StreamName | None = None if both else "stdout" if options.stdout else "stderr"
+        on_terminal = next((job.name for job in jobs if job.terminal), None)
+        if stream == "stderr" and on_terminal is not None:
+            raise UsageError(
+                f"Job {on_terminal!r} runs on a terminal, where standard error is part of the output; "
+                "start it with --pipes to have it apart."
+            )
         for number, job in enumerate(jobs):
             form = Form(stream, options.times, job.name if options.tag else "", number)
             self._screen.show(job, last=options.lines, form=None if form == Form() else form)
