@@ -144,7 +144,8 @@ class View:
             sent += self._show(now, self._reading.settle(), draw=True)
         if pace.is_tail_due(now, allowance, force=force or done):
             sent += self._send_tail(now, carrier)
-        if pace.is_status_due(now, force=force or done):
+        # The end is shown even if its event has not come yet: no other flush follows.
+        if at_end or pace.is_status_due(now, force=force or done):
             self._show_status(now, carrier or self.cell)
         if at_end:
             self.finished = True
