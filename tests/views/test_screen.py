@@ -29,7 +29,9 @@ class ListCell:
         self.key = key
         self.lasting = lasting
         self.medium = medium
+        self.is_drawable = medium is Medium.PAGE
         self.text = ""
+        self.rows: list[str] = []
         self.displays: dict[str, str] = {}
         self.settled: set[str] = set()
 
@@ -47,6 +49,11 @@ class ListCell:
     def settle(self, bundle: Bundle, display_id: str) -> None:
         self.update(bundle, display_id)
         self.settled.add(display_id)
+
+    def draw(self, lines: str, rows: list[str], display_id: str) -> None:
+        assert self.medium is Medium.TERMINAL
+        self.text += lines
+        self.rows = list(rows)
 
     @property
     def shown(self) -> str:
@@ -68,6 +75,9 @@ class OnePage:
         return self.cell
 
     def flush_prints(self) -> None:
+        pass
+
+    def job_is_awaited(self) -> None:
         pass
 
 
