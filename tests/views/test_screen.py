@@ -237,3 +237,21 @@ def test_what_a_snapshot_is_decides_how_it_is_shown() -> None:
 def test_a_terminal_where_all_stays_that_is_printed_has_no_table_that_says_nothing_yet() -> None:
     for it in (GROUP, BENCH):
         assert "\n" not in picture(it, Medium.TERMINAL)["text/plain"]
+
+
+@looped
+async def test_a_program_that_draws_the_whole_screen_is_said_to_with_how_to_end_it(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    screen = screen_of(page, table, screens)
+    script = r"printf '\033[?1049h\033[HVIEWER'; read key; printf '\033[?1049l'; echo back; read end"
+    job = table.spawn(script, name="my viewer", tty=True)
+    hint = "draws the whole screen; %stop 'my viewer' ends it, %send -n 'my viewer' q presses q"
+    await until(lambda: hint in page.cell.shown and "VIEWER" in page.cell.shown)
+    job.send("q\n")
+    await until(lambda: "back" in page.cell.text + page.cell.shown and "whole screen" not in page.cell.shown)
+    job.send("\n")
+    await job
+    await until(lambda: "exit 0" in page.cell.shown)
+    assert "whole screen" not in page.cell.shown
+    screen.close()
