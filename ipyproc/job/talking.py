@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from ipyproc import safe
 from ipyproc.errors import ExpectTimeout, JobSpecError, JobStateError, OutputEnded, UnsatisfiableReadError
-from ipyproc.hosts.base import HostedJob
 from ipyproc.job.reading import JobOutput
 from ipyproc.model.spec import need_seconds, need_size
 from ipyproc.model.text import input_bytes
@@ -132,11 +131,9 @@ class JobTalk(JobOutput):
         hosted: the job, as its host holds it.
     """
 
-    def __init__(self, hosted: HostedJob) -> None:
-        super().__init__(hosted)
-        # Most jobs are never read so, and thousands of ended ones stay.
-        self._made_cursor: Cursor | None = None
-        self._is_read = False
+    # Of the class until they change: most jobs are never talked to, and an ended one is to cost little.
+    _made_cursor: Cursor | None = None
+    _is_read = False
 
     @property
     def _cursor(self) -> Cursor:

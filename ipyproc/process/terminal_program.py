@@ -9,7 +9,7 @@ Its arguments are three fds:
 
 ======  =====================================================================================
 go      it waits here for a byte, and exits if there is none: the kernel is gone
-told    it writes the errno here, if the program cannot be executed
+told    it writes the errno here, if the program cannot be executed and somebody waits for that
 what    a file with what to do: the paths to try, the arguments, the environment, the user
 ======  =====================================================================================
 """
@@ -17,7 +17,7 @@ what    a file with what to do: the paths to try, the arguments, the environment
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ipyproc.process.platform.pty import control_request
 
@@ -33,7 +33,7 @@ if not posix.read(go, 1):
 parts = []
 while part := posix.read(what, 1 << 20):
     parts.append(part)
-request, paths, argv, environment, user = marshal.loads(b"".join(parts))
+request, mask, is_heard, paths, argv, environment, user = marshal.loads(b"".join(parts))
 code = 0
 try:
     fcntl.ioctl(1, request, 0)
@@ -48,6 +48,9 @@ try:
     for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):
         if hasattr(_signal, name):
             _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     last = 0
     for path in paths:
         try:
@@ -61,8 +64,11 @@ except OSError as error:
     code = error.errno
 except Exception:
     code = 22
-posix.write(told, b"%d" % code)
-posix._exit(127)
+if is_heard:
+    posix.write(told, b"%d" % code)
+else:
+    posix.write(2, b"%b: %b\\n" % (paths[0], posix.strerror(code).encode()))
+posix._exit(126 if code == 13 else 127)
 """
 
 
@@ -71,6 +77,9 @@ def what_to_do(
     argv: Sequence[bytes],
     environment: Mapping[bytes, bytes],
     user: tuple[int, int, Sequence[int]] | None,
+    *,
+    mask: Iterable[int],
+    is_heard: bool,
 ) -> bytes:
     """Return the content of the file that tells the program what to do.
 
@@ -79,6 +88,19 @@ def what_to_do(
         argv: its arguments.
         environment: its environment.
         user: the numbers of its user, its group and its further groups; None for those of this process.
+        mask: the signals that it blocks; this program itself has to be started with SIGINT blocked, of which
+            Python would make a traceback.
+        is_heard: whether somebody waits for the errno; otherwise it is said on the terminal.
     """
     who = None if user is None else (user[0], user[1], list(user[2]))
-    return marshal.dumps((control_request(), list(paths), list(argv), dict(environment), who))
+    return marshal.dumps(
+        (
+            control_request(),
+            [int(one) for one in mask],
+            is_heard,
+            list(paths),
+            list(argv),
+            dict(environment),
+            who,
+        )
+    )

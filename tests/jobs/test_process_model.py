@@ -315,7 +315,8 @@ async def test_a_server_that_a_script_left_is_told_shown_and_stopped(table: JobT
     with pytest.raises(JobNameError) as refused:
         table.spawn("true", name="web")
     assert str(refused.value) == (
-        "A job named 'web' has ended and left 3 running; stop it, or give the new one another name."
+        "A job named 'web' has ended and left 3 running; replace it (--replace), stop it, "
+        "or give the new one another name."
     )
     await job.stop()
     assert (job.left, marked(mark), await answer(port)) == (0, [], "")

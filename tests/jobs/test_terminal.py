@@ -156,6 +156,32 @@ def test_what_keeps_it_from_starting_is_raised_as_on_pipes(
 
 
 @looped
+async def test_a_shell_that_cannot_be_executed_is_told_as_on_pipes(table: JobTable, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("no interpreter")
+    (tmp_path / "plain").chmod(0o755)
+    (tmp_path / "dangling").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "dangling").chmod(0o755)
+    for shell in ("plain", "dangling", "missing"):
+        raised = []
+        for tty in (False, True):
+            with pytest.raises(OSError) as error:
+                table.spawn("true", shell=str(tmp_path / shell), tty=tty)
+            raised.append((type(error.value), str(error.value)))
+        assert raised[0] == raised[1]
+    with pytest.raises(OSError, match="'LONG' has 200,000 bytes|'LONG' has"):
+        table.spawn("true", env={"LONG": "x" * 200_000}, tty=True)
+
+
+@looped
+async def test_a_stop_in_the_moment_of_the_start_leaves_no_trace_of_how_it_is_started(
+    table: JobTable,
+) -> None:
+    jobs = [table.spawn("sleep 60", tty=True, name=f"job-{n}") for n in range(10)]
+    results = await asyncio.gather(*(job.stop(grace=5) for job in jobs))
+    assert [(result.output, result.returncode) for result in results] == [("", -2)] * 10
+
+
+@looped
 async def test_a_program_is_looked_for_in_its_own_path_and_directory(table: JobTable, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "mine"
     program.parent.mkdir()
@@ -396,9 +422,10 @@ async def test_a_server_under_nohup_lives_on_and_a_plain_child_is_hung_up(
     job = table.spawn(command, tty=True, cwd=tmp_path)
     await until(lambda: job.output.count("\n") == 2)
     server, child = map(int, job.output.split())
-    # The child ignores no SIGHUP, which the system sends when the leader of a terminal's session exits.
+    # The child does not ignore the SIGHUP that the system sends when the leader of the session exits.
+    commands = {server: b"sleep\x0060\0", child: b"sleep\x0050\0"}
     await until(
-        lambda: b"sleep\x0060" in _command_lines(job.pid) and b"sleep\x0050" in _command_lines(job.pid)
+        lambda: all(Path(f"/proc/{pid}/cmdline").read_bytes() == line for pid, line in commands.items())
     )
     job.send("\n")
     assert (await job).notes == ("left 1 running",)

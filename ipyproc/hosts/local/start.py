@@ -15,7 +15,7 @@ from tornado.ioloop import IOLoop
 from ipyproc.hosts.local.environment import environment_of
 from ipyproc.hosts.local.limits import account_ids, popen_arguments, under, user_environment
 from ipyproc.hosts.local.shell import Launch, explain_exit, launch_of, nameless_file
-from ipyproc.hosts.local.terminal import Gate, instructions
+from ipyproc.hosts.local.terminal import Gate, instructions, interrupts_blocked
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.text import encoded, native
 from ipyproc.process import Subprocess
@@ -23,6 +23,7 @@ from ipyproc.process import Subprocess
 __all__ = ["note_of_exit", "start_process"]
 
 # Linux: MAX_ARG_STRLEN, the NUL at the end included.
+_ELF = b"\x7fELF"
 _LONGEST_STRING = 32 * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -72,10 +73,12 @@ def start_process(
         executable = None if launch.executable is None else native(launch.executable)
         limits, fds = spec.limits, (*pass_fds, *script_fds)
         if gate is not None:
-            gate.set_reason(executable or words[0], partial(_explained, spec, launch, environment))
-            what = opened.enter_context(
-                nameless_file(instructions(words, executable, environment, account_ids(limits)))
-            )
+            is_sure = _is_sure(spec, launch, environment)
+            explained = partial(_explained, spec, launch, environment)
+            gate.set_program(executable or words[0], explained, is_sure=is_sure)
+            user, mask = account_ids(limits), opened.enter_context(interrupts_blocked())
+            told = instructions(words, executable, environment, user, mask=mask, is_sure=is_sure)
+            what = opened.enter_context(nameless_file(told))
             words, executable = list(gate.command(what)), None
             # Its Python is one that the other user may not be able to read.
             limits, fds = replace(limits, user=None), (*fds, *gate.fds, what)
@@ -130,6 +133,21 @@ def _explained(spec: JobSpec, launch: Launch, environment: Mapping[bytes, bytes]
         if not sentence:
             raise
         raise OSError(error.errno, sentence) from None
+
+
+def _is_sure(spec: JobSpec, launch: Launch, environment: Mapping[bytes, bytes]) -> bool:
+    """Return True if a command's shell can certainly be executed: it is a program, and all of it is short."""
+    if not isinstance(spec.command, str) or launch.executable is None or spec.limits.user is not None:
+        return False
+    size = sum(len(name) + len(value) + 2 for name, value in environment.items())
+    size += sum(len(encoded(word)) + 1 for word in launch.argv)
+    if size >= _LONGEST_STRING or not os.access(launch.executable, os.X_OK):
+        return False
+    try:
+        with open(launch.executable, "rb", 0) as file:
+            return file.read(len(_ELF)) == _ELF
+    except OSError:
+        return False
 
 
 def _too_long(launch: Launch, environment: Mapping[bytes, bytes]) -> str:

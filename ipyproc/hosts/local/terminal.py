@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from weakref import WeakSet
 
 from ipyproc.errors import JobSpecError
@@ -14,7 +15,7 @@ from ipyproc.hosts.local.feed import put_nothing_at
 from ipyproc.process.platform import pty
 from ipyproc.process.terminal_program import PROGRAM, what_to_do
 
-__all__ = ["Gate", "Terminal", "instructions"]
+__all__ = ["Gate", "Terminal", "instructions", "interrupts_blocked"]
 
 
 class Terminal:
@@ -83,6 +84,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._fds: list[int] = []
+        self._is_sure = False
         self._program: str | bytes = ""
         self._explained: Callable[[], AbstractContextManager[object]] = nullcontext
         try:
@@ -115,25 +117,35 @@ class Gate:
             )
         return [sys.executable, "-I", "-S", "-c", PROGRAM, *map(str, (self._go, self._tell, what))]
 
-    def set_reason(
-        self, program: str | bytes, explained: Callable[[], AbstractContextManager[object]]
+    def set_program(
+        self,
+        program: str | bytes,
+        explained: Callable[[], AbstractContextManager[object]],
+        *,
+        is_sure: bool,
     ) -> None:
-        """Set what the error of `open` says.
+        """Set what `open` waits for, and what its error says.
 
         Args:
             program: the name of the program.
             explained: returns a context that replaces an error of the system by one with a sentence.
+            is_sure: whether the program can certainly be executed, so that `open` need not wait.
         """
-        self._program, self._explained = program, explained
+        self._program, self._explained, self._is_sure = program, explained, is_sure
 
     def open(self) -> None:
-        """Let the program run; return when it does. Blocks for about 10 ms, in which a Python starts.
+        """Let the program run. Unless that is sure to work, block until it does.
+
+        It takes about 10 ms, in which a Python starts.
 
         Raises:
             OSError: it could not be executed.
         """
         with suppress(BrokenPipeError):
             os.write(self._release, b"!")
+        if self._is_sure:
+            self.close()
+            return
         for fd in (self._go, self._release, self._tell):
             self._close(fd)
         told = b""
@@ -166,6 +178,9 @@ def instructions(
     executable: str | bytes | None,
     environment: Mapping[bytes, bytes],
     user: tuple[int, int, Sequence[int]] | None,
+    *,
+    mask: Iterable[int],
+    is_sure: bool,
 ) -> bytes:
     """Return what the process at the gate is to do; the program is found as `subprocess` finds it.
 
@@ -174,13 +189,27 @@ def instructions(
         executable: its path; None if the first argument is its name.
         environment: its environment, in whose PATH it is looked for.
         user: the numbers of its user, its group and its further groups; None for those of this process.
+        mask: the signals that it blocks.
+        is_sure: whether nobody waits for what keeps it from running.
     """
     program = os.fsencode(argv[0] if executable is None else executable)
     paths = [program]
     if not os.path.dirname(program):
         folders = environment.get(b"PATH", os.fsencode(os.defpath)).split(os.fsencode(os.pathsep))
         paths = [os.path.join(folder, program) for folder in folders]
-    return what_to_do(paths, [os.fsencode(word) for word in argv], environment, user)
+    return what_to_do(
+        paths, [os.fsencode(word) for word in argv], environment, user, mask=mask, is_heard=not is_sure
+    )
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[set[int]]:
+    """Block SIGINT in this thread, and in what it starts; return what was blocked before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield {int(one) for one in before}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _gates: WeakSet[Gate] = WeakSet()
