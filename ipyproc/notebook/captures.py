@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,11 @@ class CapturedCell:
         part = id(self._outputs if streams.get("stdout") is None else streams["stdout"])
         self.key = f"{cell.key}/captured-{part}"
 
+    @property
+    def is_drawable(self) -> bool:
+        """False: a capture gets finished lines only."""
+        return False
+
     def stream(self, name: StreamName, text: SafeText) -> None:
         """Append text to the captured stdout or stderr."""
         stream = self._streams.get(name)
@@ -86,6 +92,9 @@ class CapturedCell:
             self.update(bundle, display_id)
         else:
             self._cell.settle(bundle, display_id)
+
+    def draw(self, lines: SafeText, rows: Sequence[SafeText], display_id: str) -> None:
+        """Do nothing, since nothing is drawn."""
 
 
 def captured(shell: InteractiveShell, cell: Cell) -> Cell:

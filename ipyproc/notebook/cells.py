@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipyproc.notebook.private.ipykernel import kernel_of, publish, request_in
 from ipyproc.notebook.private.ipython import ends_with_its_input
+from ipyproc.notebook.terminal_rows import terminal_rows
 from ipyproc.safe import SafeText, joined
 from ipyproc.views.cell import Bundle, Cell, Medium
 
@@ -42,6 +43,11 @@ class KernelCell:
         self.key = str(parent.get("header", {}).get("msg_id", ""))
         self.medium = Medium.FILE if _stops_listening(parent) else Medium.PAGE
 
+    @property
+    def is_drawable(self) -> bool:
+        """True except in a batch run."""
+        return self.medium is Medium.PAGE
+
     def stream(self, name: StreamName, text: SafeText) -> None:
         """Append text to the cell's stdout or stderr."""
         self._send("stream", {"name": name, "text": text})
@@ -55,6 +61,9 @@ class KernelCell:
         self._send("update_display_data", _content(bundle, display_id))
 
     settle = update
+
+    def draw(self, lines: SafeText, rows: Sequence[SafeText], display_id: str) -> None:
+        """Do nothing: a page shows rows in displays."""
 
     def _send(self, kind: str, content: dict[str, Any]) -> None:
         publish(self._kernel, kind, content, self._parent)
@@ -73,7 +82,10 @@ class CallbackCell(KernelCell):
 
 
 class TerminalCell:
-    """The terminal, above the prompt; a display is printed when it is first shown and at its end."""
+    """The terminal, above the prompt; a display is printed when it is first shown and at its end.
+
+    While the running cell waits for a job, and no prompt is shown, rows that change are drawn below the text.
+    """
 
     lasting = False
     medium = Medium.TERMINAL
@@ -81,11 +93,14 @@ class TerminalCell:
     def __init__(self, number: int) -> None:
         self.key = str(number)
 
+    @property
+    def is_drawable(self) -> bool:
+        """True if the running cell waits for a job."""
+        return terminal_rows.is_free
+
     def stream(self, name: StreamName, text: SafeText) -> None:
         """Print text; both streams go to the terminal."""
-        # While prompt_toolkit shows a prompt, sys.stdout is its proxy, which prints above the prompt.
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        terminal_rows.print(text)
 
     def display(self, bundle: Bundle, display_id: str) -> None:
         """Print a display."""
@@ -95,6 +110,10 @@ class TerminalCell:
         """Do nothing, since printed text stays."""
 
     settle = display
+
+    def draw(self, lines: SafeText, rows: Sequence[SafeText], display_id: str) -> None:
+        """Print lines, and show rows below them."""
+        terminal_rows.draw(lines, rows, display_id)
 
 
 def current_cell(shell: InteractiveShell) -> Cell:

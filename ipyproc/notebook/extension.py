@@ -19,6 +19,7 @@ from ipyproc.notebook.magics.base import Context
 from ipyproc.notebook.private.ipykernel import kernel_of, loop_of
 from ipyproc.notebook.private.ipython import loop_of_terminal, prompt_runs_loop, run_loop_at_prompt
 from ipyproc.notebook.private.tornado import io_loop_around
+from ipyproc.notebook.terminal_rows import terminal_rows
 from ipyproc.notebook.transforms import RunningCells, transform_cells
 from ipyproc.process.loops import asyncio_loop
 from ipyproc.views.kinds import result_picture
@@ -78,8 +79,10 @@ def load(shell: InteractiveShell) -> None:
             ("pre_run_cell", cells.begins),
             ("post_run_cell", cells.ends),
             ("pre_run_cell", views.cell_begins),
+            ("pre_run_cell", terminal_rows.cell_begins),
             ("post_run_cell", stand_in.cell_ends),
             ("post_run_cell", views.cell_ends),
+            ("post_run_cell", terminal_rows.cell_ends),
         ):
             shell.events.register(event, callback)
             undo.callback(shell.events.unregister, event, callback)

@@ -10,6 +10,7 @@ from ipyproc.notebook.captures import captured
 from ipyproc.notebook.cells import CallbackCell, KernelCell, current_cell, is_batch
 from ipyproc.notebook.output_widgets import output_widget_cell
 from ipyproc.notebook.private.ipykernel import kernel_of, request_in
+from ipyproc.notebook.terminal_rows import terminal_rows
 from ipyproc.views.cell import Medium
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class ShellFrontEnd:
         if isinstance(cell, KernelCell) and not is_batch(self._shell):
             cell = output_widget_cell(cell.key, self._io_loop) or cell
         return captured(self._shell, cell)
+
+    def job_is_awaited(self) -> None:
+        """Record that the running cell waits for a job, so that a terminal can draw meanwhile."""
+        terminal_rows.job_is_awaited()
 
     def flush_prints(self) -> None:
         """Send what the running cell has printed, which ipykernel buffers for a while."""

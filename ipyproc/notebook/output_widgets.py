@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -44,6 +45,7 @@ class OutputWidgetCell:
 
     lasting = True
     medium = Medium.PAGE
+    is_drawable = True
 
     def __init__(self, widget: Any, io_loop: IOLoop) -> None:
         self.key = f"widget-{widget.model_id}"
@@ -93,6 +95,9 @@ class OutputWidgetCell:
             on_loop(self._io_loop, self._publish)
         else:
             self._publish()
+
+    def draw(self, lines: SafeText, rows: Sequence[SafeText], display_id: str) -> None:
+        """Do nothing: a page shows rows in displays."""
 
     def _publish_soon(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +21,7 @@ class Medium(Enum):
     """Where output is seen.
 
     Output to a page is limited in rate. A file that a batch run saves, and a terminal, get output as fast as
-    it comes. Text on a terminal stays there: no display is updated.
+    it comes. Text on a terminal stays there: no display is updated, and rows that change are drawn below it.
     """
 
     PAGE = "page"
@@ -46,6 +47,10 @@ class Cell(Protocol):
     def medium(self) -> Medium:
         """The medium in which the cell is seen."""
 
+    @property
+    def is_drawable(self) -> bool:
+        """True if rows that change can be drawn now: in displays, or in a terminal by `draw`."""
+
     def stream(self, name: StreamName, text: SafeText) -> None:
         """Append text to the cell's stdout or stderr."""
 
@@ -57,6 +62,9 @@ class Cell(Protocol):
 
     def settle(self, bundle: Bundle, display_id: str) -> None:
         """Update a display for the last time."""
+
+    def draw(self, lines: SafeText, rows: Sequence[SafeText], display_id: str) -> None:
+        """In a terminal, print lines, and show rows below all text in place of those of that id."""
 
 
 class FrontEnd(Protocol):
@@ -71,6 +79,9 @@ class FrontEnd(Protocol):
 
     def target(self) -> Cell:
         """Return the cell for all output of a job that this thread starts now."""
+
+    def job_is_awaited(self) -> None:
+        """Record that the running cell waits for a job, so that a terminal can draw meanwhile."""
 
     def flush_prints(self) -> None:
         """Send what the running cell has printed, if the front end buffers it."""

@@ -120,6 +120,7 @@ class ViewManager:
             return
         if event.kind is EventKind.AWAITED:
             self._front_end.flush_prints()
+            self._front_end.job_is_awaited()
             self._bring(views)
             return
         with self._lock:

@@ -46,7 +46,7 @@ class Outlet:
         self._cell = cell
         self._left: _LeftDisplay | None = None
         self._tail_id: str | None = None
-        self._drawing: _Drawing | None = None
+        self._drawing: _Drawing | _RowsBelow | None = None
         # The rows that stand without a newline at the end of the stream text.
         self._partial: dict[StreamName, SafeText] = {}
 
@@ -80,12 +80,14 @@ class Outlet:
             return 0
         if self._drawing is not None:
             self._drawing.add(lines)
-            return self._draw(live) if draw else 0
+            if self._cell.is_drawable:
+                return self._draw(live) if draw else 0
+            return self.end(()) + self.send((), live, draw=draw)
         sent = sum(self._stream(piece.stream, piece.text) for piece in lines)
-        if live.is_drawn and self._cell.medium is Medium.PAGE:
+        if live.is_drawn and self._cell.is_drawable:
             if draw:
                 sent += self._erase_partial()
-                self._drawing = _Drawing(self._cell)
+                self._drawing = self._new_drawing()
                 sent += self._draw(live)
         elif live.straight and draw:
             for stream, row in live.rows:
@@ -181,6 +183,9 @@ class Outlet:
 
     # The drawing
 
+    def _new_drawing(self) -> _Drawing | _RowsBelow:
+        return (_RowsBelow if self._cell.medium is Medium.TERMINAL else _Drawing)(self._cell)
+
     def _draw(self, live: LiveRows) -> int:
         drawing = self._drawing
         assert drawing is not None
@@ -189,7 +194,7 @@ class Outlet:
         sent = drawing.settle()
         self._drawing = None
         if live.is_drawn:
-            self._drawing = drawing = _Drawing(self._cell)
+            self._drawing = drawing = self._new_drawing()
             return sent + drawing.show(live)
         return sent + self.send((), live, draw=True)
 
@@ -225,6 +230,38 @@ class _Drawing:
         text = SafeText(joined(self._lines).rstrip("\n"))
         self._cell.settle({"text/plain": text}, self._display_id)
         return len(text)
+
+
+class _RowsBelow:
+    """Rows below the text of a terminal, and the lines that are to be printed above them the next time."""
+
+    __slots__ = ("_cell", "_display_id", "_lines", "_shown")
+
+    # Nothing is sent twice, so it has not grown.
+    size = 0
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._display_id = new_display_id()
+        self._lines: list[SafeText] = []
+        self._shown: list[SafeText] = []
+
+    def add(self, lines: Iterable[Lines]) -> None:
+        self._lines += (without_links(piece.text) for piece in lines)
+
+    def show(self, live: LiveRows) -> int:
+        return self._draw([without_links(row) for row in live.texts])
+
+    def settle(self) -> int:
+        return self._draw([])
+
+    def _draw(self, rows: list[SafeText]) -> int:
+        lines = joined(self._lines)
+        if not lines and rows == self._shown:
+            return 0
+        self._lines, self._shown = [], rows
+        self._cell.draw(lines, rows, self._display_id)
+        return len(lines)
 
 
 class _LeftDisplay:

@@ -112,6 +112,11 @@ class Reading:
         """The rows that may still change."""
         return NO_ROWS if self._transcript is None else self._transcript.live
 
+    @property
+    def is_full_screen(self) -> bool:
+        """True while a full-screen program draws, such as an editor."""
+        return self._transcript is not None and self._transcript.is_full_screen
+
     def settle(self) -> list[Lines]:
         """Return lines that were held back, in case they would still be overwritten."""
         return [] if self._transcript is None else self._transcript.settle()

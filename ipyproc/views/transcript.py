@@ -131,6 +131,11 @@ class Transcript:
             shown.extend((stream, _safe(prefix + row)) for row in live.rows)
         return LiveRows(tuple(shown), straight)
 
+    @property
+    def is_full_screen(self) -> bool:
+        """True while a full-screen program draws, such as an editor."""
+        return any(screen.is_alternate for screen in self._screens.values())
+
     def settle(self) -> list[Lines]:
         """Return lines that were held back, in case they would still be overwritten."""
         lines: list[Lines] = []

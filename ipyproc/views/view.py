@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipyproc.model.state import Snapshot, at_kernels_end
@@ -41,7 +43,8 @@ class View:
 
     __slots__ = (
         *("cell", "finished", "name", "pace"),
-        *("_ends_with_kernel", "_job", "_last", "_outlet", "_reading", "_rows", "_status", "_status_id"),
+        *("_ends_with_kernel", "_is_full_screen", "_job", "_last", "_outlet", "_reading", "_rows"),
+        *("_status", "_status_id"),
     )
 
     def __init__(
@@ -66,6 +69,7 @@ class View:
         self._status: str | None = None
         self._last: Snapshot | None = None
         self._ends_with_kernel = False
+        self._is_full_screen = False
 
     @property
     def job(self) -> Shown:
@@ -137,6 +141,9 @@ class View:
         job, pace = self.job, self.pace
         done = job.done
         sent = self._read_on(now, allowance, force=force) if pace.output else 0
+        if self._reading.is_full_screen != self._is_full_screen:
+            self._is_full_screen = self._reading.is_full_screen
+            pace.status_changed = True
         at_end = done and self._has_caught_up() and not job.lingers
         if at_end:
             sent += self._end_output(now)
@@ -273,4 +280,12 @@ class View:
         if self._ends_with_kernel:
             snapshot = at_kernels_end(snapshot)
         self._last = snapshot
+        if self._is_full_screen and not (snapshot.state.done or snapshot.ends_with_kernel):
+            snapshot = replace(snapshot, notes=(*snapshot.notes, _full_screen_note(self.name)))
         return picture(snapshot, self.cell.medium)
+
+
+def _full_screen_note(name: str) -> str:
+    """Return how to end a program that draws on the whole screen, which waits for keys."""
+    name = shlex.quote(name)
+    return f"draws the whole screen; %stop {name} ends it, %send -n {name} q presses q"

@@ -13,10 +13,23 @@ import pexpect
 import psutil
 import pytest
 
+from ipyproc.screen.screen import Screen
 from tests.notebook.kernels import is_warden
 from tests.support import PYTHONPATH, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>()][0-9AB]?")
+
+
+ERASE = "\r\x1b[J"
+
+
+def shown(sent: str, *beginnings: str) -> list[str]:
+    """The lines with these beginnings that a terminal shows of what it was sent, each up to its colon."""
+    screen = Screen(60, 160)
+    screen.feed(sent.encode())
+    screen.finish()
+    lines = [_ESCAPES.sub("", line).partition(":")[0].rstrip() for line in screen.take().splitlines()]
+    return [line for line in lines if line.startswith(beginnings)]
 
 
 class Terminal:
@@ -183,6 +196,38 @@ def test_no_output_and_no_name_does_more_to_the_terminal_than_text_does(terminal
     )
     modes = ("\x1b[2J\x1b[H", "\x1b[?1049h", "\x1b[5n", "\x1b[38;5;300m", "\x00", "\x0e", "\u202e", "\udce9")
     assert [found for found in (*strings, *modes) if found in sent.replace(r"\x1b]0;title", "")] == []
+
+
+_BARS = """
+import sys, time
+for i in range(8):
+    time.sleep(0.15)
+    if i == 3:
+        sys.stdout.write("\\r\\x1b[Ksaved half\\n")
+    sys.stdout.write(f"\\router {i + 1}/8\\n\\rinner {i + 1}/8" + ("\\n" if i == 7 else "\\x1b[A"))
+    sys.stdout.flush()
+"""
+
+
+def test_bars_are_drawn_in_place_while_a_cell_waits_and_stay_once(terminal: Terminal) -> None:
+    Path(terminal.process.cwd(), "bars.py").write_text(_BARS)
+    before = len(terminal.raw)
+    terminal.run(f"%spawn -w -n bars {sys.executable} bars.py")
+    sent = terminal.raw[before:]
+    assert sent.count(ERASE) > 3
+    assert shown(sent, "outer", "inner", "saved", "✓") == ["saved half", "outer 8/8", "inner 8/8", "✓ bars"]
+    # Another cell that waits for it, and prints meanwhile; with a prompt, nothing is drawn.
+    before = len(terminal.raw)
+    terminal.run(f"job = %spawn -n more {sys.executable} bars.py")
+    assert ERASE not in terminal.raw[before:]
+    later = "import asyncio; asyncio.get_running_loop().call_later(0.6, print, 'printed meanwhile')"
+    terminal.run(f"{later}; r = await job; print('ended', r.returncode)")
+    sent = terminal.raw[before:]
+    assert sent.count(ERASE) > 2
+    assert shown(sent, "outer", "inner", "saved", "printed m", "ended") == [
+        *("printed meanwhile", "saved half", "outer 8/8", "inner 8/8", "ended 0")
+    ]
+    assert "TextIOWrapper" in terminal.run("type(sys.stdout), 'real'")
 
 
 def test_control_c_interrupts_the_job_that_is_waited_for(terminal: Terminal) -> None:

@@ -29,7 +29,9 @@ class ListCell:
         self.key = key
         self.lasting = lasting
         self.medium = medium
+        self.is_drawable = medium is Medium.PAGE
         self.text = ""
+        self.rows: list[str] = []
         self.displays: dict[str, str] = {}
         self.settled: set[str] = set()
 
@@ -47,6 +49,11 @@ class ListCell:
     def settle(self, bundle: Bundle, display_id: str) -> None:
         self.update(bundle, display_id)
         self.settled.add(display_id)
+
+    def draw(self, lines: str, rows: list[str], display_id: str) -> None:
+        assert self.medium is Medium.TERMINAL
+        self.text += lines
+        self.rows = list(rows)
 
     @property
     def shown(self) -> str:
@@ -68,6 +75,9 @@ class OnePage:
         return self.cell
 
     def flush_prints(self) -> None:
+        pass
+
+    def job_is_awaited(self) -> None:
         pass
 
 
@@ -229,3 +239,21 @@ def test_what_a_snapshot_is_decides_how_it_is_shown() -> None:
 def test_a_terminal_where_all_stays_that_is_printed_has_no_table_that_says_nothing_yet() -> None:
     for it in (GROUP, BENCH):
         assert "\n" not in picture(it, Medium.TERMINAL)["text/plain"]
+
+
+@looped
+async def test_a_program_that_draws_the_whole_screen_is_said_to_with_how_to_end_it(
+    table: JobTable, page: OnePage, screens: list[Screen]
+) -> None:
+    screen = screen_of(page, table, screens)
+    script = r"printf '\033[?1049h\033[HVIEWER'; read key; printf '\033[?1049l'; echo back; read end"
+    job = table.spawn(script, name="my viewer", tty=True)
+    hint = "draws the whole screen; %stop 'my viewer' ends it, %send -n 'my viewer' q presses q"
+    await until(lambda: hint in page.cell.shown and "VIEWER" in page.cell.shown)
+    job.send("q\n")
+    await until(lambda: "back" in page.cell.text + page.cell.shown and "whole screen" not in page.cell.shown)
+    job.send("\n")
+    await job
+    await until(lambda: "exit 0" in page.cell.shown)
+    assert "whole screen" not in page.cell.shown
+    screen.close()

@@ -167,3 +167,22 @@ def test_lines_for_which_there_is_room() -> None:
 def test_no_rows_are_nothing_to_draw() -> None:
     assert not NO_ROWS.is_drawn
     assert not LiveRows((), straight=False).is_drawn
+
+
+def test_in_a_terminal_rows_are_drawn_below_the_lines_while_a_cell_waits_and_else_not() -> None:
+    shown = Shown(medium=Medium.TERMINAL)
+    shown.feed("begun\r\n\r 10 %")
+    shown.draw()
+    assert (shown.cell.text, shown.cell.rows) == ("begun\n", [])
+    shown.cell.is_drawable = True
+    shown.feed("\r 20 %\r\nbelow\x1b[A")
+    shown.draw()
+    assert shown.cell.rows == [" 20 %", "below"]
+    shown.feed("\r\x1b[J\repoch 1\r\n\r 30 %")
+    assert shown.cell.text == "begun\n"
+    shown.draw()
+    shown.cell.is_drawable = False
+    shown.feed("\rnow\x1b[K\r\n" * 30)
+    assert shown.cell.rows == [] and shown.cell.text.startswith("begun\nepoch 1\nnow\nnow\n")
+    shown.end()
+    assert not shown.drawings
