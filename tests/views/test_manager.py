@@ -243,9 +243,9 @@ def test_a_terminal_where_all_stays_that_is_printed_has_no_table_that_says_nothi
 
 @looped
 async def test_a_program_that_draws_the_whole_screen_is_said_to_with_how_to_end_it(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     script = r"printf '\033[?1049h\033[HVIEWER'; read key; printf '\033[?1049l'; echo back; read end"
     job = table.spawn(script, name="my viewer", tty=True)
     hint = "draws the whole screen; %stop 'my viewer' ends it, %send -n 'my viewer' q presses q"
@@ -256,4 +256,4 @@ async def test_a_program_that_draws_the_whole_screen_is_said_to_with_how_to_end_
     await job
     await until(lambda: "exit 0" in page.cell.shown)
     assert "whole screen" not in page.cell.shown
-    screen.close()
+    manager.close()
