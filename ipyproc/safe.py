@@ -11,7 +11,20 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NewType
 
-__all__ = ["SafeText", "StreamFilter", "codes_of", "joined", "line", "lines", "url_of", "without_colours"]
+__all__ = [
+    "BACKGROUND",
+    "CODES_THAT_END",
+    "FOREGROUND",
+    "SafeText",
+    "StreamFilter",
+    "codes_of",
+    "joined",
+    "kind_of",
+    "line",
+    "lines",
+    "url_of",
+    "without_colours",
+]
 
 SafeText = NewType("SafeText", str)
 """Text that is safe to show."""
@@ -187,6 +200,29 @@ def without_colours(text: SafeText) -> SafeText:
 def url_of(text: str) -> str | None:
     """Return the text if a link may lead to it, that is, if it is an ASCII URL of http(s); else None."""
     return text if len(text) <= _LONGEST_URL and _URL.fullmatch(text) else None
+
+
+# The codes of one row replace each other; the last of a row turn off what the others turn on.
+_KINDS = {
+    str(code): number
+    for number, codes in enumerate(
+        ((1, 2, 22), (3, 23), (4, 21, 24), (5, 6, 25), (7, 27), (8, 28), (9, 29), (51, 52, 54), (53, 55))
+    )
+    for code in codes
+}
+CODES_THAT_END = frozenset({"22", "23", "24", "25", "27", "28", "29", "39", "49", "54", "55"})
+"""The colour codes that turn off what others of their kind turn on."""
+
+FOREGROUND, BACKGROUND = 20, 21
+"""The kinds of the codes that set the colour of text, and of what is behind it."""
+
+
+def kind_of(code: str) -> int:
+    """Return the kind of a colour code; of two codes of one kind the later replaces the earlier."""
+    if code in _KINDS:
+        return _KINDS[code]
+    number = int(code.partition(";")[0])
+    return BACKGROUND if 40 <= number <= 49 or 100 <= number <= 107 else FOREGROUND
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ipyproc.safe import SafeText, StreamFilter, codes_of, without_colours
+from ipyproc.safe import CODES_THAT_END, SafeText, StreamFilter, codes_of, kind_of, without_colours
 
 __all__ = ["last_line", "seen"]
 
@@ -15,16 +15,6 @@ _PART = re.compile(
     r"|\x1b\[(?P<erase>[012]?)K|\x1b\]8;;(?P<link>[^\x1b]*)\x1b\\"
 )
 
-# The codes of one row replace each other; the last of a row turn off what the others turn on.
-_KINDS = {
-    str(code): number
-    for number, codes in enumerate(
-        ((1, 2, 22), (3, 23), (4, 21, 24), (5, 6, 25), (7, 27), (8, 28), (9, 29), (51, 52, 54), (53, 55))
-    )
-    for code in codes
-}
-_OFF = frozenset({"22", "23", "24", "25", "27", "28", "29", "39", "49", "54", "55"})
-_FOREGROUND, _BACKGROUND = 20, 21
 
 _Codes = tuple[tuple[int, str], ...]
 # A character with its colours and the target of its link.
@@ -92,15 +82,12 @@ def _after(before: _Codes, parameters: str) -> _Codes:
     """Return the colours that are on after a sequence of codes."""
     codes = dict(before)
     for code in codes_of(parameters):
-        number = int(code.partition(";")[0])
-        background = 40 <= number <= 49 or 100 <= number <= 107
-        kind = _KINDS.get(code, _BACKGROUND if background else _FOREGROUND)
         if code == "0":
             codes.clear()
-        elif code in _OFF:
-            codes.pop(kind, None)
+        elif code in CODES_THAT_END:
+            codes.pop(kind_of(code), None)
         else:
-            codes[kind] = code
+            codes[kind_of(code)] = code
     return tuple(sorted(codes.items()))
 
 

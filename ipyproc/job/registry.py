@@ -38,7 +38,7 @@ _LONGEST_NAME = 40
 
 
 class JobWatcher(Protocol):
-    """An observer of all jobs, such as a screen that shows them."""
+    """An observer of all jobs, such as the views that show them."""
 
     def on_started(self, job: Job) -> None:
         """Called on the thread that spawns, once the job has been started."""

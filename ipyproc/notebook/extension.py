@@ -23,7 +23,7 @@ from ipyproc.notebook.terminal_rows import terminal_rows
 from ipyproc.notebook.transforms import RunningCells, transform_cells
 from ipyproc.process.loops import asyncio_loop
 from ipyproc.views.kinds import result_picture
-from ipyproc.views.screen import Screen
+from ipyproc.views.manager import ViewManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,7 @@ _TURNS = 10
 _IMPORT = re.compile(r"^\s*(?:import|from)\b.*\bipyproc\b", re.MULTILINE)
 
 _loaded: dict[int, ExitStack] = {}
-_closed: dict[int, Screen] = {}
+_closed: dict[int, ViewManager] = {}
 
 
 def load(shell: InteractiveShell) -> None:
@@ -52,10 +52,10 @@ def load(shell: InteractiveShell) -> None:
     io_loop = io_loop_around(loop_of_terminal()) if kernel is None else loop_of(kernel)
     config = IPyProc(parent=shell)
     front_end = ShellFrontEnd(shell, io_loop, [f"%%{verb.name}" for verb in VERBS if verb.magics["cell"]])
-    screen = Screen(front_end, jobs, io_loop, config)
-    stand_in = jobs.local.stand_in(io_loop, screen)
+    views = ViewManager(front_end, jobs, io_loop, config)
+    stand_in = jobs.local.stand_in(io_loop, views)
     cells = RunningCells()
-    context = Context(shell, jobs, screen, config)
+    context = Context(shell, jobs, views, config)
     verbs = [verb(context) for verb in VERBS]
     with ExitStack() as undo:
         configurables: list[Any] = shell.configurables
@@ -67,10 +67,10 @@ def load(shell: InteractiveShell) -> None:
         _bound_table(config, undo)
         undo.callback(stand_in.close)
         stand_in.start()
-        undo.callback(_closed.update, {id(shell): screen})
-        undo.callback(screen.close)
-        # The screen comes first, so that a job's status line stands before its output.
-        for watcher in (screen, stand_in):
+        undo.callback(_closed.update, {id(shell): views})
+        undo.callback(views.close)
+        # The views comes first, so that a job's status line stands before its output.
+        for watcher in (views, stand_in):
             jobs.add_watcher(watcher)
             undo.callback(jobs.remove_watcher, watcher)
         for verb in verbs:
@@ -78,10 +78,10 @@ def load(shell: InteractiveShell) -> None:
         for event, callback in (
             ("pre_run_cell", cells.begins),
             ("post_run_cell", cells.ends),
-            ("pre_run_cell", screen.cell_begins),
+            ("pre_run_cell", views.cell_begins),
             ("pre_run_cell", terminal_rows.cell_begins),
             ("post_run_cell", stand_in.cell_ends),
-            ("post_run_cell", screen.cell_ends),
+            ("post_run_cell", views.cell_ends),
             ("post_run_cell", terminal_rows.cell_ends),
         ):
             shell.events.register(event, callback)
@@ -91,15 +91,15 @@ def load(shell: InteractiveShell) -> None:
         transform_cells(shell, verbs, cells, undo, in_terminal=kernel is None)
         _complete(shell, verbs, undo)
         _name_package(shell, undo)
-        _show_jobs(shell, screen, undo)
+        _show_jobs(shell, views, undo)
         _show_results(shell, undo)
         leave_interrupts_to_children(kernel, undo)
-        say_farewell(kernel, jobs, screen, undo)
+        say_farewell(kernel, jobs, views, undo)
         configurables.append(config)
         undo.callback(configurables.remove, config)
         _loaded[id(shell)] = undo.pop_all()
     if (before := _closed.pop(id(shell), None)) is not None:
-        screen.adopt(before)
+        views.adopt(before)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -221,10 +221,10 @@ def _name_package(shell: InteractiveShell, undo: ExitStack) -> None:
     undo.callback(remove)
 
 
-def _show_jobs(shell: InteractiveShell, screen: Screen, undo: ExitStack) -> None:
+def _show_jobs(shell: InteractiveShell, views: ViewManager, undo: ExitStack) -> None:
     formatters: Any = shell.display_formatter
     formatter = formatters.ipython_display_formatter
-    before = formatter.for_type(Job, lambda job: screen.show(job, output=False))
+    before = formatter.for_type(Job, lambda job: views.show(job, output=False))
 
     def restore() -> None:
         if before is None:

@@ -16,19 +16,19 @@ from ipyproc.notebook.private.ipykernel import at_shutdown, exchange_idle_handle
 
 if TYPE_CHECKING:
     from ipyproc.job.table import JobTable
-    from ipyproc.views.screen import Screen
+    from ipyproc.views.manager import ViewManager
 
 __all__ = ["leave_interrupts_to_children", "say_farewell"]
 
 
-def say_farewell(kernel: Any, jobs: JobTable, screen: Screen, undo: ExitStack) -> None:
+def say_farewell(kernel: Any, jobs: JobTable, views: ViewManager, undo: ExitStack) -> None:
     """Mark running jobs in their cells when the kernel ends: at a shutdown request, or at its exit."""
     own = os.getpid()
 
     def at_exit() -> None:
         # A fork shares the front end, and its exit is not the kernel's.
         if os.getpid() == own:
-            screen.farewell()
+            views.farewell()
 
     # quit() and the end of standard input come without a shutdown request.
     atexit.register(at_exit)
@@ -37,7 +37,7 @@ def say_farewell(kernel: Any, jobs: JobTable, screen: Screen, undo: ExitStack) -
         return
 
     def before_shutdown() -> None:
-        screen.farewell()
+        views.farewell()
         # The parent may exit before the kernel does, and older kernels then exit at once.
         jobs.say_what_ends()
 

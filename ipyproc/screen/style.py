@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ipyproc.safe import codes_of
+from ipyproc.safe import BACKGROUND, CODES_THAT_END, codes_of, kind_of
 
 __all__ = [
     "after",
@@ -22,17 +22,7 @@ __all__ = [
     "with_link",
 ]
 
-# The codes of one row replace each other; the last of a row turn off what the others turn on.
-_KINDS = {
-    str(code): number
-    for number, codes in enumerate(
-        ((1, 2, 22), (3, 23), (4, 21, 24), (5, 6, 25), (7, 27), (8, 28), (9, 29), (51, 52, 54), (53, 55))
-    )
-    for code in codes
-}
-_OFF = frozenset({"22", "23", "24", "25", "27", "28", "29", "39", "49", "54", "55"})
 _ON_BLANKS = frozenset({"4", "21", "7", "9", "51", "52", "53"})
-_FOREGROUND, _BACKGROUND = 20, 21
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _RGB = re.compile(f"[34]8;2;{_BYTE};{_BYTE};{_BYTE}")
 
@@ -45,27 +35,27 @@ def after(style: str, parameters: str) -> str:
     is_rgb = _RGB.fullmatch(parameters) is not None
     if is_rgb and (not codes or (codes[:5] == parameters[:5] and len(codes_of_style(codes)) == 1)):
         return with_link(parameters, link)
-    kinds = {_kind(code): code for code in codes_of_style(codes)}
+    kinds = {kind_of(code): code for code in codes_of_style(codes)}
     for code in (parameters,) if is_rgb else codes_of(parameters):
         if code == "0":
             kinds.clear()
-        elif code in _OFF:
-            kinds.pop(_kind(code), None)
+        elif code in CODES_THAT_END:
+            kinds.pop(kind_of(code), None)
         else:
-            kinds[_kind(code)] = code
+            kinds[kind_of(code)] = code
     return with_link(";".join(code for _, code in sorted(kinds.items())), link)
 
 
 @lru_cache(maxsize=1024)
 def background_of(style: str) -> str:
     """Return the style that erased cells get: the background alone."""
-    return next((code for code in codes_of_style(style) if _kind(code) == _BACKGROUND), "")
+    return next((code for code in codes_of_style(style) if kind_of(code) == BACKGROUND), "")
 
 
 @lru_cache(maxsize=1024)
 def is_seen_on_blanks(style: str) -> bool:
     """Return True if a blank in this style can be told from an empty cell."""
-    return any(code in _ON_BLANKS or _kind(code) == _BACKGROUND for code in codes_of_style(style))
+    return any(code in _ON_BLANKS or kind_of(code) == BACKGROUND for code in codes_of_style(style))
 
 
 def with_link(style: str, url: str) -> str:
@@ -91,13 +81,6 @@ def sgr(before: str, now: str) -> str:
     if not now:
         return "\x1b[0m"
     return f"\x1b[0;{now}m" if before else f"\x1b[{now}m"
-
-
-def _kind(code: str) -> int:
-    if code in _KINDS:
-        return _KINDS[code]
-    number = int(code.partition(";")[0])
-    return _BACKGROUND if 40 <= number <= 49 or 100 <= number <= 107 else _FOREGROUND
 
 
 def codes_of_style(style: str) -> list[str]:

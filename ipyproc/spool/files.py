@@ -144,20 +144,23 @@ class Reserve:
     """One fd, kept open so that it can be closed for a moment when the process may open no other."""
 
     def __init__(self) -> None:
-        self._fd: int | None = None
+        # A dictionary, since two threads may open and close it at once: each of its calls is atomic.
+        self._fd: dict[str, int] = {}
         _reserves.add(self)
 
     def open(self) -> None:
         """Open the fd if it is closed; do nothing if the process may open no more."""
-        if self._fd is None:
+        if not self._fd:
             try:
-                self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
-                pass
+                return
+            if self._fd.setdefault("fd", fd) != fd:
+                os.close(fd)
 
     def close(self) -> bool:
         """Close the fd; return True if it was open."""
-        fd, self._fd = self._fd, None
+        fd = self._fd.pop("fd", None)
         if fd is not None:
             os.close(fd)
         return fd is not None

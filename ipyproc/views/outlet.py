@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ipyproc.safe import SafeText, joined
@@ -83,19 +84,21 @@ class Outlet:
             if self._cell.is_drawable:
                 return self._draw(live) if draw else 0
             return self.end(()) + self.send((), live, draw=draw)
-        sent = sum(self._stream(piece.stream, piece.text) for piece in lines)
+        texts = [(piece.stream, self._continued(piece.stream, piece.text)) for piece in lines]
         if live.is_drawn and self._cell.is_drawable:
+            sent = self._stream(texts)
             if draw:
-                sent += self._erase_partial()
+                sent += self._stream(self._erasures())
                 self._drawing = self._new_drawing()
                 sent += self._draw(live)
-        elif live.straight and draw:
+            return sent
+        if live.straight and draw:
             for stream, row in live.rows:
                 row = without_links(row)
                 if self._partial.get(stream) != row:
-                    sent += self._stream(stream, row)
+                    texts.append((stream, self._continued(stream, row)))
                     self._partial[stream] = row
-        return sent
+        return self._stream(texts)
 
     def end(self, lines: Iterable[Lines]) -> int:
         """End the output with its last lines; return the number of characters sent."""
@@ -150,11 +153,12 @@ class Outlet:
 
     # Stream text
 
-    def _stream(self, name: StreamName, text: SafeText) -> int:
-        text = self._continued(name, text)
-        if text:
-            self._cell.stream(name, text)
-        return len(text)
+    def _stream(self, texts: list[tuple[StreamName, SafeText]]) -> int:
+        """Send text, in as few messages as there are changes of the stream; return its size."""
+        for stream, group in groupby(texts, key=lambda text: text[0]):
+            if text := joined(part for _, part in group):
+                self._cell.stream(stream, text)
+        return sum(len(text) for _, text in texts)
 
     def _continued(self, name: StreamName, text: SafeText) -> SafeText:
         """Return lines without what is shown of the first of them."""
@@ -163,14 +167,10 @@ class Outlet:
         row, newline, rest = without_links(text).partition("\n")
         return SafeText(_after(self._partial.pop(name), row) + newline + rest)
 
-    def _erase_partial(self) -> int:
-        sent = 0
-        for stream, before in self._partial.items():
-            erasure = SafeText(f"\r{' ' * len(before)}\r")
-            self._cell.stream(stream, erasure)
-            sent += len(erasure)
-        self._partial.clear()
-        return sent
+    def _erasures(self) -> list[tuple[StreamName, SafeText]]:
+        """Return what erases the rows without a newline, which are forgotten then."""
+        rows, self._partial = self._partial, {}
+        return [(stream, SafeText(f"\r{' ' * len(row)}\r")) for stream, row in rows.items()]
 
     def _leave_behind(self, left: _LeftDisplay, lines: Iterable[Lines], live: LiveRows) -> None:
         left.text.extend(self._continued(piece.stream, piece.text) for piece in lines)

@@ -38,7 +38,7 @@ class QuietFailures:
         io_loop: the kernel's loop.
 
     Attributes:
-        is_batch: whether output between two cells is discarded; the screen keeps it up to date.
+        is_batch: whether output between two cells is discarded; the view manager keeps it up to date.
     """
 
     def __init__(self, show_end: Callable[[Job, Cell], None], jobs: JobTable, io_loop: IOLoop) -> None:

@@ -18,7 +18,6 @@ from rich.text import Text
 from ipyproc import safe
 from ipyproc.model.state import JobState, Snapshot, describe_status
 from ipyproc.safe import SafeText, url_of
-from ipyproc.seen import seen
 from ipyproc.views.columns import Column, fitted
 from ipyproc.views.palette import AMBER, BLUE, GREEN, GREY, RED
 
@@ -75,13 +74,13 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     return line
 
 
-def tail_block(tail: str, hidden: int, name: str, dropped: int) -> RenderableType:
+def tail_block(tail: SafeText, hidden: int, name: str, dropped: int) -> RenderableType:
     """Return the end of an output that a cell does not show in full, and a hint where to find the rest."""
     text = Text()
     kept = f"all but the oldest {human_bytes(dropped)}" if dropped else "all of it"
     where = f"ipyproc.jobs[{name!r}].output has {kept} (import ipyproc)"
     text.append(f"… {human_bytes(hidden)} not shown; {where} …\n", GREY)
-    text.append_text(Text.from_ansi(seen(tail.rstrip("\r\n"), links=True)))
+    text.append_text(Text.from_ansi(tail.rstrip("\n")))
     return text
 
 

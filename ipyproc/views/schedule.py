@@ -17,7 +17,7 @@ _TICK_SECONDS = 0.5
 
 
 class Schedule:
-    """The timers of a screen.
+    """The timers of a view manager.
 
     Args:
         io_loop: the loop on which they run.

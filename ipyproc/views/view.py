@@ -28,9 +28,9 @@ _TAIL_WIDTH = 120
 class View:
     """One cell's view of one job.
 
-    The screen flushes a view, on one thread at a time. A view reads the job's output from its own position,
-    so nothing is queued for it. Its `Pace` decides when to show something, its `Reading` what; its `Outlet`
-    and `ipyproc.views.kinds` decide how.
+    The view manager flushes a view, on one thread at a time. A view reads the job's output from its own
+    position, so nothing is queued for it. Its `Pace` decides when to show something, its `Reading` what; its
+    `Outlet` and `ipyproc.views.kinds` decide how.
 
     Args:
         job: the job.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.bench import cell, exits, fork, idle, job, load, month, spawn, spool, streams
+from tests.bench import cell, exits, fork, idle, job, load, month, screen, spawn, spool, streams, terminal
 from tests.bench.table import Row, Verdict, as_markdown, as_table
 
 SUBJECTS: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +22,9 @@ SUBJECTS: dict[str, Callable[[], list[Row]]] = {
     "fork-memory": fork.memory_rows,
     "import": load.import_rows,
     "cell": cell.rows,
+    "terminal": terminal.flood_rows,
+    "bars": terminal.bars_rows,
+    "screen": screen.rows,
     "spool": spool.rows,
     "flood": load.flood_rows,
     "first-output": cell.first_output_rows,

@@ -37,7 +37,7 @@ def into_cell(kernel: Kernel, code: str) -> Figures:
 
 def spawned() -> Figures:
     with running_kernel(extension=True) as kernel:
-        figures = into_cell(kernel, f"%%spawn -n lines -w {COMMAND}\n")
+        figures = into_cell(kernel, f"%%spawn -n lines -w --pipes {COMMAND}\n")
         kept = kernel.value("import ipyproc", "len(ipyproc.jobs['lines'].read(0, None))")
         if kept != SIZE:
             raise RuntimeError(f"the job kept {kept:,} bytes of {SIZE:,}")

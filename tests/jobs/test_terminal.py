@@ -414,24 +414,29 @@ async def test_what_a_job_left_writes_on_and_is_ended_by_stop(table: JobTable) -
     assert not job.left and not job.lingers
 
 
+@pytest.mark.parametrize("shell", ["bash", "sh", "zsh"])
 @looped
-async def test_a_server_under_nohup_lives_on_and_a_plain_child_is_hung_up(
-    table: JobTable, tmp_path: Path
-) -> None:
-    command = "nohup sleep 60 >/dev/null 2>&1 & echo $!; sleep 50 & echo $!; read x"
-    job = table.spawn(command, tty=True, cwd=tmp_path)
-    await until(lambda: job.output.count("\n") == 2)
-    server, child = map(int, job.output.split())
-    # The child does not ignore the SIGHUP that the system sends when the leader of the session exits.
-    commands = {server: b"sleep\x0060\0", child: b"sleep\x0050\0"}
-    await until(
-        lambda: all(Path(f"/proc/{pid}/cmdline").read_bytes() == line for pid, line in commands.items())
-    )
+async def test_what_a_script_left_in_the_background_is_not_hung_up(table: JobTable, shell: str) -> None:
+    job = table.spawn("sleep 60 & echo $!; exit 3", tty=True, shell=shell)
+    result = await job.wait(raise_error=False)
+    server = int(job.output)
+    assert (result.returncode, result.notes) == (3, ("left 1 running",)) and lives(server)
+    await job.stop(grace=0.05)
+    assert not lives(server) and not job.left
+
+
+@looped
+async def test_a_script_with_a_trap_of_its_own_for_its_end_is_left_as_it_is(table: JobTable) -> None:
+    command = "trap 'echo bye' EXIT; nohup sleep 60 >/dev/null 2>&1 & sleep 50 & echo $!; read x"
+    job = table.spawn(command, tty=True, shell="bash")
+    await said(job, "\n")
+    child = int(job.output)
+    # The server has to ignore the SIGHUP that the system sends when the leader of the session exits.
+    await until(lambda: b"sleep\x0060\0" in _command_lines(job.pid))
     job.send("\n")
     assert (await job).notes == ("left 1 running",)
-    assert lives(server) and not lives(child)
+    assert job.output.endswith("bye\n") and not lives(child)
     await job.stop(grace=0.05)
-    assert not lives(server)
 
 
 @looped

@@ -8,9 +8,9 @@ from ipyproc.job.table import JobTable
 from ipyproc.views.form import Form, start_of_last
 from tests.jobs.looped import looped
 from tests.support import until
-from tests.views.test_screen import ListCell, OnePage, page, screen_of, screens
+from tests.views.test_manager import ListCell, OnePage, manager_of, managers, page
 
-__all__ = ["page", "screens"]
+__all__ = ["page", "managers"]
 
 ALTERNATING = "for i in 1 2 3; do echo o$i; echo e$i >&2; sleep 0.02; done"
 
@@ -46,35 +46,35 @@ async def test_the_last_lines_begin_where_they_do_however_many_there_are(table: 
 
 @looped
 async def test_a_tag_or_a_time_stands_before_each_line_once(
-    table: JobTable, page: OnePage, screens: list
+    table: JobTable, page: OnePage, managers: list
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     job = table.spawn(["printf", r"one\r\ntwo\n\nbar\r50%%\r99%%\nthree"], name="a", quiet=True)
     await job
-    screen.show(job, form=Form(tag="a|\x1b[b"))
+    manager.show(job, form=Form(tag="a|\x1b[b"))
     plain = re.sub(r"\x1b\[\d*m", "", page.cell.text)
     tag = plain.split("one")[0]
     assert "\x1b" not in plain and tag.startswith("a|") and tag.endswith(" | ")
     assert plain.removesuffix("\n").split("\n") == [tag + line for line in ("one", "two", "", "99%", "three")]
     page.cell = ListCell("second")
-    screen.show(job, form=Form(times=True))
+    manager.show(job, form=Form(times=True))
     plain = re.sub(r"\x1b\[\d*m", "", page.cell.text)
     assert re.findall(r"^(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} (.*)$", plain, re.MULTILINE) == [
         *("one", "two", "", "99%", "three")
     ]
-    screen.close()
+    manager.close()
 
 
 @looped
 async def test_a_view_of_one_stream_goes_on_live_past_any_budget_of_the_other(
-    table: JobTable, page: OnePage, screens: list
+    table: JobTable, page: OnePage, managers: list
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     first = page.cell
     job = table.spawn("seq 1 5000; echo e1 >&2; read line; echo e2 >&2", name="it", tag=True)
     await until(lambda: job.stderr)
     page.cell = ListCell("second")
-    screen.show(job, last=1, form=Form("stderr", tag="it"))
+    manager.show(job, last=1, form=Form("stderr", tag="it"))
     job.send("\n")
     await job
     await until(lambda: "e2\n" in page.cell.text and "exit 0" in page.cell.shown)
@@ -85,4 +85,4 @@ async def test_a_view_of_one_stream_goes_on_live_past_any_budget_of_the_other(
     await until(lambda: "running" in first.shown)
     assert "running" not in page.cell.shown
     await job.stop()
-    screen.close()
+    manager.close()

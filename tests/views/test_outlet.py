@@ -7,7 +7,7 @@ import pytest
 from ipyproc.views.cell import Medium
 from ipyproc.views.outlet import Outlet
 from ipyproc.views.transcript import NO_ROWS, Lines, LiveRows, Transcript, fitting
-from tests.views.test_screen import ListCell
+from tests.views.test_manager import ListCell
 
 
 class Shown:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +28,16 @@ _TAKING_C = _POSIX | _CSH | {"fish"}
 _WITH_PIPEFAIL = frozenset({"bash", "busybox", "ksh", "ksh93", "mksh", "yash", "zsh"})
 # These run a lone simple command as a child, unless it has an ``exec``.
 _STAYING = frozenset({"ash", "busybox", "dash", "sh"})
+
+# An operator that starts a list in the background; within quotes it does no harm to find one.
+_BACKGROUND = re.compile(r"(?<![&|<>])&(?![&>])")
+# When a session leader exits, the system sends SIGHUP to the foreground process group of its terminal, in
+# which a shell without job control leaves what it has started in the background. So another group becomes
+# the foreground one just before, and exits.
+_STEPPING_ASIDE = (
+    "import os, signal; signal.signal(signal.SIGTTOU, signal.SIG_IGN); os.setpgid(0, 0); "
+    "os.tcsetpgrp(os.open('/dev/tty', os.O_RDWR), os.getpid())"
+)
 
 # Linux allows 128 KiB per argument, its NUL included.
 _SHORT = 100_000
@@ -70,17 +83,23 @@ def default_shell(environ: Mapping[str, str] | None = None) -> str:
 
 
 def launch_of(
-    command: str | tuple[str, ...], choice: ShellChoice, environment: Mapping[bytes, bytes]
+    command: str | tuple[str, ...],
+    choice: ShellChoice,
+    environment: Mapping[bytes, bytes],
+    *,
+    terminal: bool = False,
 ) -> Launch:
     """Return what to execute for a command.
 
     A list is executed directly. A string that begins with ``#!`` goes to that interpreter, with the rest of
-    the line as one argument, as the system does it. Any other string goes to a shell.
+    the line as one argument, as the system does it. Any other string goes to a shell. What a script of a
+    POSIX shell leaves in the background is not hung up at its end, as in a terminal that stays open.
 
     Args:
         command: a string, or the arguments of a program.
         choice: the shell.
         environment: the environment of the job.
+        terminal: whether it runs on a terminal.
 
     Raises:
         JobSpecError: the shell does not support the options, or the ``#!`` line is invalid.
@@ -102,6 +121,8 @@ def launch_of(
     is_program = _is_program(simple, family, choice, environment)
     if is_program and simple is not None and _needs_exec(simple, family):
         command = f"{command[: simple.at]}exec {command[simple.at :]}"
+    elif terminal and family in _POSIX and _BACKGROUND.search(command):
+        command = f"{_trap_of_exit()}; {command}"
     return Launch((argv0, *options, "-c", command), executable, exec_program=is_program)
 
 
@@ -142,6 +163,13 @@ def explain_exit(
     if status == _NOT_EXECUTABLE and any(map(os.path.exists, found)):
         return f"the program {program!r} may not be executed; make it executable with chmod +x"
     return ""
+
+
+def _trap_of_exit() -> str:
+    """Return the command of a trap that spares background processes at the end of a script."""
+    aside = shlex.join([sys.executable, "-I", "-S", "-c", _STEPPING_ASIDE])
+    action = f'test -z "$!" || {aside} 2>/dev/null'
+    return f"trap {shlex.quote(action)} EXIT"
 
 
 def _by_interpreter(script: str, choice: ShellChoice) -> Launch:

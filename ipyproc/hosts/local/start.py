@@ -63,7 +63,7 @@ def start_process(
         kernel_path=spec.kernel_path,
         terminal=gate is not None,
     )
-    launch = launch_of(spec.command, spec.shell, environment)
+    launch = launch_of(spec.command, spec.shell, environment, terminal=gate is not None)
     with (
         ExitStack() as opened,
         launch.opened() as (argv, script_fds),

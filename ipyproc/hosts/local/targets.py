@@ -22,7 +22,7 @@ from signal import (
     SIGXFSZ,
 )
 
-from ipyproc.process.platform.processes import handles, parent_of, program_of
+from ipyproc.process.platform.processes import catches, handles, parent_of, program_of
 from ipyproc.process.platform.sessions import Member, find_members
 
 __all__ = ["program_targets"]
@@ -89,5 +89,6 @@ def _is_shell(pid: int) -> bool:
 
 def _is_trapped(pid: int, signum: int) -> bool:
     """Return True if a shell seems to handle a signal by a trap of its script."""
-    # With a trap for EXIT, bash catches all signals that end a process, and still ends by them.
-    return bool(handles(pid, signum)) and not all(handles(pid, other) for other in _BY_BASH)
+    # With a trap for EXIT, bash catches all signals that end a process, and still ends by them. A shell that
+    # is about to fork may block all signals for a moment.
+    return bool(catches(pid, signum)) and not all(catches(pid, other) for other in _BY_BASH)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ipyproc.job.job import Job
     from ipyproc.job.table import JobTable
     from ipyproc.notebook.config import IPyProc
-    from ipyproc.views.screen import Screen
+    from ipyproc.views.manager import ViewManager
 
 __all__ = [
     "ALL_RUNNING",
@@ -88,13 +88,13 @@ class Context:
     Attributes:
         shell: the IPython shell.
         jobs: the table of jobs.
-        screen: the screen, which shows jobs in cells.
+        views: the views, which show jobs in cells.
         settings: the user's settings.
     """
 
     shell: Any
     jobs: JobTable
-    screen: Screen
+    views: ViewManager
     settings: IPyProc
 
 
@@ -127,7 +127,7 @@ class Verb(Magics):
         super().__init__(context.shell)
         self._shell = context.shell
         self._jobs = context.jobs
-        self._screen = context.screen
+        self._views = context.views
         self._settings = context.settings
 
     @classmethod
@@ -200,7 +200,7 @@ class Verb(Magics):
             try:
                 await wait_for(job, raise_error=raise_error, until_ready=until_ready)
             finally:
-                self._screen.catch_up([job])
+                self._views.catch_up([job])
             return job
 
         async def stop_and_start() -> Job:

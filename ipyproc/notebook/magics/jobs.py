@@ -42,6 +42,6 @@ class Jobs(Verb):
         if words:
             self.select(words)
         if words or options.running:
-            self._screen.show_table(ShownJobs(self._jobs, words, running=options.running))
+            self._views.show_table(ShownJobs(self._jobs, words, running=options.running))
         else:
-            self._screen.show_table()
+            self._views.show_table()

@@ -71,4 +71,4 @@ class Logs(Verb):
             )
         for number, job in enumerate(jobs):
             form = Form(stream, options.times, job.name if options.tag else "", number)
-            self._screen.show(job, last=options.lines, form=None if form == Form() else form)
+            self._views.show(job, last=options.lines, form=None if form == Form() else form)

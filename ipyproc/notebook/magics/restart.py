@@ -48,6 +48,6 @@ class Restart(Verb):
             with Sentences():
                 await asyncio.gather(*(job.restart(grace) for job in jobs))
             for job in jobs:
-                self._screen.show(job, output=False)
+                self._views.show(job, output=False)
 
         return self.finish(restart, awaited)

@@ -52,6 +52,6 @@ class Stop(Verb):
         async def stop() -> None:
             await asyncio.gather(*(job.stop(grace) for job in jobs))
             for job in jobs:
-                self._screen.show(job, output=False)
+                self._views.show(job, output=False)
 
         return self.finish(stop, awaited)

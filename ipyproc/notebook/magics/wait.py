@@ -46,5 +46,5 @@ class Wait(Verb):
         awaited, line = taken_mark(line)
         options, jobs = self.named(line, local_ns)
         for job in jobs:
-            self._screen.show(job, output=False)
+            self._views.show(job, output=False)
         return self.finish(lambda: wait_for(*jobs, until_ready=options.ready), awaited, jobs)

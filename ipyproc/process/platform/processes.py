@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Listing",
     "Process",
+    "catches",
     "handles",
     "has_group",
     "has_process",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _MASKS = ("SigBlk", "SigIgn", "SigCgt")
+_CAUGHT = ("SigCgt:",)
 
 
 class Process:
@@ -83,9 +85,24 @@ class Listing:
         """
         return None
 
+    def catches(self, pid: int, signum: int) -> bool | None:
+        """Return whether a process has a handler for a signal; see `handles`."""
+        return None
+
     def last_pid(self) -> int | None:
         """Return the number that was given out last; None where the system does not tell."""
         return None
+
+
+def _is_in_masks(pid: int, signum: int, names: tuple[str, ...]) -> bool:
+    """Return True if one of the signal masks of a process has a signal (`proc(5)`, status)."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            masks = [line.split(":", 1)[1] for line in file if line.startswith(names)]
+    except OSError:
+        return False
+    bit = 1 << (signum - 1)
+    return any(int(mask, 16) & bit for mask in masks)
 
 
 class _Procfs(Listing):
@@ -120,13 +137,10 @@ class _Procfs(Listing):
             return ""
 
     def handles(self, pid: int, signum: int) -> bool:
-        try:
-            with open(f"/proc/{pid}/status") as file:
-                masks = [line.split(":", 1)[1] for line in file if line.startswith(_MASKS)]
-        except OSError:
-            return False
-        bit = 1 << (signum - 1)
-        return any(int(mask, 16) & bit for mask in masks)
+        return _is_in_masks(pid, signum, _MASKS)
+
+    def catches(self, pid: int, signum: int) -> bool:
+        return _is_in_masks(pid, signum, _CAUGHT)
 
     def last_pid(self) -> int | None:
         try:
@@ -184,6 +198,14 @@ def handles(pid: int, signum: int) -> bool | None:
     None where the system does not tell; False of a process that is gone.
     """
     return None if _listing is None else _listing.handles(pid, signum)
+
+
+def catches(pid: int, signum: int) -> bool | None:
+    """Return whether a process has a handler for a signal, which it may block at the moment.
+
+    None where the system does not tell; False of a process that is gone.
+    """
+    return None if _listing is None else _listing.catches(pid, signum)
 
 
 def signal_process(pid: int, signum: int) -> bool:

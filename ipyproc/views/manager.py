@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ipyproc.views.form import Form
     from ipyproc.views.live_table import TableOfJobs
 
-__all__ = ["Screen"]
+__all__ = ["ViewManager"]
 
 log = logging.getLogger("ipyproc")
 
@@ -56,7 +56,7 @@ class _Places:
         self.ended: View | None = None
 
 
-class Screen:
+class ViewManager:
     """Show jobs in the cells that started them, as a watcher of the table of jobs.
 
     Any thread may flush, one at a time: the loop by a timer, the stand-in thread while the loop is held.
@@ -260,8 +260,8 @@ class Screen:
                 self._table.farewell()
             self._failures.farewell()
 
-    def adopt(self, before: Screen) -> None:
-        """Continue the views of a screen that was closed."""
+    def adopt(self, before: ViewManager) -> None:
+        """Continue the views of a manager that was closed."""
         with self._lock:
             self._places, left = before.hand_over()
             for places in self._places.values():
@@ -277,11 +277,11 @@ class Screen:
         self._schedule.soon()
 
     def hand_over(self) -> tuple[WeakKeyDictionary[Job, _Places], dict[Job, list[View]]]:
-        """Return the cells that show each job, and the views that this closed screen had, for `adopt`."""
+        """Return the cells that show each job, and the views that this closed manager had, for `adopt`."""
         return self._places, self._left
 
     def close(self) -> None:
-        """Flush all views and close; call on the loop. Another screen may `adopt` the views."""
+        """Flush all views and close; call on the loop. Another manager may `adopt` the views."""
         with self._lock:
             self.flush_all()
             self._left = self._views

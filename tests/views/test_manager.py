@@ -1,4 +1,4 @@
-"""A screen shows jobs in cells of any make: here, in lists."""
+"""A manager shows jobs in cells of any make: here, in lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ipyproc.model.group import GroupSnapshot
 from ipyproc.model.state import JobState, Snapshot
 from ipyproc.views.cell import Bundle, Medium
 from ipyproc.views.kinds import freshness_of, picture
-from ipyproc.views.screen import Screen
+from ipyproc.views.manager import ViewManager
 from tests.jobs.looped import looped
 from tests.support import until
 from tests.views.test_pace import Limits
@@ -87,53 +87,55 @@ def page() -> OnePage:
 
 
 @pytest.fixture
-def screens(table: JobTable) -> Iterator[list[Screen]]:
+def managers(table: JobTable) -> Iterator[list[ViewManager]]:
     """Screens that watch the table, until the test has ended."""
-    watching: list[Screen] = []
+    watching: list[ViewManager] = []
     yield watching
-    for screen in watching:
-        table.remove_watcher(screen)
+    for manager in watching:
+        table.remove_watcher(manager)
 
 
-def screen_of(page: OnePage, table: JobTable, screens: list[Screen], limits: Limits | None = None) -> Screen:
-    screen = Screen(page, table, IOLoop.current(), limits or Limits())
-    table.add_watcher(screen)
-    screens.append(screen)
-    return screen
+def manager_of(
+    page: OnePage, table: JobTable, managers: list[ViewManager], limits: Limits | None = None
+) -> ViewManager:
+    manager = ViewManager(page, table, IOLoop.current(), limits or Limits())
+    table.add_watcher(manager)
+    managers.append(manager)
+    return manager
 
 
 @looped
 async def test_a_job_is_shown_in_the_cell_that_ran_when_it_was_started(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     first = page.cell
     job = table.spawn("echo one; read line; echo two", name="it")
     await until(lambda: first.text == "one\n" and "running" in first.shown)
     page.cell = ListCell("second")
-    screen.show(job)
+    manager.show(job)
     job.send("\n")
     await job
     await until(lambda: "exit 0" in first.shown and "exit 0" in page.cell.shown)
     assert first.text == page.cell.text == "one\ntwo\n"
     assert first.settled == first.displays.keys()
-    screen.close()
+    manager.close()
 
 
 @looped
 async def test_what_an_ended_job_wrote_is_shown_by_the_call_while_the_pages_budget_lasts(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
     jobs = [table.spawn("seq 1 150", name=str(number), quiet=True) for number in range(25)]
     for job in jobs:
         await job
-    screen = screen_of(page, table, screens, Limits(bytes_per_second=20_000))
+    manager = manager_of(page, table, managers, Limits(bytes_per_second=20_000))
     cells = []
 
     def show_all() -> list[bool]:
         for job in jobs:
             cells.append(page.cell)
-            screen.show(job)
+            manager.show(job)
             page.cell = ListCell(f"after {job.name}")
         return [cell.text == jobs[0].output for cell in cells]
 
@@ -143,26 +145,26 @@ async def test_what_an_ended_job_wrote_is_shown_by_the_call_while_the_pages_budg
     assert shown[0] and not shown[-1]
     assert all("exit 0" in cell.shown for cell in cells)
     await until(lambda: all(cell.text == jobs[0].output for cell in cells))
-    screen.close()
+    manager.close()
 
 
 @looped
 async def test_past_its_budget_a_cell_has_a_tail(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     await table.spawn("seq 1 5000", name="it")
     await until(lambda: page.cell.shown.endswith("\n5000"))
     assert len(page.cell.text) <= 1000 and page.cell.text.endswith("\n")
     assert "not shown" in page.cell.shown
-    screen.close()
+    manager.close()
 
 
 @looped
 async def test_a_restarted_job_goes_on_in_its_cell_from_where_it_was(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     first = page.cell
     job = table.spawn("echo run", name="it")
     await job
@@ -172,20 +174,20 @@ async def test_a_restarted_job_goes_on_in_its_cell_from_where_it_was(
     await job
     await until(lambda: first.text == "run\nrun\n" and "exit 0" in first.shown)
     assert not page.cell.text and not page.cell.displays
-    screen.close()
+    manager.close()
 
 
 @looped
 async def test_a_screen_that_follows_another_goes_on_with_its_views(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    before = screen_of(page, table, screens)
+    before = manager_of(page, table, managers)
     job = table.spawn("echo one; read line; echo two", name="it")
     await until(lambda: page.cell.text == "one\n")
     table.remove_watcher(before)
-    screens.remove(before)
+    managers.remove(before)
     before.close()
-    after = screen_of(page, table, screens)
+    after = manager_of(page, table, managers)
     after.adopt(before)
     job.send("\n")
     await job
@@ -196,13 +198,13 @@ async def test_a_screen_that_follows_another_goes_on_with_its_views(
 
 @looped
 async def test_a_group_is_shown_with_a_row_a_worker(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     await fork("pass", 2, name="pool", table=table)
     await until(lambda: page.cell.shown.count("exited") == 2)
     assert "last exit" in page.cell.shown
-    screen.close()
+    manager.close()
 
 
 HEAD = {
@@ -241,9 +243,9 @@ def test_a_terminal_where_all_stays_that_is_printed_has_no_table_that_says_nothi
 
 @looped
 async def test_a_program_that_draws_the_whole_screen_is_said_to_with_how_to_end_it(
-    table: JobTable, page: OnePage, screens: list[Screen]
+    table: JobTable, page: OnePage, managers: list[ViewManager]
 ) -> None:
-    screen = screen_of(page, table, screens)
+    manager = manager_of(page, table, managers)
     script = r"printf '\033[?1049h\033[HVIEWER'; read key; printf '\033[?1049l'; echo back; read end"
     job = table.spawn(script, name="my viewer", tty=True)
     hint = "draws the whole screen; %stop 'my viewer' ends it, %send -n 'my viewer' q presses q"
@@ -254,4 +256,4 @@ async def test_a_program_that_draws_the_whole_screen_is_said_to_with_how_to_end_
     await job
     await until(lambda: "exit 0" in page.cell.shown)
     assert "whole screen" not in page.cell.shown
-    screen.close()
+    manager.close()
