@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading"]
 
-_SLICE = 32 << 10
-_TURN_SECONDS = 0.008
+# A turn ends after a slice, and 8 kB of drawing take up to 4 ms.
+_SLICE = 8 << 10
+_TURN_SECONDS = 0.004
 # Of a flood that only the tail is shown of, more than this is not read.
 _LARGEST_BACKLOG = 1 << 20
 _KEPT_OF_FLOOD = 128 << 10
