@@ -42,6 +42,8 @@ class Terminal:
             "IPYTHONDIR": str(directory / "ipython"),
             "PROMPT_TOOLKIT_NO_CPR": "1",
         }
+        for size in ("COLUMNS", "LINES"):
+            environment.pop(size, None)
         arguments = ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--HistoryManager.enabled=False"]
         self.simple = simple
         self._number = 0
@@ -228,7 +230,7 @@ def test_bars_are_drawn_in_place_while_a_cell_waits_and_stay_once(terminal: Term
         *("printed meanwhile", "saved half", "outer 8/8", "inner 8/8", "ended 0")
     ]
     assert "24 160" in terminal.run("%spawn -w stty size </dev/tty")
-    assert "TextIOWrapper" in terminal.run("type(sys.stdout), 'real'")
+    assert "TextIOWrapper" in terminal.run("import sys; type(sys.stdout), 'real'")
 
 
 def test_control_c_interrupts_the_job_that_is_waited_for(terminal: Terminal) -> None:
