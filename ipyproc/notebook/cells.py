@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipyproc.model.spec import DEFAULT_COLUMNS, DEFAULT_ROWS
 from ipyproc.notebook.private.ipykernel import kernel_of, publish, request_in
 from ipyproc.notebook.private.ipython import ends_with_its_input
 from ipyproc.notebook.terminal_rows import terminal_rows
@@ -20,6 +22,7 @@ __all__ = [
     "CallbackCell",
     "KernelCell",
     "TerminalCell",
+    "columns_for",
     "current_cell",
     "is_batch",
     "is_unattended",
@@ -139,6 +142,13 @@ def is_unattended(shell: InteractiveShell) -> bool:
     ``ipython x.ipy``, or a shell that a program has created.
     """
     return ends_with_its_input(shell) if kernel_of(shell) is None else is_batch(shell)
+
+
+def columns_for(shell: InteractiveShell) -> int:
+    """Return the columns of the terminal of a job that a magic starts: in a terminal, that terminal's own."""
+    if kernel_of(shell) is not None:
+        return DEFAULT_COLUMNS
+    return shutil.get_terminal_size((DEFAULT_COLUMNS, DEFAULT_ROWS)).columns
 
 
 def page_data(bundle: Bundle) -> Bundle:

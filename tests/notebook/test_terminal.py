@@ -227,6 +227,7 @@ def test_bars_are_drawn_in_place_while_a_cell_waits_and_stay_once(terminal: Term
     assert shown(sent, "outer", "inner", "saved", "printed m", "ended") == [
         *("printed meanwhile", "saved half", "outer 8/8", "inner 8/8", "ended 0")
     ]
+    assert "24 160" in terminal.run("%spawn -w stty size </dev/tty")
     assert "TextIOWrapper" in terminal.run("type(sys.stdout), 'real'")
 
 

@@ -12,8 +12,8 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 
 from ipyproc.job.default_names import default_name
 from ipyproc.model.event import Event, EventKind
-from ipyproc.model.spec import DEFAULT_COLUMNS, DEFAULT_ROWS
-from ipyproc.notebook.cells import is_unattended
+from ipyproc.model.spec import DEFAULT_ROWS
+from ipyproc.notebook.cells import columns_for, is_unattended
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.lines import continued
@@ -105,7 +105,7 @@ class Spawn(Verb):
     @argument("--pipes", dest="tty", action="store_false", help="Run it on pipes, with stderr apart.")
     @argument("--rows", metavar="N", type=int, default=DEFAULT_ROWS, help="Rows of the terminal (24).")
     @argument(
-        "--columns", metavar="N", type=int, default=DEFAULT_COLUMNS, help="Columns of the terminal (100)."
+        "--columns", metavar="N", type=int, help="Columns of the terminal (100; in a terminal, its own)."
     )
     @argument("--encoding", metavar="NAME", default="utf-8", help="Encoding of its output (utf-8).")
     @argument("--log", metavar="FILE", help="Append its output to this file too.")
@@ -227,7 +227,7 @@ class Spawn(Verb):
                 encoding=options.encoding,
                 tty=_ON_TERMINAL and not asks_apart if options.tty is None else options.tty,
                 rows=options.rows,
-                columns=options.columns,
+                columns=columns_for(self._shell) if options.columns is None else options.columns,
                 **{key: value for key, value in chosen.items() if value is not None},
             )
         self._fill(job, options.out, options.err)
