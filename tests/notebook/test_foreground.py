@@ -9,8 +9,9 @@ from tests.notebook.kernels import Kernel
 # Says each signal that reaches it, and goes on.
 STUBBORN = f"""exec {sys.executable} -
 import os, signal, time
+newline = bytes([10])
 for name in {{ignored!r}}:
-    signal.signal(getattr(signal, name), lambda s, f: os.write(1, signal.Signals(s).name.encode() + bytes([10])))
+    signal.signal(getattr(signal, name), lambda s, f: os.write(1, signal.Signals(s).name.encode() + newline))
 print("up", flush=True)
 while True:
     time.sleep(0.05)
