@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 
 from ipyproc.screen.finished import FinishedLines
@@ -15,6 +16,8 @@ __all__ = ["MOST_COLUMNS", "MOST_ROWS", "Live", "Screen", "suffix_of"]
 MOST_ROWS, MOST_COLUMNS = 200, 1000
 _SHORT = 4096
 _REMEMBERED = 1 << 14
+# Colours, and at the end the beginning of a colour or of a newline.
+_BEGUN = re.compile(r"\x1b\[[0-9;:]{0,100}m|(?:\x1b(?:\[[0-9;:]{0,100})?|\r)\Z")
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Screen:
         while position < size:
             if self._is_quick():
                 position = self._pass(text, position)
-                if size - position < _SHORT and text[position:].isprintable():
+                if size - position < _SHORT and _is_begun_line(text[position:]):
                     self._tail = text[position:]
                     return
             self._catch_up()
@@ -167,16 +170,16 @@ class Screen:
         )
         if lines:
             grid.finished.append(lines)
-            self._passed = _last_lines(
-                self._passed + lines if len(lines) < _REMEMBERED else lines, 2 * grid.rows
-            )
+            self._passed = self._passed + lines if len(lines) < _REMEMBERED else lines
+            if len(self._passed) >= _REMEMBERED:
+                self._passed = _last_lines(self._passed, 2 * grid.rows)
         return position
 
     def _catch_up(self, *, tail: bool = False) -> None:
         """Bring the terminal up to the lines that have passed it, as finished rows."""
         if self._passed:
             grid = self._state.grid
-            passed, self._passed = self._passed, ""
+            passed, self._passed = _last_lines(self._passed, 2 * grid.rows), ""
             finished, style = grid.finished, grid.style
             grid.finished, grid.style = FinishedLines(), ""
             Reader(self._state, newline=True).read(passed)
@@ -201,9 +204,12 @@ def suffix_of(row: str, before: str) -> str | None:
     return shown[start : shown.index("m", start) + 1] + suffix
 
 
+def _is_begun_line(text: str) -> bool:
+    """Return True if a text has only what `finished_lines` takes, and no newline; its end may be cut."""
+    return text.isprintable() or _BEGUN.sub("", text).isprintable()
+
+
 def _last_lines(lines: str, count: int) -> str:
-    if len(lines) < _REMEMBERED:
-        return lines
     return "\n".join(lines.rsplit("\n", count + 1)[1:]) if lines.count("\n") > count else lines
 
 

@@ -16,6 +16,8 @@ __all__ = ["LARGEST_MESSAGE", "Pace"]
 LARGEST_MESSAGE = 100_000
 _LARGEST_UNPACED = 1_000_000
 _DISPLAY_PAUSE = 0.25
+# Between two turns of reading that have shown nothing: others have two thirds of the time.
+_READING_PAUSE = 0.012
 # Rows that are overwritten or finished within this time are not drawn, nor lines held longer than this.
 _SETTLING = 0.15
 
@@ -41,7 +43,7 @@ class Pace:
     __slots__ = (
         *("is_tailing", "limits", "output", "shown", "status_changed"),
         *("_draw_from", "_look_due", "_medium", "_opened", "_output_due", "_rows_due", "_status_due"),
-        *("_tail_due", "_tail_old"),
+        *("_read_due", "_tail_due", "_tail_old"),
     )
 
     def __init__(self, medium: Medium, limits: Limits, *, output: bool) -> None:
@@ -53,6 +55,7 @@ class Pace:
         self._medium = medium
         self._opened = 0.0
         self._output_due = 0.0
+        self._read_due = 0.0
         self._tail_due = 0.0
         self._tail_old = False
         self._rows_due = math.inf
@@ -81,7 +84,7 @@ class Pace:
             force: whether to send output that is not due.
         """
         if self.is_tailing:
-            return LARGEST_MESSAGE if force or now >= self._tail_due else 0
+            return LARGEST_MESSAGE if force or now >= self._read_due else 0
         if not self.is_paced:
             return _LARGEST_UNPACED
         if force:
@@ -99,6 +102,10 @@ class Pace:
         """Record that finished lines were sent."""
         self.shown += size
         self._output_due = now + 1 / self.limits.messages_per_second
+
+    def fell_behind(self, now: float) -> None:
+        """Record that a turn of reading has sent nothing and has left output: it continues in a moment."""
+        self._output_due = self._read_due = now + _READING_PAUSE
 
     # The rows that may still change
 
@@ -133,6 +140,7 @@ class Pace:
     def tail_changed(self) -> None:
         """Record that the live tail is not shown as it is now."""
         self._tail_old = True
+        self._read_due = self._tail_due
 
     def is_tail_due(self, now: float, allowance: int, *, force: bool) -> bool:
         """Return True if the live tail is due; the arguments are those of `allowed`."""
@@ -142,7 +150,8 @@ class Pace:
 
     def tail_went(self, now: float) -> None:
         """Record that the tail was sent."""
-        self._tail_old, self._tail_due = False, now + _DISPLAY_PAUSE
+        self._tail_old = False
+        self._tail_due = self._read_due = now + _DISPLAY_PAUSE
 
     # The status
 
@@ -186,8 +195,10 @@ class Pace:
         due = self._rows_due if self.output else math.inf
         free_at = page_free_at if self.is_paced else now
         if self.is_tailing:
-            if self._tail_old or not has_caught_up:
+            if self._tail_old:
                 due = max(self._tail_due, free_at)
+            if not has_caught_up:
+                due = min(due, max(self._read_due, free_at))
         elif not has_caught_up:
             due = min(due, max(self._output_due, free_at))
         if self.status_changed:

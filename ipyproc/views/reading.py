@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ipyproc.safe import SafeText, joined
 from ipyproc.views.kinds import has_marks
 from ipyproc.views.marks import with_coloured_marks
-from ipyproc.views.transcript import NO_ROWS, Transcript
+from ipyproc.views.transcript import NO_ROWS, Lines, Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from ipyproc.spool.output import StreamName
     from ipyproc.views.form import Form
     from ipyproc.views.shown import Shown
-    from ipyproc.views.transcript import Lines, LiveRows
+    from ipyproc.views.transcript import LiveRows
 
 __all__ = ["Reading"]
 
-_SLICE = 32 << 10
-_TURN_SECONDS = 0.008
+# A turn ends after a slice, and 8 kB of drawing take up to 4 ms.
+_SLICE = 8 << 10
+_TURN_SECONDS = 0.004
 # Of a flood that only the tail is shown of, more than this is not read.
 _LARGEST_BACKLOG = 1 << 20
 _KEPT_OF_FLOOD = 128 << 10
@@ -95,8 +96,17 @@ class Reading:
         """Keep lines for the tail, the last of them."""
         if self._last is None:
             self._last = deque()
-        for piece in lines:
-            self._last.extend(piece.split())
+        found: list[list[SafeText]] = []
+        room = _TAIL_CHARACTERS
+        # From the end: to split all of a flood would take as long as to read it.
+        for piece in reversed(list(lines)):
+            if room <= 0:
+                break
+            start = piece.text.rfind("\n", 0, max(0, len(piece.text) - room)) + 1
+            found.append(Lines(piece.stream, SafeText(piece.text[start:])).split())
+            room -= len(piece.text) - start
+        for split in reversed(found):
+            self._last.extend(split)
         size = sum(map(len, self._last))
         while len(self._last) > 1 and size > _TAIL_CHARACTERS:
             size -= len(self._last.popleft())

@@ -149,7 +149,7 @@ class View:
             sent += self._end_output(now)
         elif pace.are_rows_due(now, force=force):
             sent += self._show(now, self._reading.settle(), draw=True)
-        if pace.is_tail_due(now, allowance, force=force or done):
+        if pace.is_tail_due(now, allowance, force=force or (done and self._has_caught_up())):
             sent += self._send_tail(now, carrier)
         # The end is shown even if its event has not come yet: no other flush follows.
         if at_end or pace.is_status_due(now, force=force or done):
@@ -194,6 +194,8 @@ class View:
             else:
                 sent += self._show(now, reading.read(self.job, most), draw=False)
             if not force:
+                if not sent and not self._has_caught_up():
+                    pace.fell_behind(now)
                 break
         return sent
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,6 +19,8 @@ from tests.bench.table import OURS, Bar, Row
 LINES = 3_000_000
 ROUNDS = 3
 TRIPS = 200
+BARE = "readv(2) from a terminal, no loop"
+"""The system makes each newline two characters, which takes most of the time."""
 JOBS = 10
 WATCHED = 4.0
 
@@ -42,6 +47,22 @@ def spawned(kernel: Kernel) -> Figures:
     return figures
 
 
+def bare() -> Figures:
+    """Seconds for the same lines through a terminal whose reader does nothing with them."""
+    master, slave = os.openpty()
+    begun = time.perf_counter()
+    process = subprocess.Popen(COMMAND.split(), stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    buffer = bytearray(1 << 16)
+    # Raises EIO at the end.
+    with contextlib.suppress(OSError):
+        while os.readv(master, [buffer]):
+            pass
+    os.close(master)
+    process.wait()
+    return {"seconds": time.perf_counter() - begun}
+
+
 def answers() -> float:
     """The 99th percentile of another cell's round trips, in seconds, each while the lines come."""
     seconds: list[float] = []
@@ -62,10 +83,19 @@ def flood_rows() -> list[Row]:
     """Two rows: time beside IPython's own terminal, both in one kernel, and how it answers meanwhile."""
     what = f"22 MB of lines ({COMMAND}) on a terminal into a cell, all kept"
     with running_kernel(extension=True) as kernel:
-        contenders = {OURS: lambda: spawned(kernel), BANG: lambda: into_cell(kernel, f"!{COMMAND}")}
+        contenders = {
+            OURS: lambda: spawned(kernel),
+            BANG: lambda: into_cell(kernel, f"!{COMMAND}"),
+            BARE: bare,
+        }
         measured = in_turn(contenders, ROUNDS)
     time_row = measured.row(
-        "terminal", f"{what}: time, beside !", "s", Bar(1 / 10, BANG), lambda figures: figures["seconds"]
+        "terminal",
+        f"{what}: time, beside !",
+        "s",
+        Bar(1 / 10, BANG),
+        lambda figures: figures["seconds"],
+        limits=(BARE,),
     )
     trips = in_turn({OURS: answers}, ROUNDS)
     what = f"{what}: round trip of another cell meanwhile, 99th percentile"

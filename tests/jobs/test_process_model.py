@@ -207,7 +207,7 @@ def _sleeps(job: Job) -> list[int]:
 # Everything of the session ends
 
 ITS_OWN_GROUP = "timeout 600 sleep 500 >/dev/null & echo up; wait"
-IN_FRONT = "echo up; timeout 600 sleep 500 >/dev/null; echo over"
+IN_FRONT = "echo up; timeout 600 sleep 500 >/dev/null && echo over"
 DEAF = "trap '' INT TERM; timeout 600 sleep 500 >/dev/null & echo up; wait"
 
 scripts = pytest.mark.parametrize("script", [ITS_OWN_GROUP, IN_FRONT, DEAF], ids=["behind", "front", "deaf"])

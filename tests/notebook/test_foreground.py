@@ -8,9 +8,10 @@ from tests.notebook.kernels import Kernel
 
 # Says each signal that reaches it, and goes on.
 STUBBORN = f"""exec {sys.executable} -
-import signal, time
+import os, signal, time
+newline = bytes([10])
 for name in {{ignored!r}}:
-    signal.signal(getattr(signal, name), lambda s, f: print(signal.Signals(s).name, flush=True))
+    signal.signal(getattr(signal, name), lambda s, f: os.write(1, signal.Signals(s).name.encode() + newline))
 print("up", flush=True)
 while True:
     time.sleep(0.05)

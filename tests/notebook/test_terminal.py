@@ -42,6 +42,8 @@ class Terminal:
             "IPYTHONDIR": str(directory / "ipython"),
             "PROMPT_TOOLKIT_NO_CPR": "1",
         }
+        for size in ("COLUMNS", "LINES"):
+            environment.pop(size, None)
         arguments = ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--HistoryManager.enabled=False"]
         self.simple = simple
         self._number = 0

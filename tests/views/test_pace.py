@@ -147,3 +147,16 @@ def test_the_page_gets_no_more_a_second_than_its_budget_and_what_was_forced_is_p
     budget.spend(PLENTY)
     assert budget.free_at(0.0) == pytest.approx(1.2048)
     assert budget.available(3.0) == 5000
+
+
+def test_a_turn_that_has_sent_nothing_and_left_output_is_followed_by_another_in_a_moment() -> None:
+    pace = paced()
+    pace.fell_behind(100.0)
+    assert 100.0 < due(pace, more=True) < 100.02
+    pace.begin_tail(100.0)
+    pace.tail_changed()
+    pace.fell_behind(100.0)
+    # The tail itself is sent as rarely as ever.
+    assert 100.0 < due(pace, more=True) < 100.02 and not pace.is_tail_due(100.02, PLENTY, force=False)
+    pace.tail_changed()
+    assert pace.allowed(100.1, PLENTY, force=False) == 0 < pace.allowed(100.3, PLENTY, force=False)

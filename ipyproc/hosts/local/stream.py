@@ -29,8 +29,10 @@ log = logging.getLogger("ipyproc")
 _DEFAULT_PIPE = 64 << 10
 _LARGE_PIPE = 1 << 20
 _BUFFER = 256 << 10
-# A terminal gives 4 kB at once, and while that is read, the next: 64 kB take 2 ms.
+# A terminal gives 4 kB at once, and while that is read, the next. Where others need the processors, 64 kB
+# take up to 10 ms, and a cell needs several turns of the loop.
 _FILLED = 64 << 10
+_FILL_SECONDS = 0.001
 _MOST_BUFFERS = 4
 _CUT_READS = 32
 _NEVER = 1e9
@@ -239,8 +241,8 @@ class SpoolStream(PipeIOStream):
         return size
 
     def _fill(self, buffer: bytearray) -> int | None:
-        """Read until the terminal is empty, at most 64 kB; return as `_read_into` does."""
-        filled = 0
+        """Read until the terminal is empty, at most 64 kB, for about 1 ms; return as `_read_into` does."""
+        filled, until = 0, time.monotonic() + _FILL_SECONDS
         with memoryview(buffer) as view:
             while filled < _FILLED:
                 count = self._read_into(view[filled:_FILLED])
@@ -248,6 +250,8 @@ class SpoolStream(PipeIOStream):
                     # The end is found again by the next read.
                     return filled or count
                 filled += count
+                if time.monotonic() > until:
+                    break
         return filled
 
     def _read_into(self, buffer: bytearray | memoryview) -> int | None:
