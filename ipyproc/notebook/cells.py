@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallbackCell",
+    "ConsoleCell",
     "KernelCell",
     "TerminalCell",
     "columns_for",
@@ -84,6 +86,26 @@ class CallbackCell(KernelCell):
         self.display(bundle, display_id)
 
 
+class ConsoleCell(KernelCell):
+    """A cell of jupyter console or qtconsole, which ignore updates of displays.
+
+    It shows what a terminal without drawings shows: all lines as text, and a status at the start and the end.
+    """
+
+    medium = Medium.TERMINAL
+    is_drawable = False
+
+    def __init__(self, kernel: Any, parent: dict[str, Any]) -> None:
+        self._kernel = kernel
+        self._parent = parent
+        self.key = str(parent["header"]["msg_id"])
+
+    def update(self, bundle: Bundle, display_id: str) -> None:
+        """Do nothing, since what is shown stays."""
+
+    settle = KernelCell.display
+
+
 class TerminalCell:
     """The terminal, above the prompt; a display is printed when it is first shown and at its end.
 
@@ -125,8 +147,9 @@ def current_cell(shell: InteractiveShell) -> Cell:
     if kernel is None:
         return TerminalCell(shell.execution_count)
     parent = request_in(kernel)
-    kind = parent.get("header", {}).get("msg_type", "execute_request")
-    return (KernelCell if kind == "execute_request" else CallbackCell)(kernel, parent)
+    if parent.get("header", {}).get("msg_type", "execute_request") != "execute_request":
+        return CallbackCell(kernel, parent)
+    return (ConsoleCell if _is_console(parent) else KernelCell)(kernel, parent)
 
 
 def is_batch(shell: InteractiveShell) -> bool:
@@ -163,6 +186,17 @@ def _stops_listening(request: dict[str, Any]) -> bool:
     for people do not.
     """
     return request.get("content", {}).get("allow_stdin", True) is False
+
+
+def _is_console(request: dict[str, Any]) -> bool:
+    """Return True for a request of jupyter console or qtconsole.
+
+    They are jupyter_client's, whose session is named after the user of the system (``$USER``), and a person
+    may answer there. The sessions of pages have other names, and JupyterLab and Notebook 7 name the cell.
+    """
+    user = request.get("header", {}).get("username")
+    named = user not in ("", "username", None) and user == os.environ.get("USER")
+    return named and "cellId" not in request.get("metadata", {}) and not _stops_listening(request)
 
 
 def _content(bundle: Bundle, display_id: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ipyproc.safe import SafeText, joined
-from ipyproc.screen.screen import suffix_of
 from ipyproc.views.cell import Medium
 from ipyproc.views.transcript import NO_ROWS, without_links
 
@@ -290,6 +289,8 @@ class _LeftDisplay:
 
 def _after(before: str, row: str) -> str:
     """Return what turns a row that was shown as ``before``, without its newline, into ``row``."""
+    from ipyproc.screen.screen import suffix_of
+
     suffix = suffix_of(row, before)
     # Pages write over the old row character by character, and count those of its colours.
     return f"\r{row}{' ' * (len(before) - len(row))}" if suffix is None else suffix

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ipyproc import safe
 from ipyproc.safe import SafeText, StreamFilter
-from ipyproc.screen.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ipyproc.screen.screen import Screen
     from ipyproc.spool.output import StreamName
     from ipyproc.views.form import Form
 
@@ -165,6 +165,9 @@ class Transcript:
                 screen.resize(*terminal)
 
     def _new_screen(self) -> Screen:
+        # Imported late: it takes milliseconds, for which loading the extension need not wait.
+        from ipyproc.screen.screen import Screen
+
         if self._terminal is None:
             return Screen(encoding=self._encoding, newline=True, links=True)
         return Screen(*self._terminal, self._encoding, links=True)

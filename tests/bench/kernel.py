@@ -112,7 +112,7 @@ class Kernel:
         """
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True}
         content |= {"stop_on_error": False, "user_expressions": expressions}
-        request = self._session.msg("execute_request", content)
+        request = self._session.msg("execute_request", content, metadata={"cellId": "a-page"})
         cell = Cell(request["header"]["msg_id"], time.perf_counter())
         self._session.send(self._shell, request)
         mark, idle, last = cell.id.encode(), False, time.perf_counter() + timeout

@@ -160,12 +160,14 @@ class Kernel:
 
         Args:
             code: the cell.
-            content: fields of the request, such as ``allow_stdin``, and ``subshell_id`` of its header.
+            content: fields of the request, such as ``allow_stdin``, ``subshell_id`` of its header, and its
+                ``metadata``; by default those of a page.
         """
         subshell = content.pop("subshell_id", None)
+        metadata = content.pop("metadata", {"cellId": "a-page"})
         fields = {"silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
         fields |= {"stop_on_error": False, "code": code} | content
-        request = self.manager.session.msg("execute_request", fields)
+        request = self.manager.session.msg("execute_request", fields, metadata=metadata)
         if subshell:
             request["header"]["subshell_id"] = subshell
         cell = self._cells[request["header"]["msg_id"]] = Cell(request["header"]["msg_id"], code)

@@ -139,6 +139,17 @@ def test_a_progress_bar_is_one_row_that_moves_and_then_one_line(kernel: Kernel) 
     assert cell.stdout == "begun\n" and len(cell.displays) == 2
 
 
+def test_a_console_that_ignores_updates_gets_all_lines_as_text_and_the_end(kernel: Kernel) -> None:
+    kernel.run("import os; os.environ['USER'] = ipyproc.__name__")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel.manager.session, "username", "ipyproc")
+        script = "for i in 1 2 3; do printf '\\r%d %%' $i; sleep 0.2; printf '\\rline %d\\n' $i; done"
+        cell = kernel.run(f"%%spawn -n bar\n{script}", metadata={})
+        kernel.until(lambda: "exit 0" in cell.shown)
+    assert cell.stdout == "line 1\nline 2\nline 3\n"
+    assert not [message for message in cell.messages if message.kind == "update_display_data"]
+
+
 # How much of it
 
 
