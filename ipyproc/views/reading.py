@@ -102,9 +102,8 @@ class Reading:
         for piece in reversed(list(lines)):
             if room <= 0:
                 break
-            start = piece.text.rfind("\n", 0, max(0, len(piece.text) - room)) + 1
-            found.append(Lines(piece.stream, SafeText(piece.text[start:])).split())
-            room -= len(piece.text) - start
+            found.append(piece.last(room))
+            room -= sum(map(len, found[-1]))
         for split in reversed(found):
             self._last.extend(split)
         size = sum(map(len, self._last))

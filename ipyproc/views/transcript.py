@@ -35,9 +35,10 @@ class Lines:
     stream: StreamName
     text: SafeText
 
-    def split(self) -> list[SafeText]:
-        """Return the lines one by one."""
-        return [SafeText(line) for line in self.text.splitlines(keepends=True)]
+    def last(self, room: int) -> list[SafeText]:
+        """Return the last lines, one by one: those within the last ``room`` characters, and one at least."""
+        start = self.text.rfind("\n", 0, max(0, len(self.text) - room)) + 1
+        return [SafeText(line) for line in self.text[start:].splitlines(keepends=True)]
 
 
 def fitting(lines: list[Lines], room: float) -> tuple[list[Lines], list[Lines]]:
