@@ -175,6 +175,12 @@ class LocalJob(HostedJob):
         return execution.run.takes_input
 
     @property
+    def unread_input(self) -> int:
+        """Return how many bytes that were written to it wait, since it has not taken them yet."""
+        execution = self._execution
+        return 0 if execution is None or execution.run is None else execution.run.unread_input
+
+    @property
     def hides_input(self) -> bool:
         """Return whether its terminal reads a line that it does not echo."""
         execution = self._execution

@@ -72,6 +72,7 @@ class WireJob(HostedJob):
         self._unsent: deque[tuple[memoryview, bool]] = deque()
         self._input_ends = False
         self._writing = False
+        self._on_its_way = 0
         self._hides_input = False
         self._looking = False
         news = _News(picture)
@@ -156,7 +157,7 @@ class WireJob(HostedJob):
     def unread_input(self) -> int:
         """Return how many bytes that were written to it have not been taken by the server."""
         with self._lock:
-            return sum(len(piece) for piece, _ in self._unsent)
+            return self._on_its_way + sum(len(piece) for piece, _ in self._unsent)
 
     def write(self, data: bytes, *, close: bool = False) -> None:
         """Write to its standard input; see `HostedJob.write`.
@@ -334,7 +335,7 @@ class WireJob(HostedJob):
         if self._writing or not self._unsent:
             return
         piece, ends = self._unsent.popleft()
-        self._writing = True
+        self._writing, self._on_its_way = True, len(piece)
         self._link.post("write", {"ticket": self._ticket, "close": ends}, bytes(piece), self._written)
 
     def _looked(self, answer: Fields | Exception) -> None:
@@ -344,7 +345,7 @@ class WireJob(HostedJob):
 
     def _written(self, answer: Fields | Exception) -> None:
         with self._lock:
-            self._writing = False
+            self._writing, self._on_its_way = False, 0
             if isinstance(answer, Exception):
                 self._unsent.clear()
             else:
