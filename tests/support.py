@@ -9,6 +9,7 @@ import gc
 import os
 import platform
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -24,12 +25,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import pytest
 from tornado.ioloop import IOLoop
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ROOT / "tests" / "programs"
 PYTHONPATH = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
 """Of what a test starts: it imports this checkout."""
+
+OTHER_SHELLS = frozenset({"bash", "busybox", "dash", "perl", "zsh"})
+"""The shells and interpreters that tests run scripts by, beside ``sh``; not every machine has them."""
 
 _MOST_FDS = 4096
 
@@ -52,6 +57,14 @@ async def until(condition: Callable[[], T], timeout: float = 30, interval: float
         assert time.monotonic() < deadline, f"not so within {timeout} s: {_source_of(condition)}"
         await asyncio.sleep(interval)
     return value
+
+
+def need_program(name: str) -> None:
+    """Skips a test for want of a program, unless ``IPYPROC_BROWSER=required`` says that all must be there."""
+    if shutil.which(name) is None:
+        if os.environ.get("IPYPROC_BROWSER") == "required":
+            pytest.fail(f"{name} was not found, and IPYPROC_BROWSER=required says that it must be there")
+        pytest.skip(f"{name} is not on this machine; .ci/run installs it")
 
 
 def _source_of(condition: Callable[[], object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -39,11 +40,13 @@ async def output(job: Job) -> str:
 # Which shell
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 @looped
-async def test_a_string_goes_to_the_users_shell(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    for shell, sign in (("/bin/bash", "$BASH_VERSION"), ("/usr/bin/zsh", "$ZSH_VERSION")):
-        monkeypatch.setenv("SHELL", shell)
-        assert (await output(table.spawn(f"echo {sign}"))).strip()
+async def test_a_string_goes_to_the_users_shell(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("SHELL", str(shutil.which(shell)))
+    assert (await output(table.spawn(f"echo ${shell.upper()}_VERSION"))).strip()
 
 
 @pytest.mark.parametrize(
