@@ -66,10 +66,16 @@ class Reading:
         transcript.resize(job.terminal)
         found: list[Lines] = []
         size, until = 0, time.monotonic() + _TURN_SECONDS
+        self.gap = False
         while self.position < job.size and size < most and time.monotonic() < until:
             stop = min(job.size, self.position + min(_SLICE, max(most, 1)))
-            for runs, at in self._runs(job, stop):
-                lines = transcript.feed(runs, at)
+            runs = job.runs(self.position, stop)
+            left = sum(len(data) for _, data in runs)
+            if left < stop - self.position:
+                self._leap(stop - left)
+                break
+            for stretch, at in self._timed(job, runs, stop):
+                lines = transcript.feed(stretch, at)
                 found += lines
                 size += sum(len(piece.text) for piece in lines)
             self.position = stop
@@ -142,14 +148,22 @@ class Reading:
             self._transcript = Transcript(job.terminal, job.encoding, self._form)
         return self._transcript
 
-    def _runs(self, job: Shown, stop: int) -> Iterator[tuple[list[tuple[StreamName, bytes]], float]]:
+    def _leap(self, position: int) -> None:
+        """Go on behind bytes that were dropped, on a screen of their own: what was begun has no end."""
+        self.gap = True
+        if self._last is None:
+            self.hidden += position - self.position
+        self.position = position
+        self._transcript = None
+
+    def _timed(
+        self, job: Shown, runs: list[tuple[StreamName, bytes]], stop: int
+    ) -> Iterator[tuple[list[tuple[StreamName, bytes]], float]]:
         """Yield the output up to an offset, in stretches of one stream each, and when it came."""
         if self._form is not None and self._form.times:
             for piece in job.pieces(self.position, stop):
                 yield [(piece.stream, job.read(piece.start, piece.stop))], piece.at
             return
-        runs = job.runs(self.position, stop)
-        self.gap = sum(len(data) for _, data in runs) < stop - self.position
         if len(runs) > _MOST_RUNS:
             # The order between two pipes is only as fine as the reads, so the stretches may be joined.
             names: tuple[StreamName, ...] = ("stdout", "stderr")
