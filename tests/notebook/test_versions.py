@@ -77,7 +77,7 @@ def colab(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_versions_that_colab_has_work(tmp_path: Path, colab: str) -> None:
     command = [colab, "-m", "ipykernel_launcher"]
     with running_kernel(tmp_path, command=command) as kernel:
-        whole = kernel.run("%%spawn -n one\necho out; echo err >&2; read line; echo got $line")
+        whole = kernel.run("%%spawn --pipes -n one\necho out; echo err >&2; read line; echo got $line")
         kernel.until(lambda: (whole.stdout, whole.stderr) == ("out\n", "err\n"))
         kernel.run("%send one news")
         kernel.until(lambda: "exit 0" in whole.shown and whole.stdout == "out\ngot news\n")
