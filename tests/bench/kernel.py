@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import quantiles
 from typing import Any
 
 import psutil
@@ -133,6 +134,27 @@ class Kernel:
         answer = cell.reply["user_expressions"]["value"]
         _check(answer)
         return json.loads(eval(answer["data"]["text/plain"], {}))
+
+    def slow_trip(self, start: str, done: str, trips: int, quiet: float) -> float:
+        """The 99th percentile of another cell's round trips, in seconds, each while a job is busy.
+
+        Args:
+            start: a cell that starts the job; it is run again, for as many trips as it takes.
+            done: whether the job has ended, as an expression.
+            trips: the number of round trips.
+            quiet: seconds to listen between two jobs.
+        """
+        seconds: list[float] = []
+        while len(seconds) < trips:
+            self.value(start)
+            is_done = False
+            while not is_done:
+                cell = self.run("1", done=done)
+                is_done = cell.reply["user_expressions"]["done"]["data"]["text/plain"] == "True"
+                seconds.append(cell.seconds)
+            self.value("import ipyproc; ipyproc.jobs.clear()")
+            self.listen(quiet)
+        return quantiles(seconds, n=100)[98]
 
     def listen(self, seconds: float) -> list[Message]:
         """What comes on iopub in the next seconds."""

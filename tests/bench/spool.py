@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import quantiles
 
 import psutil
 
@@ -86,18 +85,9 @@ def spooled() -> Figures:
 
 def answers() -> float:
     """The 99th percentile of another cell's round trips, in seconds, each while 1 GiB is on its way."""
-    seconds: list[float] = []
+    start = f"import ipyproc; job = ipyproc.spawn({SOURCE!r}, name='bulk', quiet=True)"
     with running_kernel(extension=True) as kernel:
-        while len(seconds) < TRIPS:
-            kernel.value(f"import ipyproc; job = ipyproc.spawn({SOURCE!r}, name='bulk', quiet=True)")
-            done = False
-            while not done:
-                cell = kernel.run("1", done="job.done")
-                done = cell.reply["user_expressions"]["done"]["data"]["text/plain"] == "True"
-                seconds.append(cell.seconds)
-            kernel.value("ipyproc.jobs.clear()")
-            kernel.listen(QUIET)
-    return quantiles(seconds, n=100)[98]
+        return kernel.slow_trip(start, "job.done", TRIPS, QUIET)
 
 
 def by_shell() -> Figures:

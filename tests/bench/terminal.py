@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from statistics import quantiles
 
 from tests.bench.cell import BANG, COMMAND, QUIET, SIZE, Figures, into_cell
 from tests.bench.kernel import Kernel, Message, running_kernel
@@ -65,18 +64,9 @@ def bare() -> Figures:
 
 def answers() -> float:
     """The 99th percentile of another cell's round trips, in seconds, each while the lines come."""
-    seconds: list[float] = []
+    start = f"%%spawn -n lines --tty {COMMAND}\n"
     with running_kernel(extension=True) as kernel:
-        while len(seconds) < TRIPS:
-            kernel.value(f"%%spawn -n lines --tty {COMMAND}\n")
-            done = False
-            while not done:
-                cell = kernel.run("1", done="__import__('ipyproc').jobs['lines'].done")
-                done = cell.reply["user_expressions"]["done"]["data"]["text/plain"] == "True"
-                seconds.append(cell.seconds)
-            kernel.value("import ipyproc; ipyproc.jobs.clear()")
-            kernel.listen(QUIET)
-    return quantiles(seconds, n=100)[98]
+        return kernel.slow_trip(start, "__import__('ipyproc').jobs['lines'].done", TRIPS, QUIET)
 
 
 def flood_rows() -> list[Row]:
