@@ -100,6 +100,7 @@ def load(shell: InteractiveShell) -> None:
         _loaded[id(shell)] = undo.pop_all()
     if (before := _closed.pop(id(shell), None)) is not None:
         views.adopt(before)
+    jobs.find_kept()
 
 
 def unload(shell: InteractiveShell) -> None:
