@@ -11,7 +11,7 @@ from ipyproc.errors import JobStateError
 from ipyproc.hosts.base import Host
 from ipyproc.hosts.keeper.job import KeptJob, lost_status
 from ipyproc.hosts.keeper.places import Place, all_places, new_place, place_of
-from ipyproc.hosts.keeper.record import boot_id, read_record, write_spec
+from ipyproc.hosts.keeper.record import Record, boot_id, read_record, write_spec
 from ipyproc.hosts.keeper.start import need_program
 from ipyproc.hosts.local.limits import need_limits
 from ipyproc.hosts.wire.job import WireJob
@@ -20,7 +20,7 @@ from ipyproc.model.life import rules_of
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import JobState, Status
 
-__all__ = ["KeeperHost"]
+__all__ = ["KeeperHost", "known_record"]
 
 
 class KeeperHost(Host):
@@ -86,7 +86,7 @@ class KeeperHost(Host):
         names: dict[str, str] = {}
         for place in all_places():
             try:
-                names[place.id] = read_record(place).spec.name
+                names[place.id] = known_record(place).spec.name
             except JobStateError:
                 continue  # It is about to be started, or removed, or a later version's.
         return names
@@ -107,12 +107,9 @@ class KeeperHost(Host):
             job.disown()
 
     def _attach(self, place: Place) -> KeptJob:
-        record = read_record(place)
-        is_over = record.status.state.done
-        if not is_over and record.boot != boot_id():
-            record.status, is_over = lost_status(record), True
+        record = known_record(place)
         job = self._enter(KeptJob.of(place, record, self._forget))
-        if is_over:
+        if record.status.state.done:
             job.rest()
         else:
             job.hold()
@@ -125,6 +122,18 @@ class KeeperHost(Host):
     def _forget(self, job: WireJob) -> None:
         with self._lock:
             self._jobs.pop(job.ticket, None)
+
+
+def known_record(place: Place) -> Record:
+    """Return the record of a job, with its end where the machine was started anew since it was written.
+
+    Raises:
+        JobStateError: there is none that can be read.
+    """
+    record = read_record(place)
+    if not record.status.state.done and record.boot != boot_id():
+        record.status = lost_status(record)
+    return record
 
 
 _hosts: WeakSet[KeeperHost] = WeakSet()

@@ -89,6 +89,10 @@ class KeptJob(WireJob):
         """Connect to its holder, which is there."""
         self._link.post("attach", {"ticket": self._ticket}, then=self._attached)
 
+    def wait_until_held(self, timeout: float) -> bool:
+        """Block until it has a holder, or has ended; return whether it is so."""
+        return self._is_held.wait(timeout)
+
     def rest(self) -> None:
         """Be told nothing more: it has ended."""
         with self._lock:

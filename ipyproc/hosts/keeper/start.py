@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-
-import tornado
 
 from ipyproc.errors import JobSpecError
 from ipyproc.hosts.keeper.places import Place
@@ -19,7 +18,9 @@ from ipyproc.model.text import native
 __all__ = ["need_program", "start_holder"]
 
 _HOME = str(Path(__file__).resolve().parents[3])
-_PACKAGES = str(Path(tornado.__file__).resolve().parents[1])
+# Where Tornado is, which is not imported for that.
+_TORNADO = find_spec("tornado")
+_PACKAGES = str(Path(_TORNADO.origin).resolve().parents[1]) if _TORNADO and _TORNADO.origin else _HOME
 # -I and -S: no module of the folder that the kernel works in, and no site-packages: paths say what is found.
 _HOLDER = (
     f"import sys; sys.path.insert(0, {_HOME!r}); "
