@@ -18,6 +18,8 @@ __all__ = ["Adopted"]
 
 _LOOK_SECONDS = 0.02
 _PATIENCE = 1.0
+# exit_code of proc_pid_stat(5), counted from the state.
+_EXIT_CODE = 49
 
 
 class Adopted:
@@ -110,17 +112,35 @@ class Adopted:
             for line in reversed(file.read().split("\n")):
                 if line.startswith(f"{self.pid} "):
                     return int(line.split()[1])
-        return None if self._pidfd is None else exit_status(self._pidfd)
+        if self._pidfd is not None and (told := exit_status(self._pidfd)) is not None:
+            return told
+        return self._status_of_zombie()
+
+    def _status_of_zombie(self) -> int | None:
+        """Return the status of one that nobody has waited for yet, as in a container without an init."""
+        facts = self._stat()
+        try:
+            # Of another user's process it is said to be 0.
+            if not facts or facts[0] != "Z" or os.geteuid() not in (0, os.stat(f"/proc/{self.pid}").st_uid):
+                return None
+            return os.waitstatus_to_exitcode(int(facts[_EXIT_CODE]))
+        except (OSError, IndexError, ValueError):
+            return None
 
     def _is_running(self) -> bool:
         """Whether that very process runs; a zombie does not."""
+        facts = self._stat()
+        return bool(facts) and facts[0] not in "ZX"
+
+    def _stat(self) -> list[str]:
+        """Return what follows its name in `proc_pid_stat(5)`; nothing where it is gone."""
         if start_time(self.pid) != self._started:
-            return False
+            return []
         try:
             with open(f"/proc/{self.pid}/stat", encoding="utf-8", errors="replace") as file:
-                return file.read().rpartition(")")[2].split()[0] not in "ZX"
+                return file.read().rpartition(")")[2].split()
         except OSError:
-            return False
+            return []
 
     def _close(self) -> None:
         pidfd, self._pidfd = self._pidfd, None

@@ -7,6 +7,7 @@ should the other be killed. Whichever holds starts ``PYTHON -I -S -c PROGRAM DIR
 the runner: LISTENING is the listening socket's fd, POST that of a socket to the holder, and FDS are the fds
 that are kept, as ``name=fd``. The runner sends one message at a time:
 
+    ready        I work: should I be killed, start another at once, rather than by and by
     keep NAME    with an fd: keep it, in place of the one of that name
     drop NAME    close it
     rest SECONDS
@@ -42,7 +43,6 @@ _SUBREAPER = 36
 _FD_SIZE = 4
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
-_HEALTHY = 10.0
 _LEAVE_SECONDS = 2.0
 _LOOK_SECONDS = 0.002
 
@@ -102,18 +102,26 @@ class _Holder:
         self._post: _socket.socket | None = None
         self._rests = False
         self._has_news = False
+        self._is_ready = False
         self._is_over = False
         self._due = float("inf")
         self._started = 0.0
         self._pause = 0.0
         self._must_run = True
-        self._bell, self._alarm = os.pipe()
-        for fd in (self._bell, self._alarm):
-            os.set_blocking(fd, False)
+        self._bell, self._alarm = -1, -1
 
     def stand_by(self, partner: _socket.socket) -> None:
         """Take what the other process is told to keep, and take over once that is gone."""
+        self._hear_of_exits()
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        poll.register(partner.fileno(), select.POLLIN)
         while True:
+            ready = {fd for fd, _ in poll.poll()}
+            # Also of what is this process's child since another has gone.
+            self._reap(self._bell in ready)
+            if partner.fileno() not in ready:
+                continue
             message, fd = _receive(partner)
             if not message:
                 break
@@ -122,15 +130,16 @@ class _Holder:
             self._take(message, fd)
         partner.close()
         self._wait_for_its_runner()
+        self._must_run = True
         self.hold(self._new_partner())
 
     def hold(self, partner: _socket.socket | None) -> None:
         """Hold until all is over."""
         self._partner = partner
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
+        if self._bell < 0:
+            self._hear_of_exits()
+        self._reap()
         while not self._is_over:
-            self._reap()
             if self._must_run and not self._runner and time.monotonic() >= self._started + self._pause:
                 self._run()
             self._wait()
@@ -155,11 +164,7 @@ class _Holder:
                     poll.register(fd, select.POLLIN)
             seconds = self._due - time.monotonic()
         ready = {fd for fd, _ in poll.poll(None if seconds == float("inf") else max(0.0, seconds) * 1000 + 1)}
-        if self._bell in ready:
-            try:
-                os.read(self._bell, 4096)
-            except BlockingIOError:
-                pass
+        self._reap(self._bell in ready)
         if self._partner is not None and self._partner.fileno() in ready:
             # It never says anything: it is gone.
             self._partner.close()
@@ -174,7 +179,9 @@ class _Holder:
         """Take one message of the runner, or its end."""
         assert self._post is not None
         message, fd = _receive(self._post)
-        if message.startswith(b"rest "):
+        if message == b"ready":
+            self._is_ready = True
+        elif message.startswith(b"rest "):
             self._rests, self._due = True, time.monotonic() + float(message[5:])
         elif message == b"over":
             self._rests = self._is_over = True
@@ -188,7 +195,7 @@ class _Holder:
             self._leave(self._runner)
             self._runner = 0
             self._must_run = self._has_news or not self._rests
-            if self._rests or time.monotonic() - self._started > _HEALTHY:
+            if self._rests or self._is_ready:
                 self._pause = 0.0
             else:
                 self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
@@ -204,8 +211,22 @@ class _Holder:
         elif what == b"runner":
             self._runner = int(name)
 
-    def _reap(self) -> None:
+    def _hear_of_exits(self) -> None:
+        """Have a pipe of this process's own be readable when a child exits."""
+        self._bell, self._alarm = os.pipe()
+        for fd in (self._bell, self._alarm):
+            os.set_blocking(fd, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
+
+    def _reap(self, rings: bool = True) -> None:
         """Note each child that has exited."""
+        if not rings:
+            return
+        try:
+            os.read(self._bell, _MESSAGE)
+        except BlockingIOError:
+            pass
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -232,7 +253,7 @@ class _Holder:
 
     def _run(self) -> None:
         """Start a runner."""
-        self._must_run = self._has_news = self._rests = False
+        self._must_run = self._has_news = self._rests = self._is_ready = False
         self._due = float("inf")
         self._started = time.monotonic()
         try:
@@ -272,7 +293,8 @@ class _Holder:
         if self._post is not None:
             self._post.close()
             self._post = None
-        signal.set_wakeup_fd(-1)
+        for end in (self._bell, self._alarm):
+            os.close(end)
         _become_subreaper()
         self.stand_by(theirs)
         os._exit(0)

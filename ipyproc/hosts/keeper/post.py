@@ -45,6 +45,10 @@ class Post:
         for name in list(self._kept):
             self.drop(name)
 
+    def ready(self) -> None:
+        """Say that this process works."""
+        self._send("ready")
+
     def rest(self, seconds: float) -> None:
         """Say that this process exits until there is something to do, or so many seconds have passed."""
         self._send(f"rest {seconds!r}")

@@ -66,6 +66,7 @@ async def _run(place: Place, listening: int, post: Post, kept: Mapping[str, int]
     server = serve(_OneJob(), connections, io_loop, stays=True, name=place.id)
     server.enter(place.id, job)
     resources.reserve.open()
+    post.ready()
     await _Rest(job, server, post).come()
 
 
