@@ -15,6 +15,8 @@ that are kept, as ``name=fd``. The runner sends one message at a time:
                  exits, or so many seconds have passed (``inf``)
     over         I exit now, and there is nothing more to do
 
+While there is no runner, clients wait at SOCKET.bell, and are cut off when there is one.
+
 A runner that exits without either is replaced at once, and finds all as it was: the fds, what is in the
 pipes, and the directory. The holder is the parent of what a runner that is gone has started
 (PR_SET_CHILD_SUBREAPER of `prctl(2)`); of each such child that exits it appends ``PID STATUS`` to the file
@@ -38,6 +40,7 @@ __all__ = ["main"]
 
 _ANSWERS_LATE, _HELD_ALREADY = 1, 3
 _BACKLOG = 64
+_BELL = ".bell"
 _MESSAGE = 256
 _SUBREAPER = 36
 _FD_SIZE = 4
@@ -109,6 +112,7 @@ class _Holder:
         self._pause = 0.0
         self._must_run = True
         self._bell, self._alarm = -1, -1
+        self._door: _socket.socket | None = None
 
     def stand_by(self, partner: _socket.socket) -> None:
         """Take what the other process is told to keep, and take over once that is gone."""
@@ -143,6 +147,7 @@ class _Holder:
             if self._must_run and not self._runner and time.monotonic() >= self._started + self._pause:
                 self._run()
             self._wait()
+        self._ring()
         self._tell_partner(b"over", None)
 
     # What happens
@@ -183,6 +188,7 @@ class _Holder:
             self._is_ready = True
         elif message.startswith(b"rest "):
             self._rests, self._due = True, time.monotonic() + float(message[5:])
+            self._hang_bell()
         elif message == b"over":
             self._rests = self._is_over = True
         elif message:
@@ -199,6 +205,22 @@ class _Holder:
                 self._pause = 0.0
             else:
                 self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
+
+    def _hang_bell(self) -> None:
+        """Have clients wait at a socket of which nobody takes them in, until it is closed."""
+        try:
+            self._door = _listen(self._path + _BELL)
+        except OSError:
+            self._door = None  # They connect again after a while, and start a runner.
+
+    def _ring(self) -> None:
+        door, self._door = self._door, None
+        if door is not None:
+            try:
+                os.unlink(self._path + _BELL)
+            except OSError:
+                pass
+            door.close()
 
     def _take(self, message: bytes, fd: int | None) -> None:
         what, _, name = message.partition(b" ")
@@ -253,6 +275,7 @@ class _Holder:
 
     def _run(self) -> None:
         """Start a runner."""
+        self._ring()
         self._must_run = self._has_news = self._rests = self._is_ready = False
         self._due = float("inf")
         self._started = time.monotonic()
@@ -290,9 +313,10 @@ class _Holder:
         except OSError:
             return None  # It holds alone.
         ours.close()
-        if self._post is not None:
-            self._post.close()
-            self._post = None
+        for one in (self._post, self._door):
+            if one is not None:
+                one.close()
+        self._post = self._door = None
         for end in (self._bell, self._alarm):
             os.close(end)
         _become_subreaper()

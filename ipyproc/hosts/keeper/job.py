@@ -10,12 +10,12 @@ from dataclasses import replace
 from signal import Signals
 
 from ipyproc.errors import IpyprocError, JobStateError
+from ipyproc.hosts.keeper.link import RestingLink
 from ipyproc.hosts.keeper.places import Place, remove
 from ipyproc.hosts.keeper.record import Record, boot_id, read_record
 from ipyproc.hosts.keeper.start import start_holder
 from ipyproc.hosts.wire.frames import Fields, Frame
 from ipyproc.hosts.wire.job import WireJob
-from ipyproc.hosts.wire.link import Link
 from ipyproc.model.event import EventKind
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
@@ -46,8 +46,9 @@ class KeptJob(WireJob):
         self, place: Place, spec: JobSpec, status: Status, forget: Callable[[WireJob], None]
     ) -> None:
         self.place = place
-        link = Link(place.socket, self._take, self.watch, self.lose)
+        link = RestingLink(place.socket, self._take, self.watch, self.lose)
         output = NamedOutput(place.path, spec.max_output, spec.encoding, terminal=spec.tty, writes=False)
+        self._resting = link
         super().__init__(link, place.id, spec, status, forget, output)
         self._takes_input = spec.stdin is None and not status.state.done
         # What is asked before there is a holder.
@@ -74,6 +75,11 @@ class KeptJob(WireJob):
     def is_kept(self) -> bool:
         """True: the kernel's end does not end it."""
         return True
+
+    @property
+    def hides_input(self) -> bool:
+        """Whether its terminal does not echo, as it was told last; see `WireJob.hides_input`."""
+        return self._hides_input if self._resting.rests else super().hides_input
 
     # Its holder
 

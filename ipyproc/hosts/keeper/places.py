@@ -24,6 +24,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
 _NAME_BYTES = 40
 _SOCKET = "host"
 _ELSEWHERE = "socket"
+_BELL_BYTES = len(".bell")
 
 
 class Place:
@@ -202,7 +203,7 @@ def _private_below(directory: str) -> str:
 
 def _takes_sockets(directory: str) -> bool:
     path = os.path.join(directory, _SOCKET)
-    if len(os.fsencode(path)) > LONGEST_PATH:
+    if len(os.fsencode(path)) > LONGEST_PATH - _BELL_BYTES:
         return False
     with socket.socket(socket.AF_UNIX) as tried:
         try:

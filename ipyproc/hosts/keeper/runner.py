@@ -1,8 +1,8 @@
 """The runner of a kept job: the local host for that one job, and a server for whoever attaches to it.
 
 The holder starts it when there is something to do, and again where it is killed; see
-`ipyproc.hosts.keeper.holder_program`. When nobody is connected and nothing has happened for a while it says
-so and exits: a job that waits costs the holder's memory alone.
+`ipyproc.hosts.keeper.holder_program`. When nothing has happened for a while, and nobody has asked anything,
+it says so and exits: a job that waits costs the holder's memory alone.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class _Rest:
         self._post = post
         self._last = time.monotonic()
         job.listen(self._happened)
+        server.on_asked = self._asked
 
     async def come(self) -> None:
         """Look again and again; exit when the time has come."""
@@ -109,13 +110,15 @@ class _Rest:
                     job.write_down()
                     self._post.over()
                     os._exit(0)
-            elif quiet > _QUIET_SECONDS and self._server.is_alone and (seconds := job.rests_for):
+            elif quiet > _QUIET_SECONDS and (seconds := job.rests_for):
                 job.write_down()
-                job.output.settle()
                 self._post.rest(seconds)
+                # Clients that are connected wait for the holder's bell from now on.
+                self._server.say_to_all("resting")
                 os._exit(0)
-            if not self._server.is_alone:
-                self._last = max(self._last, time.monotonic() - _OVER_SECONDS)
+
+    def _asked(self) -> None:
+        self._last = time.monotonic()
 
     def _happened(self, event: Event) -> None:
         self._last = time.monotonic()

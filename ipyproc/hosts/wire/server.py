@@ -93,7 +93,11 @@ class _Client:
 
 
 class Server:
-    """Clients of one host, and its jobs; `serve` makes it, and all of it is on the loop."""
+    """Clients of one host, and its jobs; `serve` makes it, and all of it is on the loop.
+
+    Attributes:
+        on_asked: called whenever a client asks something.
+    """
 
     def __init__(self, host: Host, listening: socket.socket, io_loop: IOLoop, stays: bool, name: str) -> None:
         self._host = host
@@ -104,14 +108,15 @@ class Server:
         self._jobs: dict[str, Served] = {}
         self._clients: dict[str, _Client] = {}
         self._sessions: dict[Session, _Client | None] = {}
+        self.on_asked: Callable[[], None] = _nothing
 
     def __repr__(self) -> str:
         return f"<Server of {len(self._jobs)} jobs, {len(self._sessions)} connections>"
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether nobody is connected."""
-        return not self._sessions
+    def say_to_all(self, kind: str) -> None:
+        """Send all clients a frame without fields, now."""
+        for session in list(self._sessions):
+            session.send_now(kind)
 
     def enter(self, ticket: str, job: HostedJob) -> None:
         """Serve a job that was not started by a client, for whoever attaches to it."""
@@ -170,6 +175,7 @@ class Server:
 
     def asked(self, session: Session, frame: Frame) -> None:
         """Do what a client asks, once."""
+        self.on_asked()
         client = self._sessions[session]
         assert client is not None
         number, seen = frame.fields.number("id"), frame.fields.number("seen")
@@ -317,6 +323,10 @@ class Server:
                 then()
 
         look()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _act(kind: str, job: HostedJob, fields: Fields) -> bool:

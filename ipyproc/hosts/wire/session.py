@@ -84,6 +84,12 @@ class Session:
         self._channel.send(kind, fields)
         self._pump_soon()
 
+    def send_now(self, kind: str) -> None:
+        """Send a frame without fields, and what waits before it, as far as the socket takes it."""
+        with suppress(ConnectionError):
+            self._channel.send(kind, {})
+            self._channel.flush()
+
     def unwatch(self, ticket: str) -> bool:
         """Tell nothing more of a job; return whether anything was told of it."""
         self._due.pop(ticket, None)
