@@ -18,13 +18,22 @@ __all__ = ["KeptRegistry"]
 
 log = logging.getLogger("ipyproc")
 
+_DAY = 86400.0
+
 
 class KeptRegistry(JobRegistry):
-    """The jobs of a process, with those that are kept, whichever process has started them."""
+    """The jobs of a process, with those that are kept, whichever process has started them.
+
+    Attributes:
+        kept_days: the days for which a kept job that has ended is kept.
+        kept_bytes: the bytes that all of those may have.
+    """
 
     _keeper: KeeperHost | None = None
     _keeper_pid = 0
     _finding: threading.Thread | None = None
+    kept_days = 30.0
+    kept_bytes = 4 << 30
 
     def _host(self) -> KeeperHost:
         """Return the host of the jobs that are kept."""
@@ -63,9 +72,7 @@ class KeptRegistry(JobRegistry):
         Raises:
             PermissionError: others have access to the directory in which they are.
         """
-        from ipyproc.hosts.keeper.places import jobs_directory
-
-        if not os.path.isdir(jobs_directory()):
+        if not self._is_kept_here():
             return []
         keeper, found = self._host(), []
         with self._lock:
@@ -84,8 +91,16 @@ class KeptRegistry(JobRegistry):
             self._finding = threading.Thread(target=self._find, name="ipyproc-find", daemon=True)
             self._finding.start()
 
+    def _is_kept_here(self) -> bool:
+        from ipyproc.hosts.keeper.places import jobs_directory
+
+        return os.path.isdir(jobs_directory())
+
     def _find(self) -> None:
         try:
+            # Before they are in this table, which has nothing of what is gone.
+            if self._keeper is None and self._is_kept_here():
+                self._host().sweep(self.kept_days * _DAY, self.kept_bytes)
             self.attach_kept()
         except OSError as error:
             self.say(f"ipyproc: {error}")

@@ -25,6 +25,16 @@ def keeping() -> Iterator[KeeperHost]:
         end_all_kept()
 
 
+@contextmanager
+def keeping_none() -> Iterator[KeeperHost]:
+    """Another client, as in another kernel, of jobs that somebody else gives back."""
+    host = KeeperHost()
+    try:
+        yield host
+    finally:
+        host.close()
+
+
 def end_all_kept() -> None:
     """Kills all kept jobs of this run with their holders, and removes what was kept of them."""
     wait_until(lambda: all(os.path.exists(place.file("record.json")) for place in all_places()))

@@ -9,10 +9,12 @@ from weakref import WeakSet
 
 from ipyproc.errors import JobStateError
 from ipyproc.hosts.base import Host
+from ipyproc.hosts.keeper.ends import what_ends_it
 from ipyproc.hosts.keeper.job import KeptJob, lost_status
 from ipyproc.hosts.keeper.places import Place, all_places, new_place, place_of
 from ipyproc.hosts.keeper.record import Record, boot_id, read_record, write_spec
 from ipyproc.hosts.keeper.start import need_program
+from ipyproc.hosts.keeper.sweep import sweep
 from ipyproc.hosts.local.limits import need_limits
 from ipyproc.hosts.wire.job import WireJob
 from ipyproc.hosts.wire.values import fields_of_spec
@@ -61,7 +63,8 @@ class KeeperHost(Host):
         limit = None if spec.restart == "no" else spec.max_restarts
         status = Status(JobState.RUNNING, ready=spec.ready is None, max_restarts=limit)
         job = self._enter(KeptJob(place, spec, status, self._forget))
-        job.hold(lambda: write_spec(place, values, data))
+        warning = job.warning = what_ends_it(os.environ)
+        job.hold(lambda: write_spec(place, values, data, warning))
         return job
 
     def attach(self, ticket: str) -> KeptJob:
@@ -90,6 +93,14 @@ class KeeperHost(Host):
             except JobStateError:
                 continue  # It is about to be started, or removed, or a later version's.
         return names
+
+    def sweep(self, max_seconds: float, max_bytes: int) -> None:
+        """Remove what is kept of jobs that have ended, where it is old or much; see `sweep`.
+
+        Raises:
+            PermissionError: others have access to the directory of kept jobs.
+        """
+        sweep(max_seconds, max_bytes)
 
     def close(self) -> None:
         """Let go of all jobs, which go on."""

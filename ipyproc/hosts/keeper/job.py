@@ -40,12 +40,17 @@ class KeptJob(WireJob):
         spec: what runs.
         status: what is known of it at first.
         forget: has its host have nothing more to do with it.
+
+    Attributes:
+        place: its directory.
+        warning: what ends it anyway; may be empty.
     """
 
     def __init__(
         self, place: Place, spec: JobSpec, status: Status, forget: Callable[[WireJob], None]
     ) -> None:
         self.place = place
+        self.warning = ""
         link = RestingLink(place.socket, self._take, self.watch, self.lose)
         output = NamedOutput(place.path, spec.max_output, spec.encoding, terminal=spec.tty, writes=False)
         self._resting = link
@@ -65,11 +70,19 @@ class KeptJob(WireJob):
             status = replace(status, elapsed=status.elapsed + passed, uptime=uptime)
         job = cls(place, record.spec, status, forget)
         job.output.lose(record.lost, record.because)
+        job.warning = record.warning
         for event in record.events:
             job.hand_on(event)
         if record.events:
             job._last_event = record.events[-1].number
         return job
+
+    def status(self) -> Status:
+        """Return what is known of it at this moment, with what ends it anyway."""
+        status = super().status()
+        if not self.warning or status.state.done:
+            return status
+        return replace(status, notes=(*status.notes, self.warning))
 
     @property
     def is_kept(self) -> bool:
@@ -137,7 +150,7 @@ class KeptJob(WireJob):
             self._waiting, self._gone = None, True
             note = f"it could not be started: {str(error).rstrip('.')}"
             self._status = replace(
-                self.status(),
+                super().status(),
                 state=JobState.EXITED,
                 uptime=None,
                 returncode=_NOT_STARTED,

@@ -148,6 +148,7 @@ class Record:
         holder: the pid of its holder.
         lost: the bytes of output that could not be kept.
         because: why.
+        warning: what ends it anyway.
         going: where its life is; None where nothing goes on.
     """
 
@@ -168,6 +169,7 @@ class Record:
         self.holder = given.number("holder", 0)
         self.lost = given.number("lost", 0)
         self.because = given.text("because", "")
+        self.warning = given.text("warning", "")
         self._going = given.value("going")
 
     @property
@@ -195,13 +197,14 @@ class Record:
         return Going(life if isinstance(life, Life) else None, run, given.flag("again", False))
 
 
-def write_spec(place: Place, values: dict[str, object], data: bytes | None) -> None:
+def write_spec(place: Place, values: dict[str, object], data: bytes | None, warning: str) -> None:
     """Write the record of a job that is about to be started.
 
     Args:
         place: its directory.
         values: its spec, as it goes over the wire.
         data: the bytes for its standard input; None for none.
+        warning: what ends it anyway; may be empty.
 
     Raises:
         OSError: it cannot be written.
@@ -210,7 +213,7 @@ def write_spec(place: Place, values: dict[str, object], data: bytes | None) -> N
         _write(place.file(_INPUT), data)
     now = time.time()
     first = {"version": VERSION, "spec": values, "status": {"state": "running"}, "born": now, "written": now}
-    _write(place.file(_RECORD), json.dumps({**first, "boot": boot_id()}).encode())
+    _write(place.file(_RECORD), json.dumps({**first, "boot": boot_id(), "warning": warning}).encode())
 
 
 def write_record(
@@ -223,6 +226,7 @@ def write_record(
     holder: int,
     lost: int,
     because: str,
+    warning: str,
     going: Going | None,
 ) -> None:
     """Replace the record of a job; `Record` says what the arguments are.
@@ -241,6 +245,7 @@ def write_record(
         "holder": holder,
         "lost": lost,
         "because": because,
+        "warning": warning,
     }
     if going is not None:
         run = going.run

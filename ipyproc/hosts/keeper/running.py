@@ -235,6 +235,7 @@ class RunningJob(LocalJob):
                 holder=os.getppid(),
                 lost=self.output.lost,
                 because=self.output.lost_because,
+                warning=self.record.warning,
                 going=going,
             )
             self._is_written = True

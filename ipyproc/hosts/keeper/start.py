@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ipyproc.errors import JobSpecError
+from ipyproc.hosts.keeper.ends import scope_command
 from ipyproc.hosts.keeper.places import Place
 from ipyproc.hosts.local.environment import environment_of
 from ipyproc.model.spec import JobSpec
@@ -46,8 +47,9 @@ def start_holder(place: Place) -> None:
         raise OSError(
             "Python does not know its own program (sys.executable is empty), so nothing can be kept."
         )
+    command = [sys.executable, "-I", "-S", "-c", _HOLDER, place.path, place.socket, sys.executable, _RUNNER]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _HOLDER, place.path, place.socket, sys.executable, _RUNNER],
+        [*scope_command(os.environ), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
