@@ -23,8 +23,7 @@ from ipyproc.errors import IpyprocError
 from ipyproc.hosts.helper.wire import VERSION, encode
 from ipyproc.hosts.keeper.host import KeeperHost
 from ipyproc.hosts.keeper.job import KeptJob
-from ipyproc.hosts.keeper.places import Place, jobs_directory
-from ipyproc.hosts.keeper.places import remove as remove_place
+from ipyproc.hosts.keeper.places import Place, jobs_directory, remove
 from ipyproc.hosts.keeper.record import Record
 from ipyproc.hosts.keeper.start import start_holder
 from ipyproc.hosts.wire.address import listen, need_own_peer
@@ -253,7 +252,7 @@ def names_of_kept(patch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
         else:
             patch.setattr("os.geteuid", lambda: 7)
 
-    named = (console, kept, record_of, jobs_are, remove_place, start_holder)
+    named = (console, kept, record_of, jobs_are, remove, start_holder)
     return {
         **{one.__name__: one for one in (*named, JobSpec, KeeperHost, Place)},
         "patch": patch,
