@@ -80,9 +80,11 @@ def test_long_lines_are_kept_up_to_a_bound() -> None:
 
 def test_what_is_cut_goes_on_behind_the_snapshot() -> None:
     for whole in (
-        "before\u6f22 after", "e\u0301\u0301!", "a\x1b[31mb", "a\x1b]8;;http://a.b/\x1b\\link\x1b]8;;\x1b\\ no",
+        "before\u6f22 after", "e\u0301\u0301!",
+        "a\x1b[31mb", "a\x1b]8;;http://a.b/\x1b\\link\x1b]8;;\x1b\\ no",
         "a\x1b]0;title\x07b", "a\x1bPq...\x1b\\b", "x" * 100 + "\u0301y", "x\x1b[5by", "a\r\nb\rc",
-        "a\x1b[" + "1;" * 300 + "mb", "a\x1b]0;" + "t" * 5000 + "\x07b", "\x1b(0lqk\x1b(Bx", "\x1b[?7l" + "w" * 120,
+        "a\x1b[" + "1;" * 300 + "mb", "a\x1b]0;" + "t" * 5000 + "\x07b",
+        "\x1b(0lqk\x1b(Bx", "\x1b[?7l" + "w" * 120,
     ):  # fmt: skip
         data = whole.encode()
         for offset in range(len(data) + 1) if len(data) < 200 else (3, 590, len(data) - 3):
