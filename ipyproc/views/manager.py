@@ -7,7 +7,8 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import FrontEnd
     from ipyproc.views.form import Form
+    from ipyproc.views.live import LiveForm
     from ipyproc.views.live_table import TableOfJobs
 
 __all__ = ["ViewManager"]
@@ -66,9 +68,19 @@ class ViewManager:
         jobs: the table of jobs.
         io_loop: the kernel's loop, whose timers flush the views.
         limits: how much is shown, and how fast.
+        live_form: returns the live form of a job for a cell, with its terminal open or not; None for none.
     """
 
-    def __init__(self, front_end: FrontEnd, jobs: JobTable, io_loop: IOLoop, limits: Limits) -> None:
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        jobs: JobTable,
+        io_loop: IOLoop,
+        limits: Limits,
+        live_form: Callable[[Job, Cell, bool], LiveForm | None] = lambda *_: None,
+    ) -> None:
+        self._live_form = live_form
+        self._here = threading.local()
         self._front_end = front_end
         self._jobs = jobs
         self._io_loop = io_loop
@@ -132,6 +144,15 @@ class ViewManager:
         self._schedule.soon()
 
     # Views
+
+    @contextmanager
+    def in_terminals(self) -> Iterator[None]:
+        """Open the terminals of live forms of the jobs that this thread starts within the ``with``."""
+        self._here.in_terminals = True
+        try:
+            yield
+        finally:
+            self._here.in_terminals = False
 
     def show(
         self, job: Job, *, output: bool = True, last: int | None = None, form: Form | None = None
@@ -205,6 +226,14 @@ class ViewManager:
             # An overdrawn budget delays the paced views until it is above zero.
             free_at = self._budget.free_at(now)
             return min((view.due(now, free_at) for view in self._dirty & dirty), default=float("inf"))
+
+    def renew(self) -> None:
+        """Show the status of all jobs anew, since live forms can be shown now; any thread may call it."""
+        with self._lock:
+            for view in [view for views in self._views.values() for view in views]:
+                view.pace.status_changed = True
+                self._dirty.add(view)
+        self._schedule.soon()
 
     def flush_all(self) -> None:
         """Flush all views now, due or not."""
@@ -299,13 +328,16 @@ class ViewManager:
         self._batch = self._failures.is_batch = self._front_end.medium is Medium.FILE
 
     def _view_of(self, job: Job, cell: Cell, output: bool, last: int | None, form: Form | None) -> View:
+        live = None
+        if not job.done and (form is None or form.stream is None):
+            live = self._live_form(job, cell, getattr(self._here, "in_terminals", False))
         if last is None and form is None:
-            return View(job, cell, self._limits, output=output)
+            return View(job, cell, self._limits, output=output, live=live)
         from ipyproc.views.form import start_of_last
 
         shown = job if form is None else form.of(job)
         start = 0 if last is None else start_of_last(shown, last)
-        return View(shown, cell, self._limits, output=output, start=start, form=form)
+        return View(shown, cell, self._limits, output=output, start=start, form=form, live=live)
 
     def _show_at_once(self, view: View) -> None:
         """Show what an ended job has written: all that its cell has room for, if the page's budget allows it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
 from IPython.core.error import UsageError
@@ -102,6 +103,7 @@ class Spawn(Verb):
     @argument(
         "--tty", action="store_true", default=None, help="Run it on a terminal, with colours and prompts."
     )
+    @argument("-t", "--terminal", action="store_true", help="Show a terminal in the page, to type into it.")
     @argument("--pipes", dest="tty", action="store_false", help="Run it on pipes, with stderr apart.")
     @argument("--rows", metavar="N", type=int, default=DEFAULT_ROWS, help="Rows of the terminal (24).")
     @argument(
@@ -175,7 +177,8 @@ class Spawn(Verb):
             )
         waits = self.is_to_wait(kind, wait=options.wait, bg=options.bg)
         stdin = body if command else None
-        if not stdin and waits and (not options.ready or is_unattended(self._shell)):
+        answered = options.ready or options.terminal
+        if not stdin and waits and (not answered or is_unattended(self._shell)):
             # Nobody could send it anything while the cell waits for its end.
             stdin = ""
         text = command or body or ""
@@ -205,7 +208,10 @@ class Spawn(Verb):
         asks_apart = options.out is not None or options.err is not None
         chosen = {name: getattr(options, name) for name in _POLICY}
         given, secrets = divided(options.env or [], names)
-        with Sentences(command):
+        if options.terminal and (lack := self._pages.lack()):
+            print(lack)
+        in_terminal = self._views.in_terminals() if options.terminal else nullcontext()
+        with Sentences(command), in_terminal:
             job = self._jobs.spawn(
                 command,
                 name=options.name,

@@ -24,8 +24,9 @@ def active_output(msg_id: str) -> Any:
     base = sys.modules.get("ipywidgets.widgets.widget")
     instances = getattr(base, "_instances", None)
     if instances is None:
-        instances = vars(package.Widget).get("widgets")
-    if not isinstance(instances, dict):
+        # While a thread imports the package, it has not all of its names.
+        instances = vars(getattr(package, "Widget", object)).get("widgets")
+    if not isinstance(instances, dict) or not hasattr(package, "Output"):
         return None
     active = [
         widget

@@ -1,0 +1,174 @@
+"""Live views in the pages of a kernel: where there are any, and how their messages travel."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ipyproc.notebook.cells import CallbackCell, ConsoleCell, KernelCell, is_batch
+from ipyproc.notebook.output_widgets import OutputWidgetCell
+from ipyproc.notebook.private.ipykernel import kernel_of, publish, take_comm_messages
+from ipyproc.process.loops import on_loop
+from ipyproc.safe import SafeText
+from ipyproc.views.cell import Medium
+from ipyproc.widget.lives import LiveViews
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from tornado.ioloop import IOLoop
+
+    from ipyproc.job.job import Job
+    from ipyproc.job.table import JobTable
+    from ipyproc.notebook.config import IPyProc
+    from ipyproc.views.cell import Cell
+    from ipyproc.views.live import LiveForm
+    from ipyproc.widget.lives import Channel
+
+__all__ = ["PageViews", "is_installed"]
+
+log = logging.getLogger("ipyproc")
+
+_MISSING = (
+    "The terminal in the page (-t) needs anywidget, which is not installed; the job is shown without it. "
+    "To install it: pip install 'ipyproc[live]'"
+)
+_OFF = "The terminal in the page (-t) is turned off; %config IPyProc.live_view = True turns it on."
+
+
+def is_installed() -> bool:
+    """Return True if the package that live views need is installed."""
+    return importlib.util.find_spec("anywidget") is not None
+
+
+class PageViews:
+    """The live views of a kernel's jobs, in the cells of its pages.
+
+    Args:
+        shell: the shell; one in a terminal has no live views.
+        jobs: the table of jobs.
+        io_loop: the kernel's loop.
+        config: the settings.
+        ready: called on the loop once live views can be shown.
+    """
+
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        jobs: JobTable,
+        io_loop: IOLoop,
+        config: IPyProc,
+        ready: Callable[[], object],
+    ) -> None:
+        self.lives = LiveViews(jobs, io_loop, self._open_channel, config)
+        self._shell = shell
+        self._kernel = kernel_of(shell)
+        self._io_loop = io_loop
+        self._config = config
+        self._ready = ready
+        self._is_able = self._kernel is not None and is_installed()
+        self._model: Callable[..., Any] | None = None
+        self._importing: threading.Thread | None = None
+        self._keys: dict[str, str] = {}
+        self._undo: Callable[[], None] | None = None
+
+    def open(self) -> None:
+        """Take messages on the control channel, and begin to import what live views need, in a thread."""
+        if not self._is_able:
+            return
+        self._undo = take_comm_messages(self._kernel, self._received)
+        self._importing = threading.Thread(target=self._import, name="ipyproc live view", daemon=True)
+        self._importing.start()
+
+    def close(self) -> None:
+        """Close all live views; call on the loop."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+        self.lives.close()
+        self._is_able = False
+
+    def live_form(self, job: Job, cell: Cell, as_terminal: bool) -> LiveForm | None:
+        """Return the live form of a job in a cell; None if the cell shows none."""
+        if not self._is_able or not self._config.live_view or cell.medium is not Medium.PAGE:
+            return None
+        if not isinstance(cell, (KernelCell, OutputWidgetCell)) or isinstance(
+            cell, (CallbackCell, ConsoleCell)
+        ):
+            return None
+        return self.lives.of(job, as_terminal)
+
+    def lack(self) -> str:
+        """Return a sentence that says why the running cell can have no terminal; empty if it can.
+
+        Where nobody could type into one, as in a batch run, nothing needs to be said.
+        """
+        if self._kernel is None or is_batch(self._shell):
+            return ""
+        if not self._is_able:
+            return _MISSING
+        return "" if self._config.live_view else _OFF
+
+    def _import(self) -> None:
+        try:
+            from ipyproc.widget.model import LiveModel
+        except Exception:
+            # Such as an anywidget that does not go with the ipywidgets that is installed.
+            log.exception("The live view cannot be shown; the plain form is.")
+            self._is_able = False
+            return
+
+        def ready() -> None:
+            self._model = LiveModel
+            self._ready()
+
+        on_loop(self._io_loop, ready)
+
+    def _open_channel(self, key: str, kind: str, received: Callable[[Any], None]) -> Channel | None:
+        if self._model is None:
+            return None
+        model = self._model(key, kind, self._undo is not None, received)
+        self._keys[model.model_id] = key
+        return _ModelChannel(self._kernel, model, self._closed)
+
+    def _closed(self, model_id: str) -> None:
+        self._keys.pop(model_id, None)
+
+    def _received(self, comm_id: str, data: Any) -> bool:
+        """Take a message that came on the control channel."""
+        key = self._keys.get(comm_id)
+        if key is None or not isinstance(data, dict) or data.get("method") != "custom":
+            return False
+        self.lives.receive(key, data.get("content"))
+        return True
+
+
+class _ModelChannel:
+    """The comm of a widget's model.
+
+    Messages go out as those of cells do: the comm's own way takes the parent from the thread that runs.
+    """
+
+    def __init__(self, kernel: Any, model: Any, closed: Callable[[str], None]) -> None:
+        self._kernel = kernel
+        self._model = model
+        self._id: str = model.model_id
+        self._closed = closed
+
+    @property
+    def form(self) -> SafeText:
+        return SafeText(json.dumps({"version_major": 2, "version_minor": 0, "model_id": self._id}))
+
+    def send(self, message: Mapping[str, object], buffers: Sequence[bytes]) -> None:
+        data = {"method": "custom", "content": message}
+        publish(self._kernel, "comm_msg", {"comm_id": self._id, "data": data}, {}, buffers)
+
+    def rest(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._closed(self._id)
+        self._model.close()
