@@ -53,6 +53,7 @@ export class StatusLine {
   private readonly signal: Menu;
   private readonly save: HTMLButtonElement;
   private job: JobStatus | null = null;
+  private gone = false;
   private told = 0;
   private clock: ReturnType<typeof setInterval> | undefined;
 
@@ -80,6 +81,7 @@ export class StatusLine {
     // The same status again (the kernel has gone) leaves the clock where it was.
     if (job !== this.job) this.told = performance.now();
     this.job = job;
+    this.gone = gone;
     const over = isOver(job);
     const kind = gone && !over ? "gone" : job.kind;
     const words = gone && !over ? `was ${job.words} when the kernel went` : job.words;
@@ -132,7 +134,7 @@ export class StatusLine {
     if (!job) return;
     const facts: string[] = [];
     const over = isOver(job);
-    if (!over && job.pid) facts.push(`pid ${job.pid}`);
+    if (!over && !this.gone && job.pid) facts.push(`pid ${job.pid}`);
     if (typeof job.seconds === "number") {
       const since = over ? 0 : (performance.now() - this.told) / 1000;
       facts.push(humanSeconds(job.seconds + since));

@@ -37,6 +37,8 @@ export class TerminalPanel {
   private readonly endings: (() => void)[] = [];
   /** While the past is drawn anew, nothing is answered. */
   private replaying = false;
+  /** Whether what was written last was the past; it may be drawn later. */
+  private written = false;
   private opened = false;
 
   /**
@@ -117,13 +119,13 @@ export class TerminalPanel {
 
   /** Draw output; what is asked in a replay is not answered. */
   draw(bytes: Uint8Array, replay: boolean, drawn: () => void): void {
-    this.terminal.write("", () => {
-      this.replaying = replay;
-    });
-    this.terminal.write(bytes, () => {
-      this.replaying = false;
-      drawn();
-    });
+    if (replay !== this.written) {
+      this.written = replay;
+      this.terminal.write("", () => {
+        this.replaying = replay;
+      });
+    }
+    this.terminal.write(bytes, drawn);
   }
 
   /** Begin a new screen of that size, once all that was written before is drawn. */
