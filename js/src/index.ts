@@ -1,0 +1,28 @@
+/** The live view, as the shim of the widget calls it. */
+import xterm from "@xterm/xterm/css/xterm.css";
+import type { Model } from "./model.ts";
+import style from "./style.css";
+import type { Send } from "./transport.ts";
+import { JobView } from "./view.ts";
+
+/** The stylesheet goes into the page's head, once: each view would bring another copy. */
+function addStyle(): void {
+  const id = "ipyproc-live-style";
+  const text = `${xterm}\n${style}`;
+  let sheet = document.getElementById(id);
+  if (!sheet) {
+    sheet = document.createElement("style");
+    sheet.id = id;
+    document.head.append(sheet);
+  }
+  // Another notebook of this page may have another version of this package: the last one that came holds.
+  if (sheet.textContent !== text) sheet.textContent = text;
+}
+
+/** Show a model's job in an element; return what takes it away. */
+export function render({ model, el, send }: { model: Model; el: HTMLElement; send: Send }): () => void {
+  addStyle();
+  const view = new JobView(model, send);
+  el.append(view.root);
+  return () => view.close();
+}
