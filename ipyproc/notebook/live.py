@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipyproc.notebook.cells import CallbackCell, ConsoleCell, KernelCell, is_batch
+from ipyproc.notebook.cells import CallbackCell, ConsoleCell, KernelCell, current_cell, is_batch
 from ipyproc.notebook.output_widgets import OutputWidgetCell
-from ipyproc.notebook.private.ipykernel import kernel_of, publish, take_comm_messages
+from ipyproc.notebook.private.ipykernel import kernel_of, publish, request_in, take_comm_messages
 from ipyproc.process.loops import on_loop
 from ipyproc.safe import SafeText
 from ipyproc.views.cell import Medium
@@ -32,6 +32,7 @@ __all__ = ["PageViews", "is_installed"]
 
 log = logging.getLogger("ipyproc")
 
+_IMPORT_SECONDS = 10.0
 _MISSING = (
     "The terminal in the page (-t) needs anywidget, which is not installed; the job is shown without it. "
     "To install it: pip install 'ipyproc[live]'"
@@ -76,29 +77,29 @@ class PageViews:
         self._undo: Callable[[], None] | None = None
 
     def open(self) -> None:
-        """Take messages on the control channel, and begin to import what live views need, in a thread."""
+        """Take messages on the control channel; in a page, begin to import what its live views need."""
         if not self._is_able:
             return
         self._undo = take_comm_messages(self._kernel, self._received)
-        self._importing = threading.Thread(target=self._import, name="ipyproc live view", daemon=True)
-        self._importing.start()
+        # A kernel may also load the extension before any cell has run.
+        if request_in(self._kernel) and self._shows(current_cell(self._shell)):
+            self._begin_import()
 
     def close(self) -> None:
         """Close all live views; call on the loop."""
+        self._is_able = False
         if self._undo is not None:
             self._undo()
             self._undo = None
+        if self._importing is not None:
+            self._importing.join(_IMPORT_SECONDS)
         self.lives.close()
-        self._is_able = False
 
     def live_form(self, job: Job, cell: Cell, as_terminal: bool) -> LiveForm | None:
         """Return the live form of a job in a cell; None if the cell shows none."""
-        if not self._is_able or not self._config.live_view or cell.medium is not Medium.PAGE:
+        if not self._is_able or not self._config.live_view or not self._shows(cell):
             return None
-        if not isinstance(cell, (KernelCell, OutputWidgetCell)) or isinstance(
-            cell, (CallbackCell, ConsoleCell)
-        ):
-            return None
+        self._begin_import()
         return self.lives.of(job, as_terminal)
 
     def lack(self) -> str:
@@ -112,6 +113,19 @@ class PageViews:
             return _MISSING
         return "" if self._config.live_view else _OFF
 
+    @staticmethod
+    def _shows(cell: Cell) -> bool:
+        """Return True if a widget can be shown in a cell, and its displays can be updated."""
+        if cell.medium is not Medium.PAGE or isinstance(cell, (CallbackCell, ConsoleCell)):
+            return False
+        return isinstance(cell, (KernelCell, OutputWidgetCell))
+
+    def _begin_import(self) -> None:
+        """Import in a thread, so that no cell waits for it: jobs are shown in their plain form meanwhile."""
+        if self._importing is None:
+            self._importing = threading.Thread(target=self._import, name="ipyproc live view", daemon=True)
+            self._importing.start()
+
     def _import(self) -> None:
         try:
             from ipyproc.widget.model import LiveModel
@@ -122,8 +136,9 @@ class PageViews:
             return
 
         def ready() -> None:
-            self._model = LiveModel
-            self._ready()
+            if self._is_able:
+                self._model = LiveModel
+                self._ready()
 
         on_loop(self._io_loop, ready)
 

@@ -16,6 +16,7 @@ from ipyproc.model.event import Event, EventKind
 from ipyproc.views.budget import Budget
 from ipyproc.views.cell import Cell, Medium
 from ipyproc.views.live_table import LiveTable
+from ipyproc.views.places import Places
 from ipyproc.views.quiet import QuietFailures
 from ipyproc.views.schedule import Schedule
 from ipyproc.views.view import View
@@ -37,25 +38,6 @@ log = logging.getLogger("ipyproc")
 
 _FEW = 8
 _PAGE_WIDTH = 96
-
-
-class _Places:
-    """The cells that show a job.
-
-    Attributes:
-        cells: the keys of the cells that show it, and of the one that started a quiet job.
-        outputs: the keys of those that show its output, and not only its status.
-        first: the key of the first cell that shows it; empty before one does.
-        ended: the view in that cell, kept after the job's end for a restart.
-    """
-
-    __slots__ = ("cells", "ended", "first", "outputs")
-
-    def __init__(self) -> None:
-        self.cells: tuple[str, ...] = ()
-        self.outputs: tuple[str, ...] = ()
-        self.first = ""
-        self.ended: View | None = None
 
 
 class ViewManager:
@@ -88,7 +70,7 @@ class ViewManager:
         self._lock = threading.RLock()
         self._views: dict[Job, list[View]] = {}
         self._left: dict[Job, list[View]] = {}
-        self._places: WeakKeyDictionary[Job, _Places] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Job, Places] = WeakKeyDictionary()
         self._dirty: set[View] = set()
         self._ticking: deque[View] = deque()
         self._budget = Budget(limits)
@@ -107,7 +89,7 @@ class ViewManager:
         if job.hosted.spec.quiet:
             # A quiet job is not shown as the value of its cell either.
             cell = self._front_end.target()
-            self._places.setdefault(job, _Places()).cells = (cell.key,)
+            self._places.setdefault(job, Places()).cells = (cell.key,)
             self._failures.expect(job, cell)
         elif job.has_tag:
             from ipyproc.views.form import Form
@@ -173,7 +155,7 @@ class ViewManager:
         with self._lock:
             if self._over:
                 return
-            places = self._places.setdefault(job, _Places())
+            places = self._places.setdefault(job, Places())
             if cell.key in (places.outputs if output else places.cells):
                 return
             places.cells = (*places.cells, cell.key)
@@ -305,7 +287,7 @@ class ViewManager:
                     self._dirty.add(view)
         self._schedule.soon()
 
-    def hand_over(self) -> tuple[WeakKeyDictionary[Job, _Places], dict[Job, list[View]]]:
+    def hand_over(self) -> tuple[WeakKeyDictionary[Job, Places], dict[Job, list[View]]]:
         """Return the cells that show each job, and the views that this closed manager had, for `adopt`."""
         return self._places, self._left
 
