@@ -324,7 +324,7 @@ class Conversation:
         behind = output.end - page.position
         if page.position < output.start or (behind > WINDOW and page.room()):
             page.needs_screen = True
-        if not page.needs_screen and (not behind or not page.room()):
+        if not page.takes_screen if page.needs_screen else not behind or not page.room():
             # New output, or the page's report, will call again.
             return inf
         if now < page.due():

@@ -34,7 +34,7 @@ class Page:
 
     __slots__ = (
         *("is_open", "is_told", "key", "needs_screen", "position", "replayed"),
-        *("_drawn", "_due", "_screen_due"),
+        *("_drawn", "_due", "_screen_at", "_screen_due"),
     )
 
     def __init__(self, key: str) -> None:
@@ -46,6 +46,7 @@ class Page:
         self.replayed = 0
         self._drawn = 0
         self._due = 0.0
+        self._screen_at = 0
         self._screen_due = 0.0
 
     def open(self, position: int) -> None:
@@ -54,6 +55,7 @@ class Page:
         self.needs_screen = False
         self.position = self._drawn = position
         self._due = self._screen_due = 0.0
+        self._screen_at = 0
 
     def shut(self) -> None:
         """Send no more output."""
@@ -70,10 +72,16 @@ class Page:
             self.position = self._drawn = position
         else:
             self.needs_screen = True
+        self._screen_at = 0
 
     def room(self) -> int:
         """Return how many bytes may be sent before its terminal has drawn more."""
         return max(0, WINDOW - (self.position - self._drawn))
+
+    @property
+    def takes_screen(self) -> bool:
+        """True if it has drawn the last screen, so that another one does not wait behind it."""
+        return self._drawn >= self._screen_at
 
     def due(self) -> float:
         """Return the time of the next message."""
@@ -87,7 +95,7 @@ class Page:
     def sent_screen(self, now: float, position: int, size: int) -> None:
         """Record that a screen was sent that stands for all output before an offset."""
         self.needs_screen = False
-        self.position = position
+        self.position = self._screen_at = position
         # Until it is drawn, it counts as output on its way.
         self._drawn = position - min(size, WINDOW)
         self._due = now + _PAUSE
