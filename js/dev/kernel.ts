@@ -52,7 +52,7 @@ export const RUNNING: JobStatus = {
   kind: "running",
   pid: 4211,
   seconds: 83,
-  can: ["stop", "restart", "signal", "close"],
+  can: ["stop", "restart", "signal", "close", "save"],
   tty: true,
 };
 

@@ -44,7 +44,7 @@ if (recording) {
   const long = `python -c "${"import this; ".repeat(20)}"`;
   show({ ...RUNNING, name: "long", command: long, notes: ["output reached its limit"], notify: true });
   show({ ...RUNNING, name: "again", kind: "waiting", words: "waiting to restart", notes: ["in 4 s"] });
-  show({ ...RUNNING, name: "good", kind: "ok", words: "exit 0", can: ["restart"] });
+  show({ ...RUNNING, name: "good", kind: "ok", words: "exit 0", can: ["restart", "save", "forget"] });
   show({ ...RUNNING, name: "bad", kind: "failed", words: "exit 2", can: ["restart"], left: 2 });
   show({ ...RUNNING, name: "cut", kind: "stopped", words: "stopped, SIGTERM", can: ["restart"] });
   const gone = show({ ...RUNNING, name: "lost" });

@@ -1,7 +1,7 @@
 /** What the page and the kernel say to each other: custom messages of one widget's model, JSON with buffers. */
 
 /** What a person can do to a job; `can` of a status says which of them would do something now. */
-export type Action = "stop" | "restart" | "signal" | "close" | "forget";
+export type Action = "stop" | "restart" | "signal" | "close" | "forget" | "save" | "input";
 
 export interface WorkerStatus {
   n: number;
@@ -13,6 +13,8 @@ export interface WorkerStatus {
   seconds?: number | null;
   cpu?: number | null;
   memory?: number | null;
+  /** Operations in the last second, where it counts them. */
+  operations?: number | null;
   can?: Action[];
 }
 
@@ -29,7 +31,11 @@ export interface JobStatus {
   seconds?: number | null;
   exit?: number | null;
   by?: string | null;
+  /** How many of its processes still run after its end. */
   left?: number;
+  restarts?: number;
+  /** Whether it is ready to serve; null where nobody asked. */
+  ready?: boolean | null;
   notes?: string[];
   can?: Action[];
   tty?: boolean;

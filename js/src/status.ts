@@ -1,6 +1,6 @@
 /** The line that says what a job is and does, with its buttons. */
 import { button, element, safeUrl, say } from "./dom.ts";
-import { COPY, RESTART, SAVE, STOP, TERMINAL } from "./icons.ts";
+import { COPY, FORGET, RESTART, SAVE, STOP, TERMINAL } from "./icons.ts";
 import { Menu } from "./menu.ts";
 import type { Action, JobStatus } from "./messages.ts";
 import { humanSeconds } from "./words.ts";
@@ -52,6 +52,7 @@ export class StatusLine {
   private readonly restart: HTMLButtonElement;
   private readonly signal: Menu;
   private readonly save: HTMLButtonElement;
+  private readonly forget: HTMLButtonElement;
   private job: JobStatus | null = null;
   private gone = false;
   private told = 0;
@@ -69,10 +70,20 @@ export class StatusLine {
     this.terminalButton.setAttribute("aria-expanded", "false");
     const copy = button("Copy", COPY, parts.copy, "Copy the output as text");
     this.save = button("Save", SAVE, parts.save, "Save the output to a file");
+    const forget = () => parts.act("forget");
+    this.forget = button("Forget", FORGET, forget, "Remove the job from the table, and its output");
     const text = element("div", { class: "ipyproc-text" });
     text.append(this.mark, this.name, this.command, this.words, this.facts, this.link, this.notes);
     const tools = element("div", { class: "ipyproc-tools", role: "toolbar", label: "Job" });
-    tools.append(this.stop, this.restart, this.signal.root, this.terminalButton, copy, this.save);
+    tools.append(
+      this.stop,
+      this.restart,
+      this.signal.root,
+      this.terminalButton,
+      copy,
+      this.save,
+      this.forget,
+    );
     this.root = element("div", { class: "ipyproc-status" }, text, ...extra, tools, this.spoken);
   }
 
@@ -101,7 +112,8 @@ export class StatusLine {
     this.stop.disabled = !can("stop");
     this.restart.disabled = !can("restart");
     this.signal.enabled = can("signal");
-    this.save.disabled = gone;
+    this.save.disabled = !can("save");
+    this.forget.hidden = !can("forget");
     for (const part of [this.stop, this.signal.root]) part.hidden = over && !can("stop");
     this.tick();
     clearInterval(this.clock);
@@ -139,6 +151,8 @@ export class StatusLine {
       const since = over ? 0 : (performance.now() - this.told) / 1000;
       facts.push(humanSeconds(job.seconds + since));
     }
+    if (job.restarts) facts.push(`${job.restarts} restart${job.restarts > 1 ? "s" : ""}`);
+    if (!over && typeof job.ready === "boolean") facts.push(job.ready ? "ready" : "not ready yet");
     if (job.left) facts.push(`left ${job.left} running`);
     say(this.facts, facts.map((fact) => ` · ${fact}`).join(""));
   }

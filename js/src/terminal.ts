@@ -18,6 +18,8 @@ export interface TerminalParts {
 }
 
 const ROWS = 24;
+/** Above and below, as the stylesheet has it; in pixels. */
+const PADDING = 8;
 const SCROLLBACK = 10_000;
 const HINT = "Ctrl+Shift+L leaves the terminal · F finds · C copies · V pastes";
 const FOCUS_REPORTS = ["\x1b[I", "\x1b[O"];
@@ -104,8 +106,7 @@ export class TerminalPanel {
     this.terminal.open(this.host);
     this.terminal.textarea?.setAttribute("aria-description", HINT);
     const screen = this.host.querySelector<HTMLElement>(".xterm-screen");
-    const borders = this.host.offsetHeight - this.host.clientHeight;
-    if (screen?.offsetHeight) this.host.style.height = `${screen.offsetHeight + borders + 8}px`;
+    if (screen?.offsetHeight) this.host.style.height = `${screen.offsetHeight + PADDING}px`;
     if (this.owns) this.fit();
     const sizes = new ResizeObserver(() => this.owns && this.fit());
     sizes.observe(this.host);

@@ -28,6 +28,8 @@ export class Transport {
     this.kernel = kernelOf(model);
     model.on("msg:custom", this.take);
     model.on("comm_live_update", this.lose);
+    window.addEventListener("pagehide", this.leave);
+    window.addEventListener("pageshow", this.come);
     this.kernel?.statusChanged?.connect(this.watchKernel);
     this.kernel?.connectionStatusChanged?.connect(this.watchConnection);
   }
@@ -42,7 +44,9 @@ export class Transport {
   }
 
   close(): void {
-    this.send({ type: "bye" });
+    this.leave();
+    window.removeEventListener("pagehide", this.leave);
+    window.removeEventListener("pageshow", this.come);
     this.model.off("msg:custom", this.take);
     this.model.off("comm_live_update", this.lose);
     this.kernel?.statusChanged?.disconnect(this.watchKernel);
@@ -53,6 +57,13 @@ export class Transport {
     if (typeof message?.type !== "string") return;
     if ("page" in message && message.page && message.page !== this.page) return;
     this.listener.message(message, (buffers ?? []).map(bytesOf));
+  };
+
+  /** A page that is loaded anew gives the terminal's size back before it comes again. */
+  private readonly leave = (): void => this.send({ type: "bye" });
+
+  private readonly come = (event: PageTransitionEvent): void => {
+    if (event.persisted) this.listener.back();
   };
 
   private readonly lose = (): void => this.listener.gone();

@@ -1,4 +1,4 @@
-/** Durations and sizes as text, as the package's plain forms have them. */
+/** Durations, sizes and rates as text, as the package's plain forms have them. */
 
 export function humanSeconds(seconds: number): string {
   if (seconds < 0.0995) return `${Math.round(Math.max(0, seconds) * 1000)} ms`;
@@ -18,4 +18,8 @@ export function humanBytes(size: number): string {
   if (scaled < 999.95) return `${scaled.toFixed(1)} kB`;
   scaled /= 1000;
   return scaled < 999.95 ? `${scaled.toFixed(1)} MB` : `${(scaled / 1000).toFixed(1)} GB`;
+}
+
+export function humanRate(rate: number): string {
+  return rate < 100 ? String(Number(rate.toPrecision(3))) : Math.round(rate).toLocaleString("en-US");
 }

@@ -4,11 +4,11 @@ import { RESTART } from "./icons.ts";
 import { Menu } from "./menu.ts";
 import type { Action, WorkerStatus } from "./messages.ts";
 import { markOf, SIGNALS } from "./status.ts";
-import { humanBytes, humanSeconds } from "./words.ts";
+import { humanBytes, humanRate, humanSeconds } from "./words.ts";
 
 export type WorkerAct = (action: Action, worker: number, signal?: string) => void;
 
-const HEADS = ["task", "pid", "state", "restarts", "uptime", "CPU", "memory", ""];
+const HEADS = ["task", "pid", "state", "restarts", "uptime", "CPU", "memory", "ops/s", ""];
 const KINDS: Record<string, string> = { running: "running", starting: "starting", restarting: "waiting" };
 
 class Row {
@@ -25,7 +25,7 @@ class Row {
   }
 
   update(worker: WorkerStatus, usable: boolean): void {
-    const { n, state, pid, restarts, seconds, cpu, memory } = worker;
+    const { n, state, pid, restarts, seconds, cpu, memory, operations } = worker;
     const kind = KINDS[state] ?? (worker.exit ? "failed" : "ok");
     const texts = [
       String(n),
@@ -35,6 +35,7 @@ class Row {
       typeof seconds === "number" ? humanSeconds(seconds) : "",
       typeof cpu === "number" ? `${Math.round(cpu)} %` : "",
       memory ? humanBytes(memory) : "",
+      typeof operations === "number" ? humanRate(operations) : "",
     ];
     texts.forEach((text, index) => {
       const cell = this.cells[index];
@@ -64,6 +65,8 @@ export class Workers {
   /** Rows stay the elements that they are, so that the focus stays on its button. */
   update(workers: WorkerStatus[], usable: boolean): void {
     this.root.hidden = workers.length === 0;
+    // Only workers that count their operations have a rate.
+    this.root.dataset.counts = String(workers.some(({ operations }) => typeof operations === "number"));
     const seen = new Set<number>();
     for (const worker of workers) {
       seen.add(worker.n);

@@ -64,14 +64,15 @@ def start_process(
         terminal=gate is not None,
     )
     launch = launch_of(spec.command, spec.shell, environment, terminal=gate is not None)
-    with (
-        ExitStack() as opened,
-        launch.opened() as (argv, script_fds),
-        _explained(spec, launch, environment),
-    ):
+    limits = spec.limits
+    # The file of a script has no name, and is removed with its last reader.
+    with ExitStack() as opened, _explained(spec, launch, environment):
+        argv, fds = launch.argv, (*pass_fds,)
+        if launch.script is not None:
+            script = opened.enter_context(nameless_file(launch.script))
+            argv, fds = (*argv, f"/dev/fd/{script}"), (*fds, script)
         words = [native(word) for word in (*argv, *arguments)]
         executable = None if launch.executable is None else native(launch.executable)
-        limits, fds = spec.limits, (*pass_fds, *script_fds)
         if gate is not None:
             is_sure = _is_sure(spec, launch, environment)
             explained = partial(_explained, spec, launch, environment)

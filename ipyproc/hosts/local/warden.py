@@ -277,7 +277,7 @@ class _Program:
             # Before it runs: a kernel killed at this very moment leaves it what it has to know.
             self.send(first)
             self.proc = subprocess.Popen(
-                program(str(os.getpid())),
+                program(str(os.getpid()), str(os.getsid(0))),
                 stdin=childs_end,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
