@@ -7,11 +7,12 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipyproc.notebook.cells import CallbackCell, ConsoleCell, KernelCell, current_cell, is_batch
 from ipyproc.notebook.output_widgets import OutputWidgetCell
 from ipyproc.notebook.private.ipykernel import kernel_of, publish, request_in, take_comm_messages
+from ipyproc.notebook.private.ipywidgets import Rested, rest
 from ipyproc.process.loops import on_loop
 from ipyproc.safe import SafeText
 from ipyproc.views.cell import Medium
@@ -145,11 +146,12 @@ class PageViews:
     def _open_channel(self, key: str, kind: str, received: Callable[[Any], None]) -> Channel | None:
         if self._model is None:
             return None
-        model = self._model(key, kind, self._undo is not None, received)
-        self._keys[model.model_id] = key
-        return _ModelChannel(self._kernel, model, self._closed)
+        channel = _ModelChannel(self._kernel, self._model(key, kind, self._undo is not None, received), self)
+        self._keys[channel.model_id] = key
+        return channel
 
-    def _closed(self, model_id: str) -> None:
+    def close_channel(self, model_id: str) -> None:
+        """Forget the channel of a model, which is closed."""
         self._keys.pop(model_id, None)
 
     def _received(self, comm_id: str, data: Any) -> bool:
@@ -160,6 +162,11 @@ class PageViews:
         self.lives.receive(key, data.get("content"))
         return True
 
+    def receive_for(self, model_id: str, message: Any) -> None:
+        """Take a message for the model of that id."""
+        if (key := self._keys.get(model_id)) is not None:
+            self.lives.receive(key, message)
+
 
 class _ModelChannel:
     """The comm of a widget's model.
@@ -167,23 +174,36 @@ class _ModelChannel:
     Messages go out as those of cells do: the comm's own way takes the parent from the thread that runs.
     """
 
-    def __init__(self, kernel: Any, model: Any, closed: Callable[[str], None]) -> None:
+    __slots__ = ("_kernel", "_model", "_pages", "model_id")
+
+    # The values that models share; of the class, so that a rested one keeps none.
+    _usual: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, kernel: Any, model: Any, pages: PageViews) -> None:
         self._kernel = kernel
         self._model = model
-        self._id: str = model.model_id
-        self._closed = closed
+        self._pages = pages
+        self.model_id: str = model.model_id
 
     @property
     def form(self) -> SafeText:
-        return SafeText(json.dumps({"version_major": 2, "version_minor": 0, "model_id": self._id}))
+        return SafeText(json.dumps({"version_major": 2, "version_minor": 0, "model_id": self.model_id}))
 
     def send(self, message: Mapping[str, object], buffers: Sequence[bytes]) -> None:
         data = {"method": "custom", "content": message}
-        publish(self._kernel, "comm_msg", {"comm_id": self._id, "data": data}, {}, buffers)
+        publish(self._kernel, "comm_msg", {"comm_id": self.model_id, "data": data}, {}, buffers)
 
     def rest(self) -> None:
-        pass
+        if isinstance(self._model, Rested):
+            return
+        usual = self._usual or self._usual.update(self._model.get_state()) or self._usual
+        rested = rest(self._model, self._receive, usual)
+        if rested is not None:
+            self._model = rested
 
     def close(self) -> None:
-        self._closed(self._id)
+        self._pages.close_channel(self.model_id)
         self._model.close()
+
+    def _receive(self, message: Any) -> None:
+        self._pages.receive_for(self.model_id, message)

@@ -75,6 +75,7 @@ class Conversation:
         self._told: Told = {}
         self._status_due = 0.0
         self._is_changed = True
+        self._has_begun = False
         self._look_due = 0.0
         self._size = -1
         self._wrote_at = clock()
@@ -88,14 +89,13 @@ class Conversation:
         """True if a page shows the job."""
         return bool(self._pages)
 
-    @property
-    def is_over(self) -> bool:
-        """True if the job has ended, and no page shows it any more."""
-        return self._job.done and not self._pages
-
     def changed(self) -> None:
         """Record that the status of the job has changed; any thread may call it."""
         self._is_changed = True
+
+    def began(self) -> None:
+        """Record that the job was started anew, so that its end is news again; any thread may call it."""
+        self._has_begun = True
 
     # From a page
 
@@ -145,6 +145,10 @@ class Conversation:
         if not self._pages:
             return inf
         now = self._clock()
+        if self._has_begun:
+            self._has_begun = False
+            for page in self._pages.values():
+                page.is_told = False
         due = self._tell_status(now)
         for page in list(self._pages.values()):
             if page.is_open:
@@ -292,8 +296,6 @@ class Conversation:
             self._told = status
             self._status_due = now + _STATUS_PAUSE
             if not snapshot.state.done:
-                for page in self._pages.values():
-                    page.is_told = False
                 self._send({"type": "status", "job": status, "html": plain_form(snapshot)}, ())
         return inf if self._job.done else self._look_due
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +30,7 @@ __all__ = ["Channel", "Live", "LiveViews", "OpenChannel"]
 
 log = logging.getLogger("ipyproc")
 
+_MOST_WATCHED = 50
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -130,16 +132,22 @@ class Live:
         return self._conversation.receive(message)
 
     def flush(self) -> float:
-        """Send what is due, and free what an ended job needs no more; return the time of the next call."""
-        if (conversation := self._conversation) is None:
-            return inf
-        due = conversation.flush()
-        if due == inf and conversation.is_over:
-            self.rest()
-        return due
+        """Send what is due; return the time of the next call."""
+        return inf if self._conversation is None else self._conversation.flush()
+
+    @property
+    def is_over(self) -> bool:
+        """True if the job has ended for good, and all that was due is sent."""
+        job = self._job()
+        return job is not None and job.done and not job.lingers
+
+    @property
+    def is_watched(self) -> bool:
+        """True if a page shows it."""
+        return self._conversation is not None and self._conversation.has_pages
 
     def rest(self) -> None:
-        """Free all but what answers the next hello."""
+        """Free all but what answers the next hello; what pages it has said nothing more to is forgotten."""
         self._conversation = None
         if self._channel is not None:
             self._channel.rest()
@@ -194,6 +202,8 @@ class LiveViews:
         self._of_jobs: WeakKeyDictionary[Job, Live] = WeakKeyDictionary()
         self._all: dict[str, Live] = {}
         self._dirty: set[Live] = set()
+        # Of jobs that have ended, in the order in which they were last heard.
+        self._resting: OrderedDict[Live, None] = OrderedDict()
         self._made = 0
         self._schedule = Schedule(io_loop, self.flush_due, lambda: False)
 
@@ -229,6 +239,8 @@ class LiveViews:
         if event.kind is EventKind.WROTE:
             self._flush_soon(live)
         else:
+            if event.kind is EventKind.STARTED and event.worker is None:
+                conversation.began()
             conversation.changed()
             # Never here: the job is locked while it tells this, and a thread that flushes may want that lock.
             self._io_loop.add_callback(self._flush_soon, live)
@@ -249,6 +261,8 @@ class LiveViews:
                     continue
                 if own < inf:
                     self._dirty.add(live)
+                elif live.is_over:
+                    self._let_rest(live)
                 due = min(due, own)
             return due
 
@@ -317,15 +331,27 @@ class LiveViews:
             self._all.clear()
             self._of_jobs.clear()
             self._dirty.clear()
+            self._resting.clear()
 
     def _flush_soon(self, live: Live) -> None:
         self._dirty.add(live)
         self._schedule.soon()
 
+    def _let_rest(self, live: Live) -> None:
+        """Free an ended job's view; of those that a page still shows, all but the last few."""
+        self._resting.pop(live, None)
+        if not live.is_watched:
+            live.rest()
+            return
+        self._resting[live] = None
+        while len(self._resting) > _MOST_WATCHED:
+            self._resting.popitem(last=False)[0].rest()
+
     def _close(self, live: Live) -> None:
         with self._lock:
             self._all.pop(live.key, None)
             self._dirty.discard(live)
+            self._resting.pop(live, None)
             live.close()
 
     def _drop_lost(self) -> None:

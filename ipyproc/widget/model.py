@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import anywidget
+import ipywidgets
 import traitlets
 
 from ipyproc.widget.bundle import shim, version
@@ -39,6 +41,18 @@ class LiveModel(anywidget.AnyWidget):
         comm_id = uuid.uuid4().hex
         control = comm_id if takes_control else ""
         super().__init__(
-            model_id=comm_id, key=key, kind=kind, control=control, version=version(), _esm=shim()
+            model_id=comm_id,
+            layout=_layout(),
+            key=key,
+            kind=kind,
+            control=control,
+            version=version(),
+            _esm=shim(),
         )
         self.on_msg(lambda _model, content, _buffers: received(content))
+
+
+@lru_cache(maxsize=1)
+def _layout() -> ipywidgets.Layout:
+    """Return the layout that all models share: each would have one of its own, and a comm for it."""
+    return ipywidgets.Layout()

@@ -51,9 +51,9 @@ async def test_a_terminal_draws_all_output_once_and_what_is_typed_reaches_the_pr
     assert page.messages[-1]["type"] in ("ended", "output")
     assert page.job["kind"] == "ok" and page.job["words"] == "exit 0" and page.kinds().count("ended") == 1
     assert page.last("ended")["html"].startswith("<pre")
-    assert line.flush() == float("inf") and not line.talk.is_over
+    assert line.flush() == float("inf") and line.talk.has_pages
     page.say("bye")
-    assert line.talk.is_over
+    assert not line.talk.has_pages
 
 
 @looped
