@@ -84,6 +84,8 @@ export class TerminalPanel {
 
     // JupyterLab's shortcuts look for this attribute; they see each key before anything here does.
     this.host.dataset.lmSuppressShortcuts = "true";
+    // The classic notebook's look at what bubbles up.
+    this.host.addEventListener("keydown", (event) => event.stopPropagation());
     const hint = element("div", {
       class: "ipyproc-hint",
       text: tty ? HINT : "Ctrl+Shift+L leaves · F finds · C copies",

@@ -6,6 +6,7 @@ import { InputBox } from "./input.ts";
 import type { Action, FromKernel, JobStatus } from "./messages.ts";
 import type { Model } from "./model.ts";
 import { Notices } from "./notices.ts";
+import { keepPlainKeys } from "./shortcuts.ts";
 import { Sparkline } from "./sparkline.ts";
 import { isOver, StatusLine } from "./status.ts";
 import { TerminalPanel } from "./terminal.ts";
@@ -25,6 +26,7 @@ export class JobView {
   private readonly workers: Workers;
   private readonly note = element("div", { class: "ipyproc-note", role: "status" });
   private readonly flow: Flow;
+  private readonly freeKeys: () => void;
   private panel: TerminalPanel | null = null;
   private job: JobStatus | null = null;
   private gone = false;
@@ -64,16 +66,14 @@ export class JobView {
     );
     this.note.hidden = true;
     this.root = element("div", { class: "ipyproc-view", role: "group", label: "Job" });
-    // Else JupyterLab takes Enter on a button for its own.
-    this.root.dataset.lmSuppressShortcuts = "true";
     this.root.append(this.status.root, this.input.root, this.note, this.workers.root);
-    // And the classic notebook takes letters that bubble up to it.
-    this.root.addEventListener("keydown", (event) => event.stopPropagation());
+    this.freeKeys = keepPlainKeys(this.root);
     this.greet();
   }
 
   close(): void {
     clearTimeout(this.waiting);
+    this.freeKeys();
     this.transport.close();
     this.flow.stop();
     this.status.close();
