@@ -149,7 +149,7 @@ class View:
         if self._reading.is_full_screen != self._is_full_screen:
             self._is_full_screen = self._reading.is_full_screen
             pace.status_changed = True
-        at_end = done and self._has_caught_up() and not job.lingers
+        at_end = done and self._has_caught_up() and self._is_over()
         if at_end:
             sent += self._end_output(now)
         elif pace.are_rows_due(now, force=force):
@@ -169,7 +169,7 @@ class View:
         """Return the time at which to call `flush` next; infinity if nothing is new."""
         if self.finished:
             return float("inf")
-        over = self.job.done and not self.job.lingers
+        over = self._is_over()
         has_caught_up = self._has_caught_up() or self._holds(now)
         return self.pace.due(now, page_free_at, has_caught_up=has_caught_up, over=over)
 
@@ -188,7 +188,7 @@ class View:
 
     def _holds(self, now: float) -> bool:
         """Return True while the live form shows the output instead."""
-        return self._live is not None and self._live.shows_output(now) and not self.job.done
+        return self._live is not None and self._live.shows_output(now) and not self._is_over()
 
     def _has_caught_up(self) -> bool:
         return not self.pace.output or self._reading.position >= self.job.size
@@ -276,33 +276,29 @@ class View:
         self.pace.status_changed = False
         bundle = self._picture()
         ansi = bundle["text/ansi"]
-        live = self._live_form()
+        done, over = self.job.done, self._is_over()
+        live = {} if over or self._has_live or self._live is None else self._live.form()
         if self._status is None:
             self.pace.status_opened(now)
             self.cell.display({**bundle, **live}, self._status_id)
-        elif self.job.done and (ansi != self._status or self._has_live):
-            # Without the live form, so that a saved file needs no kernel to show it.
-            self._has_live = False
-            through.settle(bundle, self._status_id)
         elif live:
             through.update({**bundle, **live}, self._status_id)
-        elif ansi != self._status and not (self._has_live and self._is_live(now)):
-            if self._has_live:
+        elif (self._has_live or ansi != self._status) and not (self._is_live(now) and not over):
+            if self._has_live and not over:
                 # No page has answered, so the plain form goes on.
-                self._has_live, self._live = False, None
-            through.update(bundle, self._status_id)
+                self._live = None
+            # Without the live form at the end, so that a saved file needs no kernel to show it.
+            self._has_live = False
+            (through.settle if done else through.update)(bundle, self._status_id)
         self._has_live = self._has_live or bool(live)
         self._status = ansi
         self.pace.status_went(now)
 
-    def _live_form(self) -> Bundle:
-        """Return what to add to the display for the live form, once there is one; else nothing."""
-        if self._live is None or self._has_live or self.job.done:
-            return {}
-        return self._live.form()
+    def _is_over(self) -> bool:
+        return self.job.done and not self.job.lingers
 
     def _is_live(self, now: float) -> bool:
-        return self._live is not None and self._live.replaces_updates(now)
+        return self._has_live and self._live is not None and self._live.replaces_updates(now)
 
     def _picture(self) -> Bundle:
         """Return the picture of the job's status now."""

@@ -222,12 +222,12 @@ class Conversation:
         page.ask(position)
 
     def _type(self, page: Page, message: Mapping[str, Any]) -> Act | None:
-        text = message.get("data")
-        if not isinstance(text, str) or not text:
+        text, is_line = message.get("data"), message.get("line") is True
+        if not isinstance(text, str) or not (text or is_line):
             return None
         if page.is_open:
             self._own(page)
-        return typed(self._job, text, line=message.get("line") is True)
+        return typed(self._job, text, line=is_line)
 
     def _resize(self, page: Page, message: Mapping[str, Any]) -> Act | None:
         rows, columns, job = message.get("rows"), message.get("columns"), self._job
