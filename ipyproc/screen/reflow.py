@@ -49,6 +49,9 @@ def _wrap_anew(grid: Grid, rows: int, columns: int) -> None:
     content = max(grid.seen_rows(), grid.y + 1, grid.taken)
     was_full = content == grid.rows
     old = history + begun + grid.screen[:content]
+    if grid.scrollback is not None and columns != grid.columns:
+        # The beginning of its line, in the scrollback, need not end where a row does now.
+        old[0].wrapped = False
     marks = [above, above + grid.y, len(history) + grid.taken]
     new, starts, (column, row) = _wrapped(old, grid.columns, columns, (above + grid.y, grid.x))
     top, _, taken = (starts[mark] if mark < len(starts) else len(new) for mark in marks)

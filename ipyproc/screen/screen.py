@@ -177,6 +177,7 @@ class Screen:
         """Change the size; lines that wrap are wrapped anew."""
         self._catch_up(tail=True)
         self._state.resize(*_bounded(rows, columns))
+        self._reader.printed = ""
 
     def _is_quick(self) -> bool:
         """Return True if the cursor stands at the beginning of an empty row, and nothing is held."""

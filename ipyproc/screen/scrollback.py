@@ -28,9 +28,13 @@ class Scrollback:
 
     def add_row(self, row: Row, below: Row, columns: int) -> None:
         """Add the row that follows, above row ``below``."""
+        whole = row
         if below.wrapped:
+            # The blanks at its end count, since the line goes on behind them.
             row.fill_for(below, columns)
-        text = line_of([row], columns, links=True)
+            whole = Row()
+            whole.cells, whole.styles = row.cells, row.styles
+        text = line_of([whole], columns, links=True)
         self._add(text if row.wrapped else "\n" + text)
 
     def add_lines(self, lines: str) -> None:

@@ -35,8 +35,11 @@ def _above(grid: Grid, max_lines: int) -> list[str]:
     """Return what scrolled off a screen, up to where its first row begins."""
     if grid.scrollback is None or max_lines <= 0:
         return []
-    rows = list(grid.history)[-max_lines:]
-    lines = grid.scrollback.last(max_lines - sum(not row.wrapped for row in rows))
+    rows = list(grid.history)
+    begins = [number for number, row in enumerate(rows) if not row.wrapped]
+    if len(begins) > max_lines:
+        rows = rows[begins[-max_lines] :]
+    lines = grid.scrollback.last(max_lines - len(begins))
     parts = []
     if lines is not None:
         parts += [lines.replace("\n", "\r\n"), "" if [*rows, grid.screen[0]][0].wrapped else "\r\n"]
