@@ -30,6 +30,8 @@ export class JobView {
   private panel: TerminalPanel | null = null;
   private job: JobStatus | null = null;
   private gone = false;
+  /** Whether the next output is the first of an empty terminal. */
+  private begins = false;
   private waiting: ReturnType<typeof setTimeout> | undefined;
   private wantsText = false;
 
@@ -40,7 +42,7 @@ export class JobView {
     this.transport = new Transport(model, send, {
       message: (message, buffers) => this.take(message, buffers),
       gone: () => this.lose(),
-      back: () => this.greet(),
+      back: () => (this.gone ? this.hello() : this.greet()),
     });
     this.flow = new Flow({
       draw: (bytes, replay, drawn) => this.panel?.draw(bytes, replay, drawn),
@@ -84,10 +86,14 @@ export class JobView {
   /** Say that this view is there, and where its screen stands; again until the kernel answers. */
   private greet(seconds = HELLO_AGAIN): void {
     clearTimeout(this.waiting);
-    const fresh = this.model.get("fresh") !== false;
-    this.transport.send({ type: "hello", fresh, age: performance.now() / 1000 });
+    this.hello();
     if (this.panel) this.fetch(this.panel);
     this.waiting = setTimeout(() => this.greet(seconds * 2), seconds * 1000);
+  }
+
+  private hello(): void {
+    const fresh = this.model.get("fresh") !== false;
+    this.transport.send({ type: "hello", fresh, age: performance.now() / 1000 });
   }
 
   private take(message: FromKernel, buffers: Uint8Array[]): void {
@@ -107,12 +113,16 @@ export class JobView {
       case "screen":
         if (!this.panel) break;
         if (message.owner !== undefined) this.panel.owns = message.owner === this.transport.page;
+        this.begins = false;
         this.panel.begin(message.rows, message.columns);
         this.flow.screen(message.offset, bytes);
         this.panel.settle();
         break;
       case "output":
-        if (this.panel) this.flow.output(message.offset, bytes, message.replay);
+        if (!this.panel) break;
+        if (this.begins) this.panel.begin(this.panel.size.rows, this.panel.size.columns);
+        this.begins = false;
+        this.flow.output(message.offset, bytes, message.replay);
         break;
       case "file":
         this.receive(message.name, bytes, message.text ?? this.wantsText);
@@ -151,6 +161,7 @@ export class JobView {
     this.gone = false;
     if (this.job) this.show(this.job);
     this.root.dataset.gone = "false";
+    if (this.panel) this.fetch(this.panel);
   }
 
   /** @param asked whether a person asked for it: the program then takes this page's size. */
@@ -172,10 +183,10 @@ export class JobView {
     if (asked) panel.focus();
   }
 
-  /** Ask for the panel's screen anew. */
+  /** Ask for the panel's screen anew. What it shows stays until that comes: the kernel may be gone. */
   private fetch(panel: TerminalPanel): void {
     this.flow.reset();
-    panel.begin(panel.size.rows, panel.size.columns);
+    this.begins = true;
     this.transport.send({ type: "open", ...panel.size, owns: panel.owns });
   }
 
