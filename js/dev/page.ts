@@ -59,4 +59,20 @@ if (recording) {
     memory: 1.2e8,
   }));
   show({ ...RUNNING, name: "group", command: "serve", workers });
+  const rows = [RUNNING, { ...RUNNING, name: "good", kind: "ok", words: "exit 0", pid: null, can: [] }].map(
+    (job) => ({
+      ...job,
+      cpu: 93,
+      memory: 3.1e8,
+      size: 123_456,
+      last: "epoch 12 of 40, loss 0.0123 ".repeat(3),
+    }),
+  );
+  const table = new FakeKernel({ kind: "table" }, ({ type, page, ...rest }, from) => {
+    console.log("page:", type, JSON.stringify(rest));
+    if (type === "hello") from.say({ type: "table", page, rows: rows as JobStatus[] });
+  });
+  const el = document.createElement("div");
+  document.body.append(el);
+  render({ model: table, el, send });
 }

@@ -2,6 +2,7 @@
 import xterm from "@xterm/xterm/css/xterm.css";
 import type { Model } from "./model.ts";
 import style from "./style.css";
+import { TableView } from "./table.ts";
 import type { Send } from "./transport.ts";
 import { JobView } from "./view.ts";
 
@@ -19,10 +20,14 @@ function addStyle(): void {
   if (sheet.textContent !== text) sheet.textContent = text;
 }
 
-/** Show a model's job in an element; return what takes it away. */
+/**
+ * Show what a model stands for in an element: a job, or where its trait `kind` says so the table of all.
+ *
+ * @returns what takes it away.
+ */
 export function render({ model, el, send }: { model: Model; el: HTMLElement; send: Send }): () => void {
   addStyle();
-  const view = new JobView(model, send);
+  const view = model.get("kind") === "table" ? new TableView(model, send) : new JobView(model, send);
   el.append(view.root);
   return () => view.close();
 }

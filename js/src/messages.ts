@@ -46,6 +46,10 @@ export interface JobStatus {
   workers?: WorkerStatus[];
   /** The number of bytes that it has written; a page that has drawn fewer asks for the rest. */
   size?: number;
+  /** CPU in percent of one core, bytes of memory, and the last line of output, in a table of jobs. */
+  cpu?: number | null;
+  memory?: number | null;
+  last?: string;
   /** A notice comes at the end: the page may ask for the permission beforehand. */
   notify?: boolean;
 }

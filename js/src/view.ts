@@ -2,19 +2,18 @@
 import { copyText } from "./clipboard.ts";
 import { element, say } from "./dom.ts";
 import { Flow } from "./flow.ts";
+import { Greeting } from "./greeting.ts";
 import { InputBox } from "./input.ts";
-import type { Action, FromKernel, JobStatus } from "./messages.ts";
+import type { Action, FromKernel, JobStatus, WorkerStatus } from "./messages.ts";
 import type { Model } from "./model.ts";
 import { Notices } from "./notices.ts";
+import { Rows } from "./rows.ts";
 import { keepPlainKeys } from "./shortcuts.ts";
 import { Sparkline } from "./sparkline.ts";
 import { isOver, StatusLine } from "./status.ts";
 import { TerminalPanel } from "./terminal.ts";
 import { type Send, Transport } from "./transport.ts";
-import { Workers } from "./workers.ts";
-
-/** A hello that nobody has answered is said again, each time later; in seconds. */
-const HELLO_AGAIN = 5;
+import { WORKERS } from "./workers.ts";
 
 export class JobView {
   readonly root: HTMLElement;
@@ -23,14 +22,16 @@ export class JobView {
   private readonly usage = new Sparkline();
   private readonly notices = new Notices();
   private readonly input: InputBox;
-  private readonly workers: Workers;
+  private readonly workers: Rows<WorkerStatus>;
+  private readonly greeting = new Greeting(() => this.greet());
   private readonly note = element("div", { class: "ipyproc-note", role: "status" });
   private readonly flow: Flow;
   private readonly freeKeys: () => void;
   private panel: TerminalPanel | null = null;
   private job: JobStatus | null = null;
   private gone = false;
-  private waiting: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the next output is the first of an empty terminal. */
+  private begins = false;
   private wantsText = false;
 
   constructor(
@@ -40,7 +41,7 @@ export class JobView {
     this.transport = new Transport(model, send, {
       message: (message, buffers) => this.take(message, buffers),
       gone: () => this.lose(),
-      back: () => this.greet(),
+      back: () => (this.gone ? this.hello() : this.greeting.begin()),
     });
     this.flow = new Flow({
       draw: (bytes, replay, drawn) => this.panel?.draw(bytes, replay, drawn),
@@ -61,18 +62,18 @@ export class JobView {
       (line) => this.transport.send({ type: "input", data: line, line: true }),
       () => this.act({ do: "close" }),
     );
-    this.workers = new Workers((action, worker, signal) =>
-      this.act({ do: action, worker, ...(signal && { signal }) }),
+    this.workers = new Rows(WORKERS, ({ n }, action, signal) =>
+      this.act({ do: action, worker: n, ...(signal && { signal }) }),
     );
     this.note.hidden = true;
     this.root = element("div", { class: "ipyproc-view", role: "group", label: "Job" });
     this.root.append(this.status.root, this.input.root, this.note, this.workers.root);
     this.freeKeys = keepPlainKeys(this.root);
-    this.greet();
+    this.greeting.begin();
   }
 
   close(): void {
-    clearTimeout(this.waiting);
+    this.greeting.end();
     this.freeKeys();
     this.transport.close();
     this.flow.stop();
@@ -81,13 +82,15 @@ export class JobView {
     this.root.remove();
   }
 
-  /** Say that this view is there, and where its screen stands; again until the kernel answers. */
-  private greet(seconds = HELLO_AGAIN): void {
-    clearTimeout(this.waiting);
+  /** Say that this view is there, and where its screen stands. */
+  private greet(): void {
+    this.hello();
+    if (this.panel) this.fetch(this.panel);
+  }
+
+  private hello(): void {
     const fresh = this.model.get("fresh") !== false;
     this.transport.send({ type: "hello", fresh, age: performance.now() / 1000 });
-    if (this.panel) this.fetch(this.panel);
-    this.waiting = setTimeout(() => this.greet(seconds * 2), seconds * 1000);
   }
 
   private take(message: FromKernel, buffers: Uint8Array[]): void {
@@ -96,7 +99,7 @@ export class JobView {
     switch (message.type) {
       case "status":
       case "ended":
-        clearTimeout(this.waiting);
+        this.greeting.end();
         this.show(message.job);
         if (message.open && !this.panel) this.open(false);
         if (message.notify) this.notify(message.notify);
@@ -107,12 +110,16 @@ export class JobView {
       case "screen":
         if (!this.panel) break;
         if (message.owner !== undefined) this.panel.owns = message.owner === this.transport.page;
+        this.begins = false;
         this.panel.begin(message.rows, message.columns);
         this.flow.screen(message.offset, bytes);
         this.panel.settle();
         break;
       case "output":
-        if (this.panel) this.flow.output(message.offset, bytes, message.replay);
+        if (!this.panel) break;
+        if (this.begins) this.panel.begin(this.panel.size.rows, this.panel.size.columns);
+        this.begins = false;
+        this.flow.output(message.offset, bytes, message.replay);
         break;
       case "file":
         this.receive(message.name, bytes, message.text ?? this.wantsText);
@@ -131,13 +138,13 @@ export class JobView {
     const can = job.can ?? [];
     this.input.hides = job.hides ?? false;
     this.input.update(job.wants_input ?? false, ended, can.includes("close"));
-    this.workers.update(job.workers ?? [], !this.gone);
+    if (job.workers) this.workers.update(job.workers, !this.gone);
     this.notices.wanted = Boolean(job.notify) && !ended;
     if (this.panel && job.size !== undefined) this.flow.expect(job.size);
   }
 
   private lose(): void {
-    clearTimeout(this.waiting);
+    this.greeting.end();
     this.gone = true;
     this.flow.stop();
     if (this.job) this.show(this.job);
@@ -151,6 +158,7 @@ export class JobView {
     this.gone = false;
     if (this.job) this.show(this.job);
     this.root.dataset.gone = "false";
+    if (this.panel) this.fetch(this.panel);
   }
 
   /** @param asked whether a person asked for it: the program then takes this page's size. */
@@ -172,10 +180,10 @@ export class JobView {
     if (asked) panel.focus();
   }
 
-  /** Ask for the panel's screen anew. */
+  /** Ask for the panel's screen anew. What it shows stays until that comes: the kernel may be gone. */
   private fetch(panel: TerminalPanel): void {
     this.flow.reset();
-    panel.begin(panel.size.rows, panel.size.columns);
+    this.begins = true;
     this.transport.send({ type: "open", ...panel.size, owns: panel.owns });
   }
 

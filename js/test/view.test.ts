@@ -200,6 +200,24 @@ test("the terminal is asked for, drawn, told of, and let go", () => {
   assert.equal(view.root.querySelector(".xterm"), null);
 });
 
+test("the last screen stays when the kernel goes, and is drawn anew when it is back", () => {
+  const page = opened();
+  const shown = () => find(view.root, ".xterm-rows").textContent?.trim() ?? "";
+  kernel.say({ type: "output", page, offset: 0 }, bytes("before"));
+  settle();
+  mock.timers.tick(100);
+  kernel.emit("comm_live_update");
+  assert.equal(view.root.dataset.gone, "true");
+  status();
+  assert.equal(heard("open").length, 2);
+  settle();
+  named("Copy the output as text").click();
+  kernel.say({ type: "output", page, offset: 0 }, bytes("after"));
+  settle();
+  assert.deepEqual(heard("ack").at(-1), { offset: 5 });
+  assert.doesNotMatch(shown(), /before/);
+});
+
 test("a query is answered once: not in what is drawn anew, and by the page that owns the size", () => {
   const page = opened();
   const query = bytes("\x1b[6n");
