@@ -55,7 +55,7 @@ class JobOutput(JobFacts):
 
     @property
     def lingers(self) -> bool:
-        """True if it has ended, but more may come: it left processes running or pipes open, or is restarted."""
+        """True if it has ended, but more may come: it left processes or pipes open, or is to be restarted."""
         return self.done and (self.hosted.lingers or self.hosted.status().again)
 
     @property

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ipyproc.model.spec import need_size
 from ipyproc.model.state import Snapshot, at_kernels_end
+from ipyproc.views.replay import Replay
 from ipyproc.widget.acts import Act, act_of, in_sentences, typed
 from ipyproc.widget.page import LARGEST_PIECE, WINDOW, Page
-from ipyproc.widget.replay import Replay
 from ipyproc.widget.status import Told, is_new, plain_form, told
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _MOST_PAGES = 20
 _LONGEST_KEY = 100
 _LARGEST_FILE = 32 << 20
 _LARGEST_TEXT = 2 << 20
-_TURN_SECONDS = 0.004
 _TURN_PAUSE = 0.004
 
 
@@ -82,6 +81,7 @@ class Conversation:
         self._usage_due = 0.0
         self._usage_sent = 0
         self._replay: Replay | None = None
+        self._aim: int | None = None
         self._ends_with_kernel = False
 
     @property
@@ -156,7 +156,7 @@ class Conversation:
         if self._job.done and not self._job.lingers:
             self._tell_end()
             if due == inf:
-                self._replay = None
+                self._replay = self._aim = None
         return due
 
     def farewell(self) -> None:
@@ -345,15 +345,17 @@ class Conversation:
     def _send_screen(self, page: Page, now: float) -> float:
         if self._replay is None:
             self._replay = Replay(self._job)
-        replay = self._replay
-        if not replay.advance(time.monotonic() + _TURN_SECONDS):
+        if self._aim is None:
+            # A flood would outrun an end that moves.
+            self._aim = self._job.size
+        if not self._replay.step(self._aim):
             return now + _TURN_PAUSE
-        rows, columns = replay.size()
-        data = replay.picture()
-        offset = replay.position - replay.undecoded
-        message = {"type": "screen", "page": page.key, "offset": offset, "rows": rows, "columns": columns}
-        self._send({**message, "owner": self._owner or None}, [data])
-        page.sent_screen(now, offset, len(data))
+        screen = self._replay.screen()
+        data = screen.text.encode("utf-8", "replace")
+        message = {"type": "screen", "page": page.key, "offset": screen.offset, "owner": self._owner or None}
+        self._send({**message, "rows": screen.rows, "columns": screen.columns}, [data])
+        page.sent_screen(now, screen.offset, len(data))
+        self._aim = None
         return page.due() if page.position < self._job.size and page.room() else inf
 
 
