@@ -6,7 +6,7 @@ from collections.abc import Callable
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from ipyproc.errors import IpyprocError, JobStateError
+from ipyproc.errors import IpyprocError
 from ipyproc.job.group import WorkerGroup
 from ipyproc.model.life import stop_ladder
 
@@ -19,7 +19,7 @@ Act = Callable[[], str | None]
 """Does something to a job; returns a sentence for the page, None if there is nothing to say."""
 
 _GRACE = 2.0
-_FORGOTTEN = "This page asks for what this kernel does not know; reload it."
+_UNKNOWN = "This page asks for what this kernel does not know; reload it."
 
 
 def act_of(
@@ -50,13 +50,13 @@ def act_of(
         elif what == "restart":
             restart(job)
         elif what == "signal":
-            _send_signal(job, signal, number)
+            return _send_signal(job, signal, number)
         elif what == "close":
             job.close_stdin()
         elif what == "forget":
             forget(job)
         else:
-            return _FORGOTTEN
+            return _UNKNOWN
         return None
 
     return in_sentences(do)
@@ -76,15 +76,15 @@ def typed(job: Job, text: str, *, line: bool) -> Act:
     return in_sentences(do)
 
 
-def _send_signal(job: Job, name: object, number: int | None) -> None:
-    try:
-        signum = Signals["SIG" + str(name).upper().removeprefix("SIG")]
-    except KeyError:
-        raise JobStateError(f"There is no signal {name!r}; nothing was sent.") from None
+def _send_signal(job: Job, name: object, number: int | None) -> str | None:
+    signum = Signals.__members__.get("SIG" + str(name).upper().removeprefix("SIG"))
+    if signum is None:
+        return _UNKNOWN
     if isinstance(job, WorkerGroup):
         job.signal(signum, number)
     else:
         job.signal(signum)
+    return None
 
 
 def in_sentences(do: Callable[[], object]) -> Act:

@@ -180,3 +180,35 @@ def test_ended_jobs_hold_next_to_nothing_and_still_answer(kernel: Kernel) -> Non
     kernel.until(lambda: "one" in late.shown)
     kernel.run("ipyproc.jobs.clear(); gc.collect()")
     kernel.ask_until("'Rested' not in models()")
+
+
+def test_a_cell_that_is_run_again_shows_the_job_that_runs(kernel: Kernel) -> None:
+    code = "%%spawn --name same\necho begun; exec sleep 100"
+    first, page = start(kernel, code)
+    kernel.until(lambda: "begun" in first.stdout)
+    pid = kernel.ask("ipyproc.jobs['same'].pid")
+    again = kernel.run(code)
+    kernel.until(lambda: "begun" in again.stdout and any(VIEW in display.data for display in again.displays))
+    assert (
+        again.stdout.startswith("Job 'same' runs already") and kernel.ask("ipyproc.jobs['same'].pid") == pid
+    )
+    assert LivePage(kernel, again).comm == page.comm
+    other = kernel.run("%%spawn --name same\necho other")
+    kernel.until(lambda: "UsageError" in other.stderr and "'same'" in other.stderr)
+    replaced = kernel.run(code.replace("same", "same --replace"))
+    kernel.until(lambda: "begun" in replaced.stdout and "stopped" in first.shown and "stopped" in again.shown)
+
+
+def test_what_starts_within_an_output_widget_is_live_in_it(kernel: Kernel) -> None:
+    kernel.run(PATIENT)
+    kernel.run(
+        "import ipywidgets\nout = ipywidgets.Output()\nbutton = ipywidgets.Button()\n"
+        "def click(_):\n    with out:\n        ipyproc.spawn('read go; echo gone', name='within', tty=True)\n"
+        "button.on_click(click)\nout"
+    )
+    comm = kernel.ask("button.comm.comm_id")
+    kernel.send("comm_msg", {"comm_id": comm, "data": {"method": "custom", "content": {"event": "click"}}})
+    kernel.ask_until("'widget-view' in repr(out.outputs)")
+    kernel.run("%send within")
+    kernel.ask_until("'exit 0' in repr(out.outputs) and 'gone' in repr(out.outputs)")
+    assert kernel.ask("'widget-view' in repr(out.outputs)") is False

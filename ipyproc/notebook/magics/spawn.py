@@ -155,6 +155,8 @@ class Spawn(Verb):
             job = %spawn -q python3 train.py --epochs {epochs}
             await job
 
+            %%spawn -t --name shell bash
+
             %%spawn --name web --ready 127.0.0.1:8000 --restart on-failure
             python3 -m http.server 8000 --bind 127.0.0.1
         """
@@ -183,7 +185,7 @@ class Spawn(Verb):
             stdin = ""
         text = command or body or ""
         return self.begin_job(
-            lambda: self._start(options, text, stdin, names),
+            lambda: self._shown_anew(options, text, stdin) or self._start(options, text, stdin, names),
             awaited,
             waits=waits,
             replaced=self.replaced(options.name or default_name(text)) if options.replace else None,
@@ -195,6 +197,20 @@ class Spawn(Verb):
         """Return True if the line has a command, or an option that `spawn` refuses."""
         command = asked_for(self.function(), line)[1]
         return bool(command) and not command.startswith("#")
+
+    def _shown_anew(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job | None:
+        """Show a job of the same name and command that runs, as when its cell is run again; else None."""
+        if not options.name or options.replace or stdin:
+            return None
+        job = self.replaced(options.name)
+        if job is None or job.done or job.command != command:
+            return None
+        print(
+            f"Job {job.name!r} runs already, and this is what it has written; --replace starts it anew.",
+            flush=True,
+        )
+        self._views.show(job)
+        return job
 
     def _environment(self) -> Mapping[bytes, bytes]:
         return self._jobs.local.environment(self._jobs.kernel_path)
@@ -209,7 +225,7 @@ class Spawn(Verb):
         chosen = {name: getattr(options, name) for name in _POLICY}
         given, secrets = divided(options.env or [], names)
         if options.terminal and (lack := self._pages.lack()):
-            print(lack)
+            print(lack, flush=True)
         in_terminal = self._views.in_terminals() if options.terminal else nullcontext()
         with Sentences(command), in_terminal:
             job = self._jobs.spawn(
