@@ -6,6 +6,7 @@ from ipyproc.errors import signal_name
 from ipyproc.hosts.base import HostedJob
 from ipyproc.job.snapshot import snapshot_of
 from ipyproc.model.state import Ending, JobState, Snapshot
+from ipyproc.model.usage import UsagePoint
 
 __all__ = ["JobFacts"]
 
@@ -70,6 +71,17 @@ class JobFacts:
     def left(self) -> int:
         """The number of processes that it left running at its end; `Job.stop` ends them."""
         return self.hosted.left
+
+    @property
+    def usage(self) -> list[UsagePoint]:
+        """The CPU and the memory that its processes used over its life, as points of time, the oldest first.
+
+        They are taken once a second, more seldom while little changes or many jobs run, every 30 s at least;
+        the first comes after a second. There are 600 at most, 60 after its end: as a job ages, two become
+        one. A point has the resident memory (RSS), in which shared pages count for each process. Restarts
+        are in it; a GPU is not. It is empty for a job on another host.
+        """
+        return self.hosted.usage()
 
     def snapshot(self) -> Snapshot:
         """Return a snapshot of this moment, for a view."""

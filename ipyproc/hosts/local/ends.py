@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import Feed
 from ipyproc.hosts.local.stream import SpoolStream
-from ipyproc.hosts.local.terminal import Gate, Terminal
+from ipyproc.hosts.local.terminal import Gate, Terminal, is_spawned
 from ipyproc.model.spec import JobSpec
 from ipyproc.process.fds import is_want_of_fds
-from ipyproc.process.platform.pty import open_pty
+from ipyproc.process.platform import pty
 from ipyproc.spool.output import StreamName
 
 __all__ = ["STREAMS", "Ends", "open_pipes", "open_terminal"]
@@ -47,10 +47,10 @@ class Ends:
         feed: likewise.
         stdout: the fd for the process's standard output.
         stderr: the fd for its standard error.
-        inodes: the numbers of the pipes by which the warden finds it.
+        marks: the numbers of the pipes, or of the terminal, by which the warden finds it.
         beside: the further fds that it gets, as its last arguments.
         terminal: the terminal; None for pipes.
-        gate: where it waits until it is guarded; None for pipes.
+        gate: where it waits until it is guarded; None if it runs at once.
     """
 
     def __init__(self, stdin: int, feed: Feed) -> None:
@@ -58,7 +58,7 @@ class Ends:
         self.feed = feed
         self.stdout = -1
         self.stderr = -1
-        self.inodes: Sequence[int] = ()
+        self.marks: Sequence[int] = ()
         self.beside: list[int] = []
         self.terminal: Terminal | None = None
         self.gate: Gate | None = None
@@ -108,7 +108,7 @@ def open_pipes(driver: Driver, undo: ExitStack, theirs: ExitStack, *, beside: bo
         ends.leave_unread(read_end, name, len(write_ends) == len(STREAMS))
         theirs.callback(os.close, write_end)
         write_ends.append(write_end)
-    ends.inodes = [os.fstat(fd).st_ino for fd in write_ends]
+    ends.marks = [os.fstat(fd).st_ino for fd in write_ends]
     ends.stdout, ends.stderr, *ends.beside = write_ends
     return ends
 
@@ -129,7 +129,7 @@ def open_terminal(spec: JobSpec, driver: Driver, undo: ExitStack, theirs: ExitSt
     """
     try:
         is_utf8 = codecs.lookup(spec.encoding).name == "utf-8"
-        master, slave = open_pty(spec.rows, spec.columns, utf8=is_utf8)
+        master, slave = pty.open_pty(spec.rows, spec.columns, utf8=is_utf8)
     except OSError as error:
         raise _no_terminal(error) from None
     with ExitStack() as unowned:
@@ -143,13 +143,18 @@ def open_terminal(spec: JobSpec, driver: Driver, undo: ExitStack, theirs: ExitSt
             ends = Ends(slave, feed)
         else:
             ends = Ends(*_open_input(driver, undo, theirs))
-        gate = Gate()
-        theirs.callback(gate.close)
+        number = pty.number_of(slave) if is_spawned(spec) else None
+        if number is None:
+            ends.gate = gate = Gate()
+            theirs.callback(gate.close)
+            ends.marks = gate.inodes
+        else:
+            ends.marks = [-number - 1]
         unowned.pop_all()
     ends.leave_unread(master, "stdout")
     undo.callback(ends.close_unread)
     ends.stdout = ends.stderr = slave
-    ends.inodes, ends.terminal, ends.gate = gate.inodes, terminal, gate
+    ends.terminal = terminal
     return ends
 
 

@@ -142,12 +142,12 @@ class Run:
         with ExitStack() as undo, ExitStack() as theirs:
             ends = self._open_ends(undo, theirs)
             # The warden is told before the process runs, in case the kernel is killed right after the fork.
-            undo.callback(shared.warden.cancel, ends.inodes[0])
-            shared.warden.expect(ends.inodes)
+            undo.callback(shared.warden.cancel, ends.marks[0])
+            shared.warden.expect(ends.marks)
             self._launch(ends)
             undo.callback(self._undo_launch)
             undo.callback(shared.warden.release, self.pid)
-            shared.warden.guard(self.pid, ends.inodes[0])
+            shared.warden.guard(self.pid, ends.marks[0])
             if ends.gate is not None:
                 ends.gate.open()
             # Not before the process runs: it need not wait for them.
