@@ -36,6 +36,12 @@ PYTHONPATH = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROO
 OTHER_SHELLS = frozenset({"bash", "busybox", "dash", "perl", "zsh"})
 """The shells and interpreters that tests run scripts by, beside ``sh``; not every machine has them."""
 
+NEW_NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+"""Runs a command in a pid namespace; there numbers can be given out, and its session's leader is outside."""
+if os.geteuid() != 0:
+    # A user may make one in a user namespace.
+    NEW_NAMESPACE += ["--user", "--map-root-user"]
+
 _MOST_FDS = 4096
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from signal import SIGINT
-from typing import TypeVar
 
 from ipyproc.errors import JobSpecError
 from ipyproc.hosts.base import Host, HostedJob
@@ -31,7 +30,6 @@ from ipyproc.spool.copy import CopyFile
 
 __all__ = ["JobTable", "jobs", "spawn"]
 
-Value = TypeVar("Value")
 
 # Defaults that nearly all jobs share, so that 20,000 jobs do not have a copy each.
 _NO_CHANGES: Mapping[str, str | None] = {}
@@ -184,6 +182,11 @@ class JobTable(JobRegistry):
         given = command_of(command)
         need_encoding(encoding)
         file = None if log is None else _log_file(log, log_size, log_keep)
+        # Shared by all jobs that have nothing of their own.
+        is_usual = shell is None and not (login or strict)
+        chosen = _USUAL_SHELL if is_usual else ShellChoice(shell, login, strict)
+        is_free = nice is None and user is None and umask is None and affinity is None
+        limits = _NO_LIMITS if is_free else Limits(nice, user, umask, cpus_of(affinity))
 
         def job_of(hosted: HostedJob, announce: Announce, claim: Claim) -> Job:
             job = Job(hosted, announce, claim)
@@ -198,7 +201,7 @@ class JobTable(JobRegistry):
                 command=given,
                 name=name,
                 cwd=_checked_cwd(cwd),
-                env=checked_environment(env) or _NO_CHANGES,
+                env=_NO_CHANGES if env is None else checked_environment(env),
                 stdin=None if stdin is None else Input(input_bytes(stdin, encoding)),
                 timeout=timeout,
                 restart=restart,
@@ -215,10 +218,10 @@ class JobTable(JobRegistry):
                 alive_every=alive_every,
                 silence=silence,
                 max_memory=bytes_of("max_memory", max_memory),
-                shell=_shared(ShellChoice(shell, login, strict), _USUAL_SHELL),
+                shell=chosen,
                 clean_env=clean_env,
                 kernel_path=self.kernel_path,
-                limits=_shared(Limits(nice, user, umask, cpus_of(affinity)), _NO_LIMITS),
+                limits=limits,
                 encoding=encoding,
                 tty=tty,
                 rows=rows,
@@ -226,10 +229,6 @@ class JobTable(JobRegistry):
             )
 
         return self.enter(name, given, spec_of, job_of, on)
-
-
-def _shared(value: Value, usual: Value) -> Value:
-    return usual if value == usual else value
 
 
 def _log_file(log: str | os.PathLike[str], size: int | str, keep: int) -> CopyFile:

@@ -4,6 +4,7 @@ One pipe leads from the kernel to standard input, with one line a message:
 
 ==================  ==========================================================================
 ``?12 34``          a process is about to be started whose pipes have the inodes 12 and 34
+``?-8``             the same of one that gets the terminal ``/dev/pts/7``
 ``+123 12``         guard the session 123; it is the one that was expected with inode 12 first
 ``!12``             what was expected with inode 12 first has not been started
 ``-123``            release the session 123
@@ -11,9 +12,9 @@ One pipe leads from the kernel to standard input, with one line a message:
 ``d``               remove none of them: the kernel does
 ==================  ==========================================================================
 
-Its work begins when the kernel has exited, or has closed the pipe. Its kernel's end is
-`ipyproc.hosts.local.warden`. The program sees no site-packages, and imports little: it starts fast and
-stays small.
+Its arguments are the kernel's pid and session. Its work begins when the kernel has exited, or has closed
+the pipe. Its kernel's end is `ipyproc.hosts.local.warden`. The program sees no site-packages, and imports
+little: it starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import time
 from ipyproc.process.bare import signal
 from ipyproc.process.leftovers import remove_directory
 from ipyproc.process.platform.pidfd import open_pidfd
-from ipyproc.process.platform.processes import has_process, start_time
+from ipyproc.process.platform.processes import has_process, start_time, ticks_since_boot
 from ipyproc.process.platform.sessions import end_sessions, need_other_session
 
 __all__ = ["main"]
@@ -35,7 +36,7 @@ __all__ = ["main"]
 _GRACE = 0.7
 _LOOK_SECONDS = 0.5
 _BATCH_SECONDS = 0.02
-_EXPECT_SECONDS = 0.4
+_EXPECT_SECONDS = 0.8
 _EXPECT_PAUSE = 0.01
 _GONE_SECONDS = 1.0
 _CLEAR_SECONDS = 5.0
@@ -95,19 +96,23 @@ def main(arguments: list[str]) -> int:
     # Whoever ends the kernel's whole container asks everybody in it; the warden's turn is the last.
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
-    kernel = int(arguments[0])
-    kernels_session, parent = _session_of(kernel), os.getppid()
+    kernel, kernels_session = int(arguments[0]), int(arguments[1])
+    parent = os.getppid()
     guarded = _guarded_in_the_end(kernel)
-    sessions = dict(guarded.sessions)
+    ended_at, sessions = ticks_since_boot(), dict(guarded.sessions)
+    # Beside the others, who may take their time: of one that exits soon, what it started is found only as
+    # long as it holds the pipes.
+    searching = _fork() if guarded.expected else None
+    if searching == 0:
+        try:
+            _end_expected(guarded.expected, kernels_session, ended_at)
+        finally:
+            os._exit(0)
     end_sessions(sessions, _GRACE, started=sessions, tell=_tell)
-    deadline = time.monotonic() + _EXPECT_SECONDS
-    # A kernel that is killed as it starts a process leaves one that has not told its number yet, and may
-    # not even be in its session.
-    while guarded.expected and time.monotonic() < deadline:
-        late = {sid: start_time(sid) for sid in _sessions_holding(guarded.expected, kernels_session)}
-        if late:
-            end_sessions(late, 0.1, started=late, tell=_tell)
-        time.sleep(_EXPECT_PAUSE)
+    if searching is not None:
+        os.waitpid(searching, 0)
+    else:
+        _end_expected(guarded.expected, kernels_session, ended_at)
     if guarded.directories and _is_gone(kernel, parent):
         for directory in guarded.directories:
             remove_directory(directory, _CLEAR_SECONDS)
@@ -116,9 +121,13 @@ def main(arguments: list[str]) -> int:
 
 def _complaint(arguments: list[str]) -> str:
     """Return what is wrong with how the program was started, in one sentence; empty when nothing is."""
-    if len(arguments) != 1 or not arguments[0].isdecimal() or int(arguments[0]) < 1:
+    is_number = [argument.isdecimal() for argument in arguments]
+    if is_number != [True, True] or int(arguments[0]) < 1:
         given = " ".join(arguments) or "nothing"
-        return f"the one argument is the kernel's pid, but {given!r} was given; ipyproc itself starts this."
+        return (
+            f"the arguments are the kernel's pid and session, but {given!r} was given; "
+            "ipyproc itself starts this."
+        )
     try:
         is_pipe = stat.S_ISFIFO(os.fstat(0).st_mode)
     except OSError:
@@ -163,37 +172,56 @@ def _guarded_in_the_end(kernel: int) -> Guarded:
         gone = os.getppid() != parent if pidfd is None else pidfd in ready
 
 
-def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> set[int]:
-    """Return the sessions in which a process holds one of the pipes that are expected.
+def _fork() -> int | None:
+    try:
+        return os.fork()
+    except OSError:
+        return None
 
-    Not the kernel's own: forks of the kernel in it may hold them too.
+
+def _end_expected(expected: dict[int, set[int]], kernels_session: int, ended_at: int) -> None:
+    """End what a kernel that was killed as it started a process has left.
+
+    That has not told its number, and may not even be in its session yet.
     """
-    wanted = {f"pipe:[{inode}]" for inodes in expected.values() for inode in inodes}
+    deadline = time.monotonic() + _EXPECT_SECONDS
+    while expected and time.monotonic() < deadline:
+        late = {sid: start_time(sid) for sid in _sessions_holding(expected, kernels_session, ended_at)}
+        if late:
+            end_sessions(late, 0.1, started=late, tell=_tell)
+        time.sleep(_EXPECT_PAUSE)
+
+
+def _sessions_holding(expected: dict[int, set[int]], kernels_session: int, ended_at: int) -> set[int]:
+    """Return the sessions in which a process holds one of the pipes or terminals that are expected.
+
+    Not the kernel's own: forks of the kernel in it may hold them too. Its number is 0 where its leader is
+    outside the kernel's pid namespace, as in many containers. And no process that was started after the
+    kernel's end: the system may have given it the number of the kernel's terminal.
+    """
+    wanted: set[str] = set()
+    for marks in expected.values():
+        for mark in marks:
+            name = f"pipe:[{mark}]" if mark >= 0 else f"/dev/pts/{-mark - 1}"
+            # A terminal's name ends so once the kernel, which had its other end, is gone.
+            wanted |= {name, f"{name} (deleted)"}
     found: set[int] = set()
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     except OSError:
         return found
-    left_out = {kernels_session, os.getsid(0)}
+    left_out = {0, kernels_session, os.getsid(0)}
     for pid in pids:
         try:
             sid = os.getsid(pid)
-            if sid in found or sid in left_out or (not kernels_session and sid != pid):
+            if sid in found or sid in left_out:
                 continue
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except OSError:
             continue  # It is gone, or another user's.
-        if wanted.intersection(links):
+        if wanted.intersection(links) and (start_time(pid) or 0) <= ended_at:
             found.add(sid)
     return found
-
-
-def _session_of(pid: int) -> int:
-    """Return the session of a process; 0 when it is gone."""
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return 0
 
 
 def _is_gone(kernel: int, parent: int) -> bool:

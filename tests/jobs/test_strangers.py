@@ -8,12 +8,7 @@ import sys
 
 import pytest
 
-from tests.support import PROGRAMS, PYTHONPATH
-
-# One's own numbers can be given out as one likes in a pid namespace; a user may make one in a user namespace.
-_NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-if os.geteuid() != 0:
-    _NAMESPACE += ["--user", "--map-root-user"]
+from tests.support import NEW_NAMESPACE, PROGRAMS, PYTHONPATH
 
 
 @pytest.mark.parametrize(
@@ -26,7 +21,7 @@ if os.geteuid() != 0:
 )
 def test_a_stranger_who_got_a_jobs_number_is_never_touched(kind: str, deed: str) -> None:
     done = subprocess.run(
-        [*_NAMESPACE, sys.executable, "-W", "error", PROGRAMS / "reused_pids.py", kind, deed],
+        [*NEW_NAMESPACE, sys.executable, "-W", "error", PROGRAMS / "reused_pids.py", kind, deed],
         env={**os.environ, "PYTHONPATH": PYTHONPATH},
         capture_output=True,
         text=True,

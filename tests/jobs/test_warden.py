@@ -22,10 +22,11 @@ import ipyproc.hosts.local.warden as warden_module
 from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.process.platform import processes as processes_module
 from ipyproc.process.platform.sessions import session_members
-from tests.support import PROGRAMS, PYTHONPATH, lives, open_fds, run_program, until, wait_until
+from tests.support import NEW_NAMESPACE, PROGRAMS, PYTHONPATH, lives, open_fds, run_program, until, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
+ARGUMENTS = [str(os.getpid()), str(os.getsid(0))]
 NOBODY = 10**8  # Above the highest process id that Linux gives.
 
 
@@ -160,7 +161,7 @@ def test_a_kernel_and_its_warden_gone_before_the_warden_began_leave_nothing() ->
         gone = subprocess.Popen(["true"])
         gone.wait()
         read_end, write_end = os.pipe()
-        program = subprocess.Popen(warden_module.program(str(gone.pid)), stdin=read_end)
+        program = subprocess.Popen(warden_module.program(str(gone.pid), str(os.getsid(0))), stdin=read_end)
         os.close(read_end)
         os.write(write_end, b"+%d\n" % guarded.pid)
         # The pipe stays open here, as in a fork of that kernel.
@@ -454,18 +455,18 @@ def run_warden(stdin: int, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("args", [[], ["kernel"], ["0"], ["1", "2"]])
+@pytest.mark.parametrize("args", [[], ["kernel", "1"], ["0", "1"], ["1"], ["1", "-2"], ["1", "2", "3"]])
 def test_run_with_odd_arguments_the_warden_explains_itself(args: list[str]) -> None:
     done = run_warden(subprocess.DEVNULL, *args)
     assert done.returncode == 2
-    assert "the one argument is the kernel's pid" in done.stderr
+    assert "the arguments are the kernel's pid and session" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 def test_run_in_a_terminal_the_warden_explains_itself() -> None:
     ours, its = pty.openpty()
     try:
-        done = run_warden(its, str(os.getpid()))
+        done = run_warden(its, *ARGUMENTS)
     finally:
         os.close(ours)
         os.close(its)
@@ -475,7 +476,7 @@ def test_run_in_a_terminal_the_warden_explains_itself() -> None:
 
 
 def test_run_with_stdin_from_elsewhere_the_warden_explains_itself() -> None:
-    done = run_warden(subprocess.DEVNULL, str(os.getpid()))
+    done = run_warden(subprocess.DEVNULL, *ARGUMENTS)
     assert done.returncode == 2
     assert "stdin is no pipe" in done.stderr
 
@@ -487,13 +488,27 @@ def test_odd_messages_are_left_out_and_a_last_one_without_an_end_is_not_taken() 
         os.write(write_end, text.encode())
         os.close(write_end)
         try:
-            done = run_warden(read_end, str(os.getpid()))
+            done = run_warden(read_end, *ARGUMENTS)
         finally:
             os.close(read_end)
         assert done.returncode == 0
         assert done.stderr.count("left out the message") == 6
         assert guarded.wait(0.1) == -signal.SIGTERM
         assert cut_off.poll() is None
+
+
+@pytest.mark.parametrize("around", [[], NEW_NAMESPACE], ids=["here", "with a session leader outside"])
+def test_what_a_kernel_was_about_to_start_is_found_after_its_first_process_has_gone(
+    around: list[str],
+) -> None:
+    done = subprocess.run(
+        [*around, sys.executable, "-W", "error", PROGRAMS / "expected_session.py"],
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "False True\n"
 
 
 def test_session_members_are_those_of_every_group_and_no_zombies() -> None:

@@ -348,7 +348,8 @@ def running_kernel(
         **os.environ,
         "PYTHONPATH": PYTHONPATH,
         "IPYTHONDIR": str(directory / "ipython"),
-        "PYTHONWARNINGS": "error::RuntimeWarning,error::ResourceWarning",
+        # An older ipykernel leaves a thread's socket to the garbage collector.
+        "PYTHONWARNINGS": "error::RuntimeWarning" + ("" if command else ",error::ResourceWarning"),
     }
     context = zmq.Context()
     # A subscriber at its limit loses messages silently.
