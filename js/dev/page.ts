@@ -9,6 +9,10 @@ import { FakeKernel, RUNNING, USAGE } from "./kernel.ts";
 
 const PIECE = 16 * 1024;
 
+const kernels: FakeKernel[] = [];
+// For the browser's console, as in `kernels[0].say({ type: "note", text: "Hello." })`.
+Object.assign(globalThis, { kernels });
+
 function show(job: JobStatus, open = false, output: Uint8Array = new Uint8Array()): FakeKernel {
   const kernel = new FakeKernel({ key: job.name }, ({ type, page, ...rest }, from) => {
     console.log("page:", type, JSON.stringify(rest));
@@ -27,6 +31,7 @@ function show(job: JobStatus, open = false, output: Uint8Array = new Uint8Array(
   const el = document.createElement("div");
   document.body.append(el);
   render({ model: kernel, el, send });
+  kernels.push(kernel);
   return kernel;
 }
 

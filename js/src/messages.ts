@@ -74,7 +74,7 @@ export type FromKernel =
 
 /** What a page says, without its own name, which the transport adds. */
 export type FromPage =
-  | { type: "hello"; fresh: boolean; age: number }
+  | { type: "hello"; age: number }
   | { type: "open"; rows: number; columns: number; owns: boolean }
   | { type: "shut" }
   | { type: "ack"; offset: number }

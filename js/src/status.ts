@@ -51,10 +51,12 @@ export class StatusLine {
   private readonly stop: HTMLButtonElement;
   private readonly restart: HTMLButtonElement;
   private readonly signal: Menu;
+  private readonly copy: HTMLButtonElement;
   private readonly save: HTMLButtonElement;
   private readonly forget: HTMLButtonElement;
   private job: JobStatus | null = null;
   private gone = false;
+  private shown = false;
   private told = 0;
   private clock: ReturnType<typeof setInterval> | undefined;
 
@@ -68,7 +70,7 @@ export class StatusLine {
     this.signal = new Menu("Signal", "Send a signal", SIGNALS, (name) => parts.act("signal", name));
     this.terminalButton = button("Terminal", TERMINAL, parts.terminal, "Show the terminal");
     this.terminalButton.setAttribute("aria-expanded", "false");
-    const copy = button("Copy", COPY, parts.copy, "Copy the output as text");
+    this.copy = button("Copy", COPY, parts.copy, "Copy the output as text");
     this.save = button("Save", SAVE, parts.save, "Save the output to a file");
     const forget = () => parts.act("forget");
     this.forget = button("Forget", FORGET, forget, "Remove the job from the table, and its output");
@@ -80,7 +82,7 @@ export class StatusLine {
       this.restart,
       this.signal.root,
       this.terminalButton,
-      copy,
+      this.copy,
       this.save,
       this.forget,
     );
@@ -115,6 +117,7 @@ export class StatusLine {
     this.save.disabled = !can("save");
     this.forget.hidden = !can("forget");
     for (const part of [this.stop, this.signal.root]) part.hidden = over && !can("stop");
+    this.allow();
     this.tick();
     clearInterval(this.clock);
     if (!over && !gone) this.clock = setInterval(() => this.tick(), 1000);
@@ -124,10 +127,17 @@ export class StatusLine {
     this.terminalButton.setAttribute("aria-expanded", String(shown));
     this.terminalButton.title = shown ? "Hide the terminal" : "Show the terminal";
     this.terminalButton.setAttribute("aria-label", this.terminalButton.title);
+    this.shown = shown;
+    this.allow();
   }
 
   close(): void {
     clearInterval(this.clock);
+  }
+
+  /** A terminal that is open can be read, copied and closed when the kernel has gone; else there is none to have. */
+  private allow(): void {
+    this.terminalButton.disabled = this.copy.disabled = this.gone && !this.shown;
   }
 
   private show(url: string | null | undefined): void {

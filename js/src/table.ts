@@ -86,7 +86,7 @@ export class TableView {
   }
 
   private hello(): void {
-    this.transport.send({ type: "hello", fresh: false, age: performance.now() / 1000 });
+    this.transport.send({ type: "hello", age: performance.now() / 1000 });
   }
 
   private take(message: FromKernel): void {

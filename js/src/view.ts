@@ -27,6 +27,7 @@ export class JobView {
   private readonly note = element("div", { class: "ipyproc-note", role: "status" });
   private readonly flow: Flow;
   private readonly freeKeys: () => void;
+  private readonly clock: ReturnType<typeof setInterval>;
   private panel: TerminalPanel | null = null;
   private job: JobStatus | null = null;
   private gone = false;
@@ -69,11 +70,13 @@ export class JobView {
     this.root = element("div", { class: "ipyproc-view", role: "group", label: "Job" });
     this.root.append(this.status.root, this.input.root, this.note, this.workers.root);
     this.freeKeys = keepPlainKeys(this.root);
+    this.clock = setInterval(() => !this.gone && this.workers.draw(), 1000);
     this.greeting.begin();
   }
 
   close(): void {
     this.greeting.end();
+    clearInterval(this.clock);
     this.freeKeys();
     this.transport.close();
     this.flow.stop();
@@ -89,8 +92,7 @@ export class JobView {
   }
 
   private hello(): void {
-    const fresh = this.model.get("fresh") !== false;
-    this.transport.send({ type: "hello", fresh, age: performance.now() / 1000 });
+    this.transport.send({ type: "hello", age: performance.now() / 1000 });
   }
 
   private take(message: FromKernel, buffers: Uint8Array[]): void {

@@ -134,7 +134,14 @@ test("when the kernel has gone the view says so, and can be read; when it speaks
   kernel.emit("comm_live_update");
   assert.equal(view.root.dataset.gone, "true");
   assert.equal(text(".ipyproc-words"), "was running when the kernel went");
-  assert.equal(named("Stop the job").disabled, true);
+  for (const label of [
+    "Stop the job",
+    "Show the terminal",
+    "Copy the output as text",
+    "Save the output to a file",
+  ]) {
+    assert.equal(named(label).disabled, true, label);
+  }
   assert.equal(find(view.root, ".ipyproc-input").hidden, true);
   status();
   assert.equal(view.root.dataset.gone, "false");
@@ -208,6 +215,7 @@ test("the last screen stays when the kernel goes, and is drawn anew when it is b
   mock.timers.tick(100);
   kernel.emit("comm_live_update");
   assert.equal(view.root.dataset.gone, "true");
+  assert.equal(named("Copy the output as text").disabled, false);
   status();
   assert.equal(heard("open").length, 2);
   settle();
