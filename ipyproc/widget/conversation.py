@@ -79,7 +79,7 @@ class Conversation:
         self._size = -1
         self._wrote_at = clock()
         self._usage_due = 0.0
-        self._usage_sent = 0
+        self._usage_told = -1.0
         self._replay: Replay | None = None
         self._aim: int | None = None
         self._ends_with_kernel = False
@@ -147,9 +147,10 @@ class Conversation:
         now = self._clock()
         if self._has_begun:
             self._has_begun = False
+            self._usage_due, self._usage_told = 0.0, -1.0
             for page in self._pages.values():
                 page.is_told = False
-        due = self._tell_status(now)
+        due = min(self._tell_status(now), self._tell_usage(now))
         for page in list(self._pages.values()):
             if page.is_open:
                 due = min(due, self._continue(page, now))
@@ -194,6 +195,8 @@ class Conversation:
         message = {"type": "ended" if over else "status", "page": page.key, "job": self._told}
         html = plain_form(snapshot)
         self._send({**message, "html": html, "open": self._as_terminal or is_late}, ())
+        if points := _points_of(self._job):
+            self._send({"type": "usage", "page": page.key, "points": points, "all": True}, ())
 
     def _open(self, page: Page, message: Mapping[str, Any]) -> Act | None:
         output = self._job.hosted.output
@@ -299,6 +302,17 @@ class Conversation:
                 self._send({"type": "status", "job": status, "html": plain_form(snapshot)}, ())
         return inf if self._job.done else self._look_due
 
+    def _tell_usage(self, now: float) -> float:
+        """Tell all pages the usage that is new; return when to look next."""
+        if now < self._usage_due and (not self._job.done or self._usage_due == inf):
+            return self._usage_due
+        points = [point for point in _points_of(self._job) if point[0] > self._usage_told]
+        if points:
+            self._usage_told = points[-1][0]
+            self._send({"type": "usage", "points": points, "all": False}, ())
+        self._usage_due = inf if self._job.done else now + _USAGE_PAUSE
+        return self._usage_due
+
     def _wants_input(self, now: float) -> bool:
         job = self._job
         if job.done or not job.hosted.takes_input:
@@ -367,3 +381,8 @@ def _offset(message: Mapping[str, Any]) -> int:
 def _seconds_since_start(snapshot: Snapshot) -> float:
     since_end = time.time() - snapshot.exits[-1].ended if snapshot.state.done and snapshot.exits else 0.0
     return since_end + snapshot.elapsed
+
+
+def _points_of(job: Job) -> list[list[float]]:
+    """Return the seconds since the start, the percent of one core, and the bytes, of each moment."""
+    return [[round(at.seconds, 2), round(at.cpu * 100, 1), at.memory] for at in job.usage]

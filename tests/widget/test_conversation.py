@@ -230,3 +230,26 @@ async def test_what_no_page_says_changes_nothing(table: JobTable, message: objec
     line.flush()
     job.kill()
     await job.wait(raise_error=False)
+
+
+@looped
+async def test_the_usage_is_told_once_as_it_comes_and_whole_to_a_page_that_comes_late(
+    table: JobTable,
+) -> None:
+    job = table.spawn("exec sleep 100", name="used")
+    line = Line(job)
+    page = line.page()
+
+    def points(page: Page) -> list[list[float]]:
+        line.flush(2.0)
+        return [
+            point for message in page.messages if message["type"] == "usage" for point in message["points"]
+        ]
+
+    await until(lambda: points(page))
+    seconds = [point[0] for point in points(page)]
+    assert seconds == sorted(set(seconds)) and points(page)[-1][2] > 10_000
+    late = line.page("late")
+    assert late.last("usage")["all"] and len(late.last("usage")["points"]) >= 1
+    job.kill()
+    await job.wait(raise_error=False)
