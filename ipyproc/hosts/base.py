@@ -124,6 +124,11 @@ class HostedJob(EventSource, ABC):
         """Return what `Host.attach` finds it by; empty where it cannot be attached to."""
         return ""
 
+    @property
+    def is_kept(self) -> bool:
+        """Return whether it goes on when the kernel ends."""
+        return False
+
     # What can be done to it
 
     @abstractmethod
