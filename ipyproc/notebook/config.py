@@ -39,3 +39,13 @@ class IPyProc(Configurable):
     kernel_path = Bool(
         True, help="Whether the kernel's own python, pip and so on come first in a job's PATH."
     ).tag(config=True)
+    live_view = Bool(
+        True,
+        help="Whether pages show jobs in a widget, with buttons and a terminal, where anywidget is installed "
+        "(pip install 'ipyproc[live]').",
+    ).tag(config=True)
+    live_patience = Float(
+        5.0,
+        min=0.0,
+        help="Seconds in which a page has to show a job's widget; after them the plain form goes on.",
+    ).tag(config=True)

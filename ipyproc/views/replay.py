@@ -111,6 +111,14 @@ class Replay:
         stop = self._job.size if offset is None else min(offset, self._job.size)
         while not self.step(stop):
             await asyncio.sleep(0)
+        return self.screen(max_lines)
+
+    def screen(self, max_lines: int | None = None) -> ScreenAt:
+        """Return the screen at `position`, which `step` has reached.
+
+        Args:
+            max_lines: the number of lines above the screen, less than ``keep``.
+        """
         assert self._screen is not None
         return ScreenAt(self.position - self._screen.undecoded, *self._size, self._screen.snapshot(max_lines))
 
