@@ -55,6 +55,8 @@ def test_the_wheel_works_outside_the_checkout_and_holds_nothing_but_the_package(
     tops = {name.split("/")[0] for name in names}
     assert tops == {"ipyproc", wheel.name.rsplit("-py3", 1)[0] + ".dist-info"}
     assert "ipyproc/py.typed" in names
+    static = {name.rpartition("/")[2] for name in names if name.startswith("ipyproc/widget/static/")}
+    assert static == {"shim.js", "live.js.gz", "LICENCES.txt"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     python = fresh_venv(tmp_path / "venv")
     run(python, "-m", "pip", "install", "-q", wheel, cwd=tmp_path)

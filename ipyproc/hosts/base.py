@@ -23,11 +23,13 @@ from ipyproc.hosts.source import EventSource
 from ipyproc.model.group import GroupStatus
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
+from ipyproc.model.usage import UsagePoint
 from ipyproc.spool.output import Output
 
 __all__ = ["Host", "HostedGroup", "HostedJob"]
 
 _LONGEST_PAUSE = 0.02
+_MOST_SIZES = 100
 
 
 class Host(ABC):
@@ -72,10 +74,13 @@ class HostedJob(EventSource, ABC):
     Attributes:
         spec: likewise.
         output: likewise; to be read, by its offsets.
+        sizes: the rows and columns of its terminal, each with the offset of the output from which it had
+            them; empty if it was never resized.
     """
 
     def __init__(self, spec: JobSpec, output: Output) -> None:
         super().__init__()
+        self.sizes: tuple[tuple[int, int, int], ...] = ()
         self.spec = spec
         self.output = output
 
@@ -109,6 +114,10 @@ class HostedJob(EventSource, ABC):
     def lingers(self) -> bool:
         """Return whether it has ended, and there may be more of it to tell, such as what it left running."""
         return False
+
+    def usage(self) -> list[UsagePoint]:
+        """Return what its processes have used over its life; a host that does not measure returns nothing."""
+        return []
 
     @property
     def ticket(self) -> str:
@@ -188,7 +197,14 @@ class HostedJob(EventSource, ABC):
         """
         if not self.spec.tty:
             raise JobStateError(f"Job {self.spec.name!r} has no terminal to resize; start it with tty=True.")
-        self.spec = replace(self.spec, rows=rows, columns=columns)
+        before = self.spec
+        self.spec = replace(before, rows=rows, columns=columns)
+        at = self.output.end
+        sizes = self.sizes or ((0, before.rows, before.columns),)
+        if sizes[-1][0] == at:
+            # Where a corner is dragged, there are many between two outputs.
+            sizes = sizes[:-1]
+        self.sizes = (*sizes[-_MOST_SIZES:], (at, rows, columns))
 
     def block_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Block this thread until ``condition`` holds; return whether it does.

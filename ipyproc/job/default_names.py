@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from ipyproc.model.shell import naming_words
 
@@ -66,7 +67,8 @@ _HAVING_C = re.compile(r"i?python.*|pypy.*|.*sh")
 _OPERATORS = frozenset("();<>|&")
 
 
-def default_name(command: str | Sequence[str]) -> str:
+@lru_cache(maxsize=256)
+def default_name(command: str | tuple[str, ...]) -> str:
     """Return the name for a job that was given none.
 
     ::

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ipyproc.hosts.base import HostedJob
 from ipyproc.job.facts import JobFacts
@@ -55,8 +55,8 @@ class JobOutput(JobFacts):
 
     @property
     def lingers(self) -> bool:
-        """True if it has ended but left processes running or pipes open, so that output may still come."""
-        return self.done and self.hosted.lingers
+        """True if it has ended, but more may come: it left processes or pipes open, or is to be restarted."""
+        return self.done and (self.hosted.lingers or self.hosted.status().again)
 
     @property
     def size(self) -> int:
@@ -72,12 +72,19 @@ class JobOutput(JobFacts):
 
         The work is proportional to the output: about 10 ms/MB of text, up to 500 ms/MB where a program
         draws. For a large output call it in a thread, as ``await asyncio.to_thread(job.render)``, so that the
-        loop goes on. The terminal has the size that the job was started with.
+        loop goes on. The terminal has the sizes that the job's had.
         """
         end = self.size
         start = 0 if max_bytes is None else max(0, end - max_bytes)
         spec = self.hosted.spec
-        return shown(self._texts(start, end), spec.rows, spec.columns, newline=not spec.tty)
+        rows, columns = spec.rows, spec.columns
+        later: list[tuple[int, ...]] = []
+        for at, *size in self.hosted.sizes:
+            if at <= start:
+                rows, columns = size
+            else:
+                later.append((at, *size))
+        return shown(self._texts(start, end, later), rows, columns, newline=not spec.tty)
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes of its output from offset ``start`` to ``stop``, both streams as they came.
@@ -97,11 +104,21 @@ class JobOutput(JobFacts):
             for name, first, last in self.hosted.output.runs(start, stop)
         ]
 
-    def _texts(self, start: int, stop: int) -> Iterator[str]:
-        """Yield the text of the output between two offsets, both streams in the order of their arrival."""
+    def _texts(
+        self, start: int, stop: int, sizes: Sequence[tuple[int, ...]]
+    ) -> Iterator[str | tuple[int, int]]:
+        """Yield the text between two offsets, both streams in the order of their arrival.
+
+        Between them come the rows and columns of ``sizes``, each from its offset on.
+        """
         decoders = decoders_of(self.encoding)
-        for name, first, last in self.hosted.output.runs(start, stop):
-            yield decoders[name].decode(self.hosted.output.read(first, last))
+        at = start
+        for until, *size in (*sizes, (stop,)):
+            for name, first, last in self.hosted.output.runs(at, until):
+                yield decoders[name].decode(self.hosted.output.read(first, last))
+            if size:
+                yield size[0], size[1]
+            at = until
         for decoder in decoders.values():
             yield decoder.decode(b"", final=True)
 

@@ -10,7 +10,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 from weakref import WeakSet, finalize
@@ -183,8 +182,7 @@ class JobRegistry:
         with self._lock:
             job = Job(hosted, self._announce, self._claim)
             if job.name in self._jobs:
-                name = self._free_names.numbered(self._jobs, job.name)
-                hosted.spec = replace(hosted.spec, name=name)
+                hosted.spec = hosted.spec.renamed(self._free_names.numbered(self._jobs, job.name))
             self._jobs[job.name] = job
             self._pid = os.getpid()
             self._end_at_exit()
@@ -331,7 +329,7 @@ class JobRegistry:
 
     def _rename(self, job: Job, name: str) -> None:
         """Give an ended job another name, and its place in the order of the table."""
-        before, job.hosted.spec = job.name, replace(job.hosted.spec, name=name)
+        before, job.hosted.spec = job.name, job.hosted.spec.renamed(name)
         if next(reversed(self._jobs)) == before:
             self._jobs[name] = job
             del self._jobs[before]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from signal import SIGINT
-from typing import TypeVar
 
 from ipyproc.errors import JobSpecError
 from ipyproc.hosts.base import Host, HostedJob
+from ipyproc.job.at_end import checked_on_end, do_at_end
 from ipyproc.job.job import Announce, Claim, Job, log_to
 from ipyproc.job.kept import KeptRegistry
 from ipyproc.model.environment import checked_environment
@@ -31,7 +31,6 @@ from ipyproc.spool.copy import CopyFile
 
 __all__ = ["JobTable", "jobs", "spawn"]
 
-Value = TypeVar("Value")
 
 # Defaults that nearly all jobs share, so that 20,000 jobs do not have a copy each.
 _NO_CHANGES: Mapping[str, str | None] = {}
@@ -103,6 +102,8 @@ class JobTable(KeptRegistry):
         tty: bool = False,
         rows: int = DEFAULT_ROWS,
         columns: int = DEFAULT_COLUMNS,
+        on_end: str | Sequence[str] | Callable[[Job], object] | None = None,
+        notify: bool = False,
         on: Host | None = None,
         keep: bool = False,
     ) -> Job:
@@ -171,6 +172,13 @@ class JobTable(KeptRegistry):
                 ``xterm-256color``, and ``PYTHONUNBUFFERED`` is not set.
             rows: the rows of the terminal; see `Job.resize`.
             columns: the columns of the terminal.
+            on_end: what to do once it has ended and is not restarted: a function, called with the job on its
+                loop, and awaited if it is a coroutine function; a command, run by its shell or directly, in
+                its directory and environment, with ``IPYPROC_NAME``, ``IPYPROC_STATUS`` (the exit status) and
+                ``IPYPROC_RESULT`` ("ok", "failed", "stopped", "timed out"), for 60 s at most; or a URL of
+                http(s), which gets them as JSON in a POST. If it fails, a line is logged. Nothing is done at
+                the kernel's end.
+            notify: whether pages with the live view show a notification at its end.
             on: the host that runs it; by default this process.
             keep: whether it goes on when this process ends, whatever ends that. It is then started in the
                 background, so that its `pid` is 0 at first, and found again by ``%load_ext ipyproc`` and
@@ -188,17 +196,28 @@ class JobTable(KeptRegistry):
         """
         given = command_of(command)
         need_encoding(encoding)
+        if on_end is not None:
+            checked_on_end(on_end)
         if keep and (on is not None or log is not None):
             raise JobSpecError(
                 f"A kept job has a host and files of its own; leave {'on' if on is not None else 'log'} out, "
                 "or keep."
             )
         file = None if log is None else _log_file(log, log_size, log_keep)
+        # Shared by all jobs that have nothing of their own.
+        is_usual = shell is None and not (login or strict)
+        chosen = _USUAL_SHELL if is_usual else ShellChoice(shell, login, strict)
+        is_free = nice is None and user is None and umask is None and affinity is None
+        limits = _NO_LIMITS if is_free else Limits(nice, user, umask, cpus_of(affinity))
 
         def job_of(hosted: HostedJob, announce: Announce, claim: Claim) -> Job:
             job = Job(hosted, announce, claim)
             if tag:
                 job.has_tag = True
+            if notify:
+                job.notifies = True
+            if on_end is not None:
+                do_at_end(job, on_end, self.local)
             if file is not None:
                 log_to(job, file)
             return job
@@ -208,7 +227,7 @@ class JobTable(KeptRegistry):
                 command=given,
                 name=name,
                 cwd=_checked_cwd(cwd),
-                env=checked_environment(env) or _NO_CHANGES,
+                env=_NO_CHANGES if env is None else checked_environment(env),
                 stdin=None if stdin is None else Input(input_bytes(stdin, encoding)),
                 timeout=timeout,
                 restart=restart,
@@ -225,10 +244,10 @@ class JobTable(KeptRegistry):
                 alive_every=alive_every,
                 silence=silence,
                 max_memory=bytes_of("max_memory", max_memory),
-                shell=_shared(ShellChoice(shell, login, strict), _USUAL_SHELL),
+                shell=chosen,
                 clean_env=clean_env,
                 kernel_path=self.kernel_path,
-                limits=_shared(Limits(nice, user, umask, cpus_of(affinity)), _NO_LIMITS),
+                limits=limits,
                 encoding=encoding,
                 tty=tty,
                 rows=rows,
@@ -236,10 +255,6 @@ class JobTable(KeptRegistry):
             )
 
         return self.enter(name, given, spec_of, job_of, self._host() if keep else on)
-
-
-def _shared(value: Value, usual: Value) -> Value:
-    return usual if value == usual else value
 
 
 def _log_file(log: str | os.PathLike[str], size: int | str, keep: int) -> CopyFile:

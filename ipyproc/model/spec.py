@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from signal import SIGINT, valid_signals
 
 from ipyproc.errors import JobSpecError
@@ -165,6 +165,14 @@ class JobSpec:
             raise JobSpecError(
                 f"max_memory is {self.max_memory!r}; give a number of bytes, or one such as '2G'."
             )
+
+    def renamed(self, name: str) -> JobSpec:
+        """Return it under another name; its other values are not checked again."""
+        copy = object.__new__(type(self))
+        for value in fields(self):
+            object.__setattr__(copy, value.name, getattr(self, value.name))
+        object.__setattr__(copy, "name", name)
+        return copy
 
     @property
     def is_watched(self) -> bool:

@@ -105,7 +105,23 @@ class Subprocess:
         self._start(io_loop, args, kwargs)
         return self
 
-    def _start(self, io_loop: IOLoop, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    @classmethod
+    def of(cls, io_loop: IOLoop, popen: Callable[[], subprocess.Popen[bytes]]) -> Subprocess:
+        """Start a subprocess by ``popen``, which returns it; otherwise as `on` does.
+
+        For processes that another class than `subprocess.Popen` itself starts.
+        """
+        self = cls.__new__(cls)
+        self._start(io_loop, (), {}, popen)
+        return self
+
+    def _start(
+        self,
+        io_loop: IOLoop,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        popen: Callable[[], subprocess.Popen[bytes]] | None = None,
+    ) -> None:
         if len(args) > 1:
             args, kwargs = args[:1], _merged(args, kwargs)
         self.io_loop = io_loop
@@ -116,10 +132,12 @@ class Subprocess:
         self._pidfd: exits.Pidfd | None = None
         with ExitStack() as undo:
             with interrupts_after():
-                self._launch(args, kwargs, undo)
+                self._launch(kwargs, popen or (lambda: _started(args, kwargs)), undo)
             undo.pop_all()
 
-    def _launch(self, args: tuple[object, ...], kwargs: dict[str, object], undo: ExitStack) -> None:
+    def _launch(
+        self, kwargs: dict[str, object], popen: Callable[[], subprocess.Popen[bytes]], undo: ExitStack
+    ) -> None:
         """Make our ends of the pipes that stand for ``STREAM``, and start the process last."""
         ours: dict[str, PipeIOStream] = {}
         with ExitStack() as childs_ends:
@@ -130,12 +148,12 @@ class Subprocess:
             undo.callback(self._end)
             if is_ignored():
                 with exits_kept() as statuses:
-                    self.proc = _started(args, kwargs)
+                    self.proc = popen()
                     self._pidfd = exits.early_pidfd(self.proc.pid)
                 if self.proc.pid in statuses:
                     self.proc.returncode = os.waitstatus_to_exitcode(statuses[self.proc.pid])
             else:
-                self.proc = _started(args, kwargs)
+                self.proc = popen()
         self.pid = self.proc.pid
         self.stdin = ours.get("stdin", self.proc.stdin)
         self.stdout = ours.get("stdout", self.proc.stdout)

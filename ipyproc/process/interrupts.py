@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 
 from ipyproc.process.bare import signal
 
@@ -11,29 +10,46 @@ from ipyproc.process.bare import signal
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+    Handler = Callable[[int, FrameType | None], object] | int | None
 
 __all__ = ["interrupts_after"]
 
 
-@contextmanager
-def interrupts_after() -> Iterator[None]:
+class interrupts_after:
     """Run the handler of a SIGINT that comes within the ``with`` at its end, once.
 
-    It has an effect on the main thread alone, where handlers run.
+    It has an effect on the main thread alone, where handlers run, and none within another.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda signum, frame: came.append((signum, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            # Not raise_signal(): a loop with add_signal_handler() has been told of this one already, by
-            # its wake-up fd, and its own Python handler does nothing.
-            before(*came[0])
+
+    __slots__ = ("_before", "_came")
+
+    def __enter__(self) -> None:
+        """Hold interrupts back from now on."""
+        self._came: tuple[int, FrameType | None] | None = None
+        # Not callable: nobody handles it.
+        self._before: Handler = None
+        before = signal.getsignal(signal.SIGINT)
+        if getattr(before, "__func__", None) is interrupts_after._take or not callable(before):
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._before = before
+            signal.signal(signal.SIGINT, self._take)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Put the handler back, and call it if an interrupt came."""
+        before = self._before
+        if callable(before):
+            signal.signal(signal.SIGINT, before)
+            if self._came is not None:
+                # Not raise_signal(): a loop with add_signal_handler() has been told of this one already, by
+                # its wake-up fd, and its own Python handler does nothing.
+                before(*self._came)
+
+    def _take(self, signum: int, frame: FrameType | None) -> None:
+        if self._came is None:
+            self._came = signum, frame

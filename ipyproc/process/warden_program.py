@@ -4,6 +4,7 @@ One pipe leads from the kernel to standard input, with one line a message:
 
 ==================  ==========================================================================
 ``?12 34``          a process is about to be started whose pipes have the inodes 12 and 34
+``?-8``             the same of one that gets the terminal ``/dev/pts/7``
 ``+123 12``         guard the session 123; it is the one that was expected with inode 12 first
 ``!12``             what was expected with inode 12 first has not been started
 ``-123``            release the session 123
@@ -27,7 +28,7 @@ import time
 from ipyproc.process.bare import signal
 from ipyproc.process.leftovers import remove_directory
 from ipyproc.process.platform.pidfd import open_pidfd
-from ipyproc.process.platform.processes import has_process, start_time
+from ipyproc.process.platform.processes import has_process, start_time, ticks_since_boot
 from ipyproc.process.platform.sessions import end_sessions, need_other_session
 
 __all__ = ["main"]
@@ -98,20 +99,20 @@ def main(arguments: list[str]) -> int:
     kernel, kernels_session = int(arguments[0]), int(arguments[1])
     parent = os.getppid()
     guarded = _guarded_in_the_end(kernel)
-    sessions = dict(guarded.sessions)
+    ended_at, sessions = ticks_since_boot(), dict(guarded.sessions)
     # Beside the others, who may take their time: of one that exits soon, what it started is found only as
     # long as it holds the pipes.
     searching = _fork() if guarded.expected else None
     if searching == 0:
         try:
-            _end_expected(guarded.expected, kernels_session)
+            _end_expected(guarded.expected, kernels_session, ended_at)
         finally:
             os._exit(0)
     end_sessions(sessions, _GRACE, started=sessions, tell=_tell)
     if searching is not None:
         os.waitpid(searching, 0)
     else:
-        _end_expected(guarded.expected, kernels_session)
+        _end_expected(guarded.expected, kernels_session, ended_at)
     if guarded.directories and _is_gone(kernel, parent):
         for directory in guarded.directories:
             remove_directory(directory, _CLEAR_SECONDS)
@@ -178,26 +179,32 @@ def _fork() -> int | None:
         return None
 
 
-def _end_expected(expected: dict[int, set[int]], kernels_session: int) -> None:
+def _end_expected(expected: dict[int, set[int]], kernels_session: int, ended_at: int) -> None:
     """End what a kernel that was killed as it started a process has left.
 
     That has not told its number, and may not even be in its session yet.
     """
     deadline = time.monotonic() + _EXPECT_SECONDS
     while expected and time.monotonic() < deadline:
-        late = {sid: start_time(sid) for sid in _sessions_holding(expected, kernels_session)}
+        late = {sid: start_time(sid) for sid in _sessions_holding(expected, kernels_session, ended_at)}
         if late:
             end_sessions(late, 0.1, started=late, tell=_tell)
         time.sleep(_EXPECT_PAUSE)
 
 
-def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> set[int]:
-    """Return the sessions in which a process holds one of the pipes that are expected.
+def _sessions_holding(expected: dict[int, set[int]], kernels_session: int, ended_at: int) -> set[int]:
+    """Return the sessions in which a process holds one of the pipes or terminals that are expected.
 
     Not the kernel's own: forks of the kernel in it may hold them too. Its number is 0 where its leader is
-    outside the kernel's pid namespace, as in many containers.
+    outside the kernel's pid namespace, as in many containers. And no process that was started after the
+    kernel's end: the system may have given it the number of the kernel's terminal.
     """
-    wanted = {f"pipe:[{inode}]" for inodes in expected.values() for inode in inodes}
+    wanted: set[str] = set()
+    for marks in expected.values():
+        for mark in marks:
+            name = f"pipe:[{mark}]" if mark >= 0 else f"/dev/pts/{-mark - 1}"
+            # A terminal's name ends so once the kernel, which had its other end, is gone.
+            wanted |= {name, f"{name} (deleted)"}
     found: set[int] = set()
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -212,7 +219,7 @@ def _sessions_holding(expected: dict[int, set[int]], kernels_session: int) -> se
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except OSError:
             continue  # It is gone, or another user's.
-        if wanted.intersection(links):
+        if wanted.intersection(links) and (start_time(pid) or 0) <= ended_at:
             found.add(sid)
     return found
 

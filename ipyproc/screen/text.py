@@ -78,14 +78,16 @@ class ScreenText:
         return self.html
 
 
-def shown(texts: Iterable[str], rows: int = 24, columns: int = 100, *, newline: bool = False) -> ScreenText:
+def shown(
+    texts: Iterable[str | tuple[int, int]], rows: int = 24, columns: int = 100, *, newline: bool = False
+) -> ScreenText:
     """Return what a terminal shows of a text in the end.
 
     The work is proportional to the text: about 10 ms/MB, up to 500 ms/MB where a program draws. No memory is
     needed beyond the result.
 
     Args:
-        texts: the text, in pieces cut anywhere.
+        texts: the text, in pieces cut anywhere; rows and columns where the terminal was given another size.
         rows: the height of the terminal.
         columns: its width.
         newline: a line feed is also a carriage return, as in the output of a pipe.
@@ -93,6 +95,9 @@ def shown(texts: Iterable[str], rows: int = 24, columns: int = 100, *, newline: 
     screen = Screen(rows, columns, newline=newline, links=True)
     lines: list[str] = []
     for text in texts:
+        if isinstance(text, tuple):
+            screen.resize(*text)
+            continue
         for start in range(0, len(text), _SLICE):
             screen.feed_text(text[start : start + _SLICE])
             lines.append(screen.take())

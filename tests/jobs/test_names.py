@@ -61,8 +61,8 @@ def test_a_command_makes_the_name_of_its_script_its_module_or_its_program(comman
 
 def test_a_list_makes_a_name_likewise() -> None:
     assert default_name(("/bin/sleep", "0")) == "sleep"
-    assert default_name(["/usr/bin/python3", "-m", "pytest", "-q"]) == "pytest"
-    assert default_name([]) == "job"
+    assert default_name(("/usr/bin/python3", "-m", "pytest", "-q")) == "pytest"
+    assert default_name(()) == "job"
 
 
 def names(table: JobTable) -> list[str]:

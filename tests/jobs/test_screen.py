@@ -37,6 +37,22 @@ async def test_the_screen_has_the_size_that_the_job_was_started_with(table: JobT
 
 
 @looped
+async def test_the_screen_has_each_size_from_where_the_terminal_got_it(table: JobTable) -> None:
+    code = "for _ in 'ab': print('x' * 30 + '\\r', end='y\\n'); input('? ')"
+    job = table.spawn([*PYTHON, code], tty=True, rows=5, columns=20)
+    await job.expect("? ")
+    job.resize(5, 10)
+    job.resize(5, 40)
+    job.send("\n")
+    await job.expect("? ")
+    job.send("\n")
+    await job
+    narrow, wide = "x" * 20 + "y" + "x" * 9, "y" + "x" * 29
+    assert job.screen.text == f"{narrow}\n? \n{wide}\n? \n"
+    assert job.render(max_bytes=20).text.endswith("x\n? \n")
+
+
+@looped
 async def test_a_character_of_one_stream_may_be_cut_by_the_other(table: JobTable) -> None:
     code = "import os\nfor fd, data in ((1, b'a\\xc3'), (2, b'!'), (1, b'\\xa9\\n')): os.write(fd, data)"
     job = table.spawn([*PYTHON, code])

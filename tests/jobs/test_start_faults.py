@@ -82,19 +82,12 @@ TERMINAL_STEPS: dict[str, tuple[object, str, int]] = {
     "our slave of it": (Terminal, "__init__", 1),
     "the copy of the master": (os, "dup", 1),
     "the writer of the input": (Feed, "__init__", 1),
-    "the gate": (Gate, "__init__", 1),
-    "a pipe of the gate": (os, "pipe", 1),
-    "the other pipe of the gate": (os, "pipe", 2),
-    "the numbers of the pipes": (os, "fstat", 1),
+    "the number of the terminal": (pty, "number_of", 1),
     "the reader": (SpoolStream, "__init__", 1),
     "the word to the warden": (Warden, "expect", 1),
-    "what the program is to do": (start_module, "instructions", 1),
-    "the file that says so": (start_module, "nameless_file", 1),
-    "the fork": (subprocess, "Popen", 1),
+    "the list of open fds": (os, "listdir", 1),
+    "the fork": (os, "posix_spawn", 1),
     "the session's number to the warden": (Warden, "guard", 1),
-    "the gate's opening": (Gate, "open", 1),
-    # After Popen's own.
-    "the answer of the program": (os, "read", 2),
     "the pipes for the stand-in": (Pipes, "add", 1),
     "the session": (Session, "__init__", 1),
     "the watch for the exit": (Subprocess, "set_exit_callback", 1),
@@ -102,6 +95,22 @@ TERMINAL_STEPS: dict[str, tuple[object, str, int]] = {
     "the beginning of its reading": (Run, "begin", 1),
     "the output entered in the loop's poll": (SpoolStream, "start", 1),
     "the handle": (Job, "__init__", 1),
+}
+
+# Of one that needs what posix_spawn cannot do.
+GATE_STEPS: dict[str, tuple[object, str, int]] = {
+    "the gate": (Gate, "__init__", 1),
+    "a pipe of the gate": (os, "pipe", 1),
+    "the other pipe of the gate": (os, "pipe", 2),
+    "the numbers of the pipes": (os, "fstat", 1),
+    "what the program is to do": (start_module, "instructions", 1),
+    "the file that says so": (start_module, "nameless_file", 1),
+    "the fork": (subprocess, "Popen", 1),
+    "the session's number to the warden": (Warden, "guard", 1),
+    "the gate's opening": (Gate, "open", 1),
+    # After Popen's own.
+    "the answer of the program": (os, "read", 2),
+    "the session": (Session, "__init__", 1),
 }
 
 
@@ -182,6 +191,14 @@ def test_a_start_on_a_terminal_that_fails_at_a_step_is_undone(
     looped(fails_at)(table, TERMINAL_STEPS[step], error, after=False, tty=True)
 
 
+@pytest.mark.parametrize("step", GATE_STEPS)
+@pytest.mark.parametrize("error", ERRORS[-3:], ids=lambda error: type(error).__name__)
+def test_a_start_at_the_gate_that_fails_at_a_step_is_undone(
+    table: JobTable, step: str, error: BaseException
+) -> None:
+    looped(fails_at)(table, GATE_STEPS[step], error, after=False, tty=True, umask=0o22)
+
+
 # What has no result that is lost by this.
 _DONE = [
     step
@@ -198,7 +215,9 @@ def test_a_start_that_fails_right_after_a_step_is_undone(table: JobTable, step: 
 
 @pytest.mark.parametrize("step", ["the gate's opening", "the session's number to the warden", "the session"])
 def test_a_start_on_a_terminal_that_fails_right_after_a_step_is_undone(table: JobTable, step: str) -> None:
-    looped(fails_at)(table, TERMINAL_STEPS[step], MemoryError(), after=True, tty=True)
+    if step in TERMINAL_STEPS:
+        looped(fails_at)(table, TERMINAL_STEPS[step], MemoryError(), after=True, tty=True)
+    looped(fails_at)(table, GATE_STEPS[step], MemoryError(), after=True, tty=True, umask=0o22)
 
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")  # As of a poll that may watch no more.

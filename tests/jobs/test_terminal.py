@@ -173,6 +173,29 @@ async def test_a_shell_that_cannot_be_executed_is_told_as_on_pipes(table: JobTab
 
 
 @looped
+@pytest.mark.parametrize("how", [{}, {"umask": 0o22}], ids=["spawned", "at the gate"])
+async def test_a_program_on_a_terminal_inherits_no_other_fd_and_signals_as_usual(
+    table: JobTable, how: dict[str, Any]
+) -> None:
+    ends = os.pipe()
+    for fd in ends:
+        os.set_inheritable(fd, True)
+    code = (
+        "import os, signal; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1], "
+        "[os.ttyname(fd) == os.ttyname(0) for fd in (1, 2)], "
+        "[line.split()[1] for line in open('/proc/self/status') if line.startswith(('SigBlk', 'ShdPnd'))])"
+    )
+    try:
+        result = await table.spawn([*PYTHON, code], tty=True, **how)
+        assert result.output == "[0, 1, 2] [True, True] ['0000000000000000', '0000000000000000']\n"
+        shell = await table.spawn("grep SigIgn /proc/self/status", tty=True, **how)
+        assert int(shell.output.split()[1], 16) & 1 << signal.SIGPIPE - 1 == 0
+    finally:
+        for fd in ends:
+            os.close(fd)
+
+
+@looped
 async def test_a_stop_in_the_moment_of_the_start_leaves_no_trace_of_how_it_is_started(
     table: JobTable,
 ) -> None:

@@ -24,14 +24,12 @@ def main() -> None:
     ours = subprocess.Popen(["sleep", "60"], stdout=leader.stdout)
     kernel = subprocess.Popen(["true"])
     kernel.wait()
-    expected = b"?%d\n" % os.fstat(leader.stdout.fileno()).st_ino
-    subprocess.run(
-        program(str(kernel.pid), str(os.getsid(0))),
-        input=expected,
-        timeout=60,
-        check=True,
-        start_new_session=True,
-    )
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"?%d\n" % os.fstat(leader.stdout.fileno()).st_ino)
+    os.close(write_end)
+    arguments = str(kernel.pid), str(os.getsid(0))
+    subprocess.run(program(*arguments), stdin=read_end, timeout=60, check=True, start_new_session=True)
+    os.close(read_end)
     print(lives(child), lives(psutil.Process(ours.pid)))
     ours.kill()
     ours.wait()

@@ -56,6 +56,7 @@ class KeptRun(Run):
         super().__init__(spec, resources, output, listener)
         self._place = place
         self._post = post
+        self._through: tuple[int, int] | None = None
 
     def resume(self, facts: RunFacts, fds: Mapping[str, int]) -> None:
         """Take over a process that another runner has started.
@@ -131,13 +132,13 @@ class KeptRun(Run):
         ends = super()._open_ends(undo, theirs)
         undo.callback(self._post.drop_all)
         self._post.drop_all()
-        for stream, name in zip(ends.streams, STREAMS, strict=False):
-            self._post.keep(name, stream.fileno())
+        for fd, name, _ in ends.unread:
+            self._post.keep(name, fd)
         if ends.terminal is not None:
             self._post.keep(_SLAVE, ends.stdout)
-            through = os.pipe()
-            ends.streams[0].through = through
-            for end, fd in zip(_THROUGH, through, strict=True):
+            self._through = os.pipe()
+            undo.callback(self._close_through)
+            for end, fd in zip(_THROUGH, self._through, strict=True):
                 os.set_blocking(fd, False)
                 self._post.keep(end, fd)
         if self._spec.stdin is not None:
@@ -150,6 +151,16 @@ class KeptRun(Run):
                 self._post.keep(_STDIN, writing)
             ends.feed.on_close = self._input_closed
         return ends
+
+    def _take_streams(self, ends: Ends) -> None:
+        super()._take_streams(ends)
+        if self._through is not None:
+            self._streams[0].through, self._through = self._through, None
+
+    def _close_through(self) -> None:
+        through, self._through = self._through, None
+        for fd in through or ():
+            os.close(fd)
 
     def _input_closed(self) -> None:
         self._post.drop(_STDIN)

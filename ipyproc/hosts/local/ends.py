@@ -7,16 +7,15 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import Feed
 from ipyproc.hosts.local.stream import SpoolStream
-from ipyproc.hosts.local.terminal import Gate, Terminal
+from ipyproc.hosts.local.terminal import Gate, Terminal, is_spawned
 from ipyproc.model.spec import JobSpec
 from ipyproc.process.fds import is_want_of_fds
-from ipyproc.process.platform.pty import open_pty
+from ipyproc.process.platform import pty
 from ipyproc.spool.output import StreamName
 
 __all__ = ["STREAMS", "Ends", "open_pipes", "open_terminal"]
@@ -36,41 +35,66 @@ class StreamMaker(Protocol):
         """Return the reading end; ``beside`` says that it is of a third pipe."""
 
 
-@dataclass
 class Ends:
     """The ends of the pipes, or of the terminal.
 
-    Attributes:
+    Args:
         stdin: the fd for the process's standard input.
-        stdout: the fd for its standard output.
-        stderr: the fd for its standard error.
         feed: our end of its standard input.
-        inodes: the numbers of the pipes by which the warden finds it.
+
+    Attributes:
+        stdin: likewise.
+        feed: likewise.
+        stdout: the fd for the process's standard output.
+        stderr: the fd for its standard error.
+        marks: the numbers of the pipes, or of the terminal, by which the warden finds it.
         beside: the further fds that it gets, as its last arguments.
-        streams: our ends of its output.
         terminal: the terminal; None for pipes.
-        gate: where it waits until it is guarded; None for pipes.
+        gate: where it waits until it is guarded; None if it runs at once.
+        unread: our ends of the output that no stream reads yet, each with its name, and whether it is of a
+            third pipe.
     """
 
-    stdin: int
-    stdout: int
-    stderr: int
-    feed: Feed
-    inodes: Sequence[int] = ()
-    beside: list[int] = field(default_factory=list)
-    streams: list[SpoolStream] = field(default_factory=list)
-    terminal: Terminal | None = None
-    gate: Gate | None = None
+    def __init__(self, stdin: int, feed: Feed) -> None:
+        self.stdin = stdin
+        self.feed = feed
+        self.stdout = -1
+        self.stderr = -1
+        self.marks: Sequence[int] = ()
+        self.beside: list[int] = []
+        self.terminal: Terminal | None = None
+        self.gate: Gate | None = None
+        self.unread: list[tuple[int, StreamName, bool]] = []
+
+    def leave_unread(self, fd: int, name: StreamName, beside: bool = False) -> None:
+        """Own our end of an output."""
+        self.unread.append((fd, name, beside))
+
+    def take_streams(self, make_stream: StreamMaker) -> list[SpoolStream]:
+        """Return a stream for each of our ends of the output, which owns it from now on."""
+        streams: list[SpoolStream] = []
+        try:
+            while self.unread:
+                fd, name, beside = self.unread[0]
+                streams.append(make_stream(fd, name, beside=beside))
+                del self.unread[0]
+        except BaseException:
+            for stream in streams:
+                stream.drop()
+            raise
+        return streams
+
+    def close_unread(self) -> None:
+        """Close our ends of the output that no stream owns."""
+        while self.unread:
+            os.close(self.unread.pop()[0])
 
 
-def open_pipes(
-    driver: Driver, make_stream: StreamMaker, undo: ExitStack, theirs: ExitStack, *, beside: bool
-) -> Ends:
+def open_pipes(driver: Driver, undo: ExitStack, theirs: ExitStack, *, beside: bool) -> Ends:
     """Open a pipe for each stream of a process.
 
     Args:
         driver: the driver of the loop.
-        make_stream: makes our ends of the output.
         undo: closes our ends if the process cannot be started.
         theirs: closes the process's ends, once it has been started.
         beside: whether there is a third pipe for output.
@@ -78,25 +102,20 @@ def open_pipes(
     Raises:
         OSError: this process may open no more fds.
     """
-    stdin, feed = _open_input(driver, undo, theirs)
-    streams: list[SpoolStream] = []
+    ends = Ends(*_open_input(driver, undo, theirs))
+    undo.callback(ends.close_unread)
     write_ends: list[int] = []
     for name in (*STREAMS, _THIRD)[: len(STREAMS) + beside]:
-        is_third = len(streams) == len(STREAMS)
         read_end, write_end = os.pipe()
+        ends.leave_unread(read_end, name, len(write_ends) == len(STREAMS))
         theirs.callback(os.close, write_end)
-        stream = _owning(read_end, lambda: make_stream(read_end, name, beside=is_third))  # noqa: B023
-        undo.callback(stream.drop)
         write_ends.append(write_end)
-        streams.append(stream)
-    inodes = [os.fstat(fd).st_ino for fd in write_ends]
-    stdout, stderr, *others = write_ends
-    return Ends(stdin, stdout, stderr, feed, inodes, others, streams)
+    ends.marks = [os.fstat(fd).st_ino for fd in write_ends]
+    ends.stdout, ends.stderr, *ends.beside = write_ends
+    return ends
 
 
-def open_terminal(
-    spec: JobSpec, driver: Driver, make_stream: StreamMaker, undo: ExitStack, theirs: ExitStack
-) -> Ends:
+def open_terminal(spec: JobSpec, driver: Driver, undo: ExitStack, theirs: ExitStack) -> Ends:
     """Open a pseudo-terminal for a process, and a pipe for its standard input if the spec has that.
 
     The stream owns the master of the terminal, the feed a copy of it, and the `Terminal` the slave.
@@ -104,7 +123,6 @@ def open_terminal(
     Args:
         spec: says the size, and whether the input is the terminal.
         driver: the driver of the loop.
-        make_stream: makes our end of the output.
         undo: closes our ends if the process cannot be started.
         theirs: closes the process's ends, once it has been started.
 
@@ -113,7 +131,7 @@ def open_terminal(
     """
     try:
         is_utf8 = codecs.lookup(spec.encoding).name == "utf-8"
-        master, slave = open_pty(spec.rows, spec.columns, utf8=is_utf8)
+        master, slave = pty.open_pty(spec.rows, spec.columns, utf8=is_utf8)
     except OSError as error:
         raise _no_terminal(error) from None
     with ExitStack() as unowned:
@@ -121,17 +139,25 @@ def open_terminal(
         terminal = _owning(slave, lambda: Terminal(slave))
         undo.callback(terminal.close)
         if spec.reads_terminal:
-            stdin, writer = slave, os.dup(master)
+            writer = os.dup(master)
             feed = _owning(writer, lambda: Feed(writer, driver, terminal.end_of_file))
             undo.callback(feed.close)
+            ends = Ends(slave, feed)
         else:
-            stdin, feed = _open_input(driver, undo, theirs)
-        gate = Gate()
-        theirs.callback(gate.close)
+            ends = Ends(*_open_input(driver, undo, theirs))
+        number = pty.number_of(slave) if is_spawned(spec) else None
+        if number is None:
+            ends.gate = gate = Gate()
+            theirs.callback(gate.close)
+            ends.marks = gate.inodes
+        else:
+            ends.marks = [-number - 1]
         unowned.pop_all()
-    stream = _owning(master, lambda: make_stream(master, "stdout"))
-    undo.callback(stream.drop)
-    return Ends(stdin, slave, slave, feed, gate.inodes, streams=[stream], terminal=terminal, gate=gate)
+    ends.leave_unread(master, "stdout")
+    undo.callback(ends.close_unread)
+    ends.stdout = ends.stderr = slave
+    ends.terminal = terminal
+    return ends
 
 
 def _open_input(driver: Driver, undo: ExitStack, theirs: ExitStack) -> tuple[int, Feed]:

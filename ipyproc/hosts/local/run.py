@@ -142,14 +142,17 @@ class Run:
         with ExitStack() as undo, ExitStack() as theirs:
             ends = self._open_ends(undo, theirs)
             # The warden is told before the process runs, in case the kernel is killed right after the fork.
-            undo.callback(shared.warden.cancel, ends.inodes[0])
-            shared.warden.expect(ends.inodes)
+            undo.callback(shared.warden.cancel, ends.marks[0])
+            shared.warden.expect(ends.marks)
             self._launch(ends)
             undo.callback(self._undo_launch)
             undo.callback(shared.warden.release, self.pid)
-            shared.warden.guard(self.pid, ends.inodes[0])
+            shared.warden.guard(self.pid, ends.marks[0])
             if ends.gate is not None:
                 ends.gate.open()
+            # Not before the process runs: it need not wait for them.
+            self._take_streams(ends)
+            undo.callback(self._drop_streams)
             for stream in self._streams:
                 # Added before `begin`, which a loop that is held does not reach.
                 shared.pipes.add(stream)
@@ -305,13 +308,19 @@ class Run:
 
     def _open_ends(self, undo: ExitStack, theirs: ExitStack) -> Ends:
         if self._spec.tty:
-            ends = open_terminal(self._spec, self._driver, self._stream, undo, theirs)
+            ends = open_terminal(self._spec, self._driver, undo, theirs)
         else:
-            beside = self._side is not None
-            ends = open_pipes(self._driver, self._stream, undo, theirs, beside=beside)
-        self._feed, self._terminal, self._streams = ends.feed, ends.terminal, ends.streams
-        undo.callback(self._streams.clear)
+            ends = open_pipes(self._driver, undo, theirs, beside=self._side is not None)
+        self._feed, self._terminal = ends.feed, ends.terminal
         return ends
+
+    def _take_streams(self, ends: Ends) -> None:
+        self._streams = ends.take_streams(self._stream)
+
+    def _drop_streams(self) -> None:
+        for stream in self._streams:
+            stream.drop()
+        self._streams = []
 
     def _launch(self, ends: Ends) -> None:
         self.started, self.began = time.time(), time.monotonic()

@@ -51,7 +51,8 @@ class Launch:
     Attributes:
         argv: the arguments, beginning with the program's name.
         executable: the path of the program; None if ``argv`` has it.
-        script: the content of a file whose path is the last argument; None for no file.
+        script: the content of a file whose path is the last argument; None for no file. Each start has a
+            file of its own, since on some systems all processes that open ``/dev/fd/N`` share one offset.
         exec_program: whether the process becomes the program that the command names, so that its pid, its
             signals and its exit status are those of the program; False if that is not certain.
     """
@@ -60,19 +61,6 @@ class Launch:
     executable: str | None = None
     script: bytes | None = None
     exec_program: bool = False
-
-    @contextmanager
-    def opened(self) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
-        """Return the arguments, and the fds for the process to inherit, which are closed after the block.
-
-        The file of a script has no name, and is removed with its last reader. Each start has a file of its
-        own, since on some systems all processes that open ``/dev/fd/N`` share one offset.
-        """
-        if self.script is None:
-            yield self.argv, ()
-            return
-        with nameless_file(self.script) as fd:
-            yield (*self.argv, f"/dev/fd/{fd}"), (fd,)
 
 
 def default_shell(environ: Mapping[str, str] | None = None) -> str:

@@ -15,10 +15,11 @@ from tornado.ioloop import IOLoop
 from ipyproc.hosts.local.environment import environment_of
 from ipyproc.hosts.local.limits import account_ids, popen_arguments, under, user_environment
 from ipyproc.hosts.local.shell import Launch, explain_exit, launch_of, nameless_file
-from ipyproc.hosts.local.terminal import Gate, instructions, interrupts_blocked
+from ipyproc.hosts.local.terminal import Gate, instructions, interrupts_blocked, paths_of
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.text import encoded, native
 from ipyproc.process import Subprocess
+from ipyproc.process.terminal_popen import TerminalPopen
 
 __all__ = ["note_of_exit", "start_process"]
 
@@ -40,8 +41,9 @@ def start_process(
 ) -> Subprocess:
     """Start a process of a job, which leads a session of its own; any thread may call it.
 
-    With a gate, the process waits, and then takes ``stdout`` as its controlling terminal. The program runs
-    once the caller has opened the gate, which raises what keeps the program from running.
+    If the spec has a terminal, ``stdout`` becomes its controlling one. With a gate, the process waits before
+    that, and the program runs once the caller has opened the gate, which raises what keeps the program from
+    running.
 
     Args:
         spec: what runs, and how.
@@ -51,7 +53,7 @@ def start_process(
         stderr: the fd for its standard error.
         pass_fds: further fds that it inherits.
         arguments: arguments that follow those of the spec.
-        gate: where it waits until it may run; None if it runs at once, without a terminal.
+        gate: where it waits until it may run; None if it runs at once.
 
     Raises:
         OSError: it could not be started; nothing is left of it.
@@ -61,17 +63,30 @@ def start_process(
         {**user_environment(spec.limits), **spec.env},
         clean=spec.clean_env,
         kernel_path=spec.kernel_path,
-        terminal=gate is not None,
+        terminal=spec.tty,
     )
-    launch = launch_of(spec.command, spec.shell, environment, terminal=gate is not None)
-    with (
-        ExitStack() as opened,
-        launch.opened() as (argv, script_fds),
-        _explained(spec, launch, environment),
-    ):
+    launch = launch_of(spec.command, spec.shell, environment, terminal=spec.tty)
+    limits = spec.limits
+    # The file of a script has no name, and is removed with its last reader.
+    with ExitStack() as opened, _explained(spec, launch, environment):
+        argv, fds = launch.argv, (*pass_fds,)
+        if launch.script is not None:
+            script = opened.enter_context(nameless_file(launch.script))
+            argv, fds = (*argv, f"/dev/fd/{script}"), (*fds, script)
         words = [native(word) for word in (*argv, *arguments)]
         executable = None if launch.executable is None else native(launch.executable)
-        limits, fds = spec.limits, (*pass_fds, *script_fds)
+        if spec.tty and gate is None:
+            popen = partial(
+                TerminalPopen,
+                [os.fsencode(word) for word in words],
+                paths_of(words, executable, environment.get(b"PATH")),
+                environment,
+                program=executable or words[0],
+                slave=stdout,
+                stdin=stdin,
+                pass_fds=fds,
+            )
+            return under(limits, lambda: Subprocess.of(io_loop, popen))
         if gate is not None:
             is_sure = _is_sure(spec, launch, environment)
             explained = partial(_explained, spec, launch, environment)

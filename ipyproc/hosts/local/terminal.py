@@ -12,10 +12,12 @@ from weakref import WeakSet
 
 from ipyproc.errors import JobSpecError
 from ipyproc.hosts.local.feed import put_nothing_at
+from ipyproc.model.spec import JobSpec
 from ipyproc.process.platform import pty
+from ipyproc.process.terminal_popen import CAN_SPAWN
 from ipyproc.process.terminal_program import PROGRAM, what_to_do
 
-__all__ = ["Gate", "Terminal", "instructions", "interrupts_blocked"]
+__all__ = ["Gate", "Terminal", "instructions", "interrupts_blocked", "is_spawned", "paths_of"]
 
 
 class Terminal:
@@ -173,6 +175,26 @@ class Gate:
             os.close(fd)
 
 
+def is_spawned(spec: JobSpec) -> bool:
+    """Return True if a job on a terminal can be started by `TerminalPopen`, rather than wait at a gate."""
+    return CAN_SPAWN and spec.cwd is None and spec.limits.user is None and spec.limits.umask is None
+
+
+def paths_of(argv: Sequence[str | bytes], executable: str | bytes | None, path: bytes | None) -> list[bytes]:
+    """Return the paths that a program may have, as `subprocess` tries them.
+
+    Args:
+        argv: the arguments of the program.
+        executable: its path; None if the first argument is its name.
+        path: the PATH in which a name without a folder is looked for; None for the system's usual one.
+    """
+    program = os.fsencode(argv[0] if executable is None else executable)
+    if os.path.dirname(program):
+        return [program]
+    folders = (os.fsencode(os.defpath) if path is None else path).split(os.fsencode(os.pathsep))
+    return [os.path.join(folder, program) for folder in folders]
+
+
 def instructions(
     argv: Sequence[str | bytes],
     executable: str | bytes | None,
@@ -182,7 +204,7 @@ def instructions(
     mask: Iterable[int],
     is_sure: bool,
 ) -> bytes:
-    """Return what the process at the gate is to do; the program is found as `subprocess` finds it.
+    """Return what the process at the gate is to do.
 
     Args:
         argv: the arguments of the program.
@@ -192,11 +214,7 @@ def instructions(
         mask: the signals that it blocks.
         is_sure: whether nobody waits for what keeps it from running.
     """
-    program = os.fsencode(argv[0] if executable is None else executable)
-    paths = [program]
-    if not os.path.dirname(program):
-        folders = environment.get(b"PATH", os.fsencode(os.defpath)).split(os.fsencode(os.pathsep))
-        paths = [os.path.join(folder, program) for folder in folders]
+    paths = paths_of(argv, executable, environment.get(b"PATH"))
     return what_to_do(
         paths, [os.fsencode(word) for word in argv], environment, user, mask=mask, is_heard=not is_sure
     )

@@ -80,31 +80,32 @@ class Warden:
         program = self._program
         return program.proc.pid if program is not None and program.proc.returncode is None else None
 
-    def expect(self, inodes: Sequence[int]) -> None:
+    def expect(self, marks: Sequence[int]) -> None:
         """Guard a process that is about to be started, and has no number yet.
 
         Args:
-            inodes: of the pipes that it gets, by which the warden finds it if the kernel is killed before
-                `guard` or `cancel` is called. The first names it there.
+            marks: the inodes of the pipes that it gets, or -N - 1 for the terminal ``/dev/pts/N``, by which
+                the warden finds it if the kernel is killed before `guard` or `cancel` is called. The first
+                names it there.
         """
         with self._lock:
             if self._owner == os.getpid():
-                message = b"?%s\n" % b" ".join(b"%d" % inode for inode in inodes)
-                self._expected[inodes[0]] = message
+                message = b"?%s\n" % b" ".join(b"%d" % mark for mark in marks)
+                self._expected[marks[0]] = message
                 self._send(message)
 
-    def cancel(self, inode: int) -> None:
+    def cancel(self, mark: int) -> None:
         """Forget a process that was given to `expect` but could not be started."""
         with self._lock:
-            if self._expected.pop(inode, None) is not None:
-                self._send(b"!%d\n" % inode)
+            if self._expected.pop(mark, None) is not None:
+                self._send(b"!%d\n" % mark)
 
-    def guard(self, sid: int, inode: int | None = None) -> None:
+    def guard(self, sid: int, mark: int | None = None) -> None:
         """Let the warden end the session ``sid`` if the kernel dies.
 
         Args:
             sid: the session of a job, which the job leads.
-            inode: the first of the inodes given to `expect`; None if it was not called.
+            mark: the first of those given to `expect`; None if it was not called.
 
         Raises:
             ValueError: that session is the kernel's own, or not a job's.
@@ -113,8 +114,8 @@ class Warden:
         with self._lock:
             if self._owner == os.getpid():
                 self._guarded[sid] = None
-                if inode is not None and self._expected.pop(inode, None) is not None:
-                    self._send(b"+%d %d\n" % (sid, inode))
+                if mark is not None and self._expected.pop(mark, None) is not None:
+                    self._send(b"+%d %d\n" % (sid, mark))
                 else:
                     self._send(b"+%d\n" % sid)
 

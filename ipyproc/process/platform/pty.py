@@ -3,7 +3,8 @@
 Linux and macOS differ at the end: when nobody has the slave open any more, a read of the master raises EIO on
 Linux, and returns nothing on macOS. A process gets the terminal as its controlling one by the ioctl
 ``CONTROL`` (`tty_ioctl(4)`), which needs a session leader that has none; `ipyproc.process.terminal_program`
-does that between the fork and the program.
+does that between the fork and the program. On Linux such a leader gets it too when it opens the slave:
+`ipyproc.process.terminal_popen`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ try:
 except ImportError:  # Windows
     pass
 
-__all__ = ["GONE", "control_request", "end_of_file", "hides_input", "open_pty", "set_size"]
+__all__ = ["GONE", "control_request", "end_of_file", "hides_input", "number_of", "open_pty", "set_size"]
 
 GONE = frozenset({errno.EIO, errno.EPIPE})
 """The errors of a read or a write when the other end of a pipe or of a terminal is closed."""
@@ -31,6 +32,7 @@ _LOCAL_MODES = 3
 _IUTF8 = 0x4000
 _CHARACTERS = 6
 _USUAL_END_OF_FILE = b"\x04"
+_FOLDER = "/dev/pts"
 _DISABLED = frozenset({b"\0", b"\xff"})
 
 
@@ -59,6 +61,15 @@ def open_pty(rows: int, columns: int, *, utf8: bool = True) -> tuple[int, int]:
         os.close(slave)
         raise
     return master, slave
+
+
+def number_of(fd: int) -> int | None:
+    """Return N of a terminal ``/dev/pts/N``, given its slave; None where it has no such name."""
+    try:
+        folder, _, number = os.ttyname(fd).rpartition("/")
+    except OSError:
+        return None
+    return int(number) if folder == _FOLDER and number.isdecimal() else None
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
