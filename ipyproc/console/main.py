@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from ipyproc.console import verbs
 from ipyproc.errors import IpyprocError
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _BROKEN, _INTERRUPTED = 1, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status: 0, 1 with a sentence on standard error, 2 for a misuse."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _BROKEN
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; ``run`` of what it gives is the function for the command."""
+    whole = argparse.ArgumentParser(
         prog="ipyproc", description="Kept jobs: started here or by %%spawn --keep, they outlive every kernel."
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=help, description=help)
@@ -79,4 +80,4 @@ def _parser() -> argparse.ArgumentParser:
         nargs=argparse.REMAINDER,
         help="a program with its arguments, or one script",
     )
-    return parser
+    return whole

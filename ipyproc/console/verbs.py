@@ -97,10 +97,10 @@ def attach(options: argparse.Namespace) -> int:
                 f"Job {job.spec.name!r} has no terminal; see it by 'ipyproc logs -f', write to it by "
                 "'ipyproc send'."
             )
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise JobStateError("'ipyproc attach' needs a terminal; run it in one, or use logs and send.")
         if job.state.done:
             raise JobStateError(f"Job {job.spec.name!r} has ended; see it by 'ipyproc logs'.")
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise JobStateError("'ipyproc attach' needs a terminal; run it in one, or use logs and send.")
         at = max(job.output.start, job.output.end - _SCREENFUL)
         with Keyboard(job, key) as keyboard:
             at = keyboard.show(at)

@@ -45,7 +45,8 @@ def start_holder(place: Place) -> None:
     """
     if not sys.executable:
         raise OSError(
-            "Python does not know its own program (sys.executable is empty), so nothing can be kept."
+            "Python does not know its own program (sys.executable is empty), so nothing can be kept; "
+            "start the job without keeping it."
         )
     command = [sys.executable, "-I", "-S", "-c", _HOLDER, place.path, place.socket, sys.executable, _RUNNER]
     done = subprocess.run(
@@ -59,9 +60,7 @@ def start_holder(place: Place) -> None:
     )
     if done.returncode not in (0, _HELD_ALREADY):
         why = done.stdout.decode("utf-8", "replace").strip().rstrip(".") or f"status {done.returncode}"
-        raise OSError(
-            f"The holder of a kept job could not be started ({why}); start the job without keeping it."
-        )
+        raise OSError(f"The holder of a kept job could not be started ({why}); start it without keeping it.")
 
 
 def need_program(spec: JobSpec) -> None:
