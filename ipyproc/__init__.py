@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ipyproc.model.shell import ShellChoice
     from ipyproc.model.spec import Endpoint, JobSpec
     from ipyproc.model.state import Ending, Exit, JobState, Snapshot, Status
-    from ipyproc.model.usage import Usage
+    from ipyproc.model.usage import Usage, UsagePoint
     from ipyproc.screen.screen import Live, Screen
     from ipyproc.screen.text import ScreenText
     from ipyproc.spool.output import Output, Piece
@@ -114,6 +114,7 @@ __all__ = [
     "UnknownJobError",
     "UnsatisfiableReadError",
     "Usage",
+    "UsagePoint",
     "WireError",
     "WorkerCodeError",
     "WorkerGroup",
@@ -201,7 +202,7 @@ _NAMES = {
         "Snapshot",
         "Status",
     ),
-    "ipyproc.model.usage": ("Usage",),
+    "ipyproc.model.usage": ("Usage", "UsagePoint"),
     "ipyproc.screen.screen": ("Live", "Screen"),
     "ipyproc.screen.text": ("ScreenText",),
     "ipyproc.spool.output": (

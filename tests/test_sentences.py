@@ -281,6 +281,13 @@ def test_in_a_cell_it_is_said_and_nothing_else(entry: Entry, kernel: Kernel) -> 
     assert shown.endswith(whole) if entry.code.startswith("await ") else shown == whole
 
 
+@run_in("on a cell's standard output")
+def test_on_a_cells_standard_output_it_is_said(entry: Entry, kernel: Kernel) -> None:
+    cell = kernel.run(entry.code)
+    assert cell.status == "ok", cell.error
+    assert is_as_listed(cell.stdout.rstrip("\n"), entry), cell.stdout
+
+
 # All read well
 
 

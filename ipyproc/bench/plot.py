@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-from ipyproc.errors import MissingPackageError
+from ipyproc.job.plot import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,21 +21,7 @@ def plot(findings: Findings) -> Figure:
     Raises:
         MissingPackageError: matplotlib is not installed (an `ImportError`).
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingPackageError(
-            "A plot needs matplotlib, which is not installed; install it with 'pip install ipyproc[plot]'."
-        ) from None
-
-    # pyplot would keep every figure, and choose a backend for the whole notebook.
-    class Picture(Figure):
-        def _repr_png_(self) -> bytes:
-            png = BytesIO()
-            self.savefig(png, format="png", dpi=110)
-            return png.getvalue()
-
-    figure = Picture(figsize=(9, 3.2), layout="constrained")
+    figure = new_figure((9, 3.2))
     left, right = figure.subplots(1, 2)
     draw = _costs if findings.statement is None else _throughput
     draw(findings, left, right)

@@ -23,6 +23,7 @@ from ipyproc.hosts.source import EventSource
 from ipyproc.model.group import GroupStatus
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, JobState, Status
+from ipyproc.model.usage import UsagePoint
 from ipyproc.spool.output import Output
 
 __all__ = ["Host", "HostedGroup", "HostedJob"]
@@ -114,10 +115,19 @@ class HostedJob(EventSource, ABC):
         """Return whether it has ended, and there may be more of it to tell, such as what it left running."""
         return False
 
+    def usage(self) -> list[UsagePoint]:
+        """Return what its processes have used over its life; a host that does not measure returns nothing."""
+        return []
+
     @property
     def ticket(self) -> str:
         """Return what `Host.attach` finds it by; empty where it cannot be attached to."""
         return ""
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether it goes on when the kernel ends."""
+        return False
 
     # What can be done to it
 

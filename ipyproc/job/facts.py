@@ -6,6 +6,7 @@ from ipyproc.errors import signal_name
 from ipyproc.hosts.base import HostedJob
 from ipyproc.job.snapshot import snapshot_of
 from ipyproc.model.state import Ending, JobState, Snapshot
+from ipyproc.model.usage import UsagePoint
 
 __all__ = ["JobFacts"]
 
@@ -20,10 +21,12 @@ class JobFacts:
         hosted: the job, as its host holds it.
         made_name: the name that its command makes, if it was given none; else empty.
         has_tag: whether its cell shows its name before each line.
+        notifies: whether pages with the live view show a notification at its end.
     """
 
     made_name = ""
     has_tag = False
+    notifies = False
 
     def __init__(self, hosted: HostedJob) -> None:
         self.hosted = hosted
@@ -44,6 +47,14 @@ class JobFacts:
         """The rows and columns of its terminal; None if it has pipes."""
         spec = self.hosted.spec
         return (spec.rows, spec.columns) if spec.tty else None
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """The sizes that its terminal had: the offset of its output, and the rows and columns from there on.
+
+        The first is that of its start, at offset 0. It is empty if the terminal was never resized.
+        """
+        return self.hosted.sizes
 
     @property
     def pid(self) -> int:
@@ -70,6 +81,17 @@ class JobFacts:
     def left(self) -> int:
         """The number of processes that it left running at its end; `Job.stop` ends them."""
         return self.hosted.left
+
+    @property
+    def usage(self) -> list[UsagePoint]:
+        """The CPU and the memory that its processes used over its life, as points of time, the oldest first.
+
+        They are taken once a second, more seldom while little changes or many jobs run, every 30 s at least;
+        the first comes after a second. There are 600 at most, 60 after its end: as a job ages, two become
+        one. A point has the resident memory (RSS), in which shared pages count for each process. Restarts
+        are in it; a GPU is not. It is empty for a job on another host.
+        """
+        return self.hosted.usage()
 
     def snapshot(self) -> Snapshot:
         """Return a snapshot of this moment, for a view."""

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Generator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ipyproc.errors import JobFailed, JobStateError, JoinTimeout, NotReadyError, ReadyTimeout, signal_name
 from ipyproc.hosts.base import HostedJob
+from ipyproc.job.plot import plot_usage
 from ipyproc.job.result import Result
 from ipyproc.job.talking import JobTalk
 from ipyproc.job.waiters import Waiters
@@ -18,6 +19,9 @@ from ipyproc.model.life import stop_ladder
 from ipyproc.model.spec import need_seconds, need_signal
 from ipyproc.model.state import Ending, describe_status
 from ipyproc.spool.copy import CopyFile
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Announce", "Claim", "Job", "log_to", "release"]
 
@@ -70,6 +74,14 @@ class Job(JobTalk):
     def begin(self) -> None:
         """Subscribe to the events of the job from its start; the table calls this once it has entered it."""
         self.hosted.listen(self._on_event)
+
+    def plot(self) -> Figure:
+        """Plot its `usage` by matplotlib: CPU and memory over its life.
+
+        Raises:
+            MissingPackageError: matplotlib is not installed (an `ImportError`).
+        """
+        return plot_usage(self.usage)
 
     # Events
 

@@ -55,8 +55,8 @@ class JobOutput(JobFacts):
 
     @property
     def lingers(self) -> bool:
-        """True if it has ended but left processes running or pipes open, so that output may still come."""
-        return self.done and self.hosted.lingers
+        """True if it has ended, but more may come: it left processes or pipes open, or is to be restarted."""
+        return self.done and (self.hosted.lingers or self.hosted.status().again)
 
     @property
     def size(self) -> int:

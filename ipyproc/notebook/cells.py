@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -174,9 +175,13 @@ def columns_for(shell: InteractiveShell) -> int:
     return shutil.get_terminal_size((DEFAULT_COLUMNS, DEFAULT_ROWS)).columns
 
 
-def page_data(bundle: Bundle) -> Bundle:
+def page_data(bundle: Bundle) -> dict[str, Any]:
     """Return the forms of a bundle that a page can show."""
-    return {kind: text for kind, text in bundle.items() if kind != "text/ansi"}
+    return {
+        kind: json.loads(text) if kind.endswith("+json") else text
+        for kind, text in bundle.items()
+        if kind != "text/ansi"
+    }
 
 
 def _stops_listening(request: dict[str, Any]) -> bool:

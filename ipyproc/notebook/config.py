@@ -39,3 +39,19 @@ class IPyProc(Configurable):
     kernel_path = Bool(
         True, help="Whether the kernel's own python, pip and so on come first in a job's PATH."
     ).tag(config=True)
+    live_view = Bool(
+        True,
+        help="Whether pages show jobs in a widget, with buttons and a terminal, where anywidget is installed "
+        "(pip install 'ipyproc[live]').",
+    ).tag(config=True)
+    live_patience = Float(
+        5.0,
+        min=0.0,
+        help="Seconds in which a page has to show a job's widget; after them the plain form goes on.",
+    ).tag(config=True)
+    kept_days = Float(
+        30.0, min=0.0, help="Days for which the output of a kept job that has ended is kept."
+    ).tag(config=True)
+    kept_bytes = Int(
+        4 << 30, min=0, help="Bytes of output that all kept jobs that have ended may have; the oldest go."
+    ).tag(config=True)

@@ -14,6 +14,7 @@ from ipyproc.notebook.completion import matcher
 from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.farewell import leave_interrupts_to_children, say_farewell
 from ipyproc.notebook.front_end import ShellFrontEnd
+from ipyproc.notebook.live import PageViews
 from ipyproc.notebook.magics import VERBS
 from ipyproc.notebook.magics.base import Context
 from ipyproc.notebook.private.ipykernel import kernel_of, loop_of
@@ -24,6 +25,7 @@ from ipyproc.notebook.transforms import RunningCells, transform_cells
 from ipyproc.process.loops import asyncio_loop
 from ipyproc.views.kinds import result_picture
 from ipyproc.views.manager import ViewManager
+from ipyproc.views.schedule import Publishers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,10 +54,11 @@ def load(shell: InteractiveShell) -> None:
     io_loop = io_loop_around(loop_of_terminal()) if kernel is None else loop_of(kernel)
     config = IPyProc(parent=shell)
     front_end = ShellFrontEnd(shell, io_loop, [f"%%{verb.name}" for verb in VERBS if verb.magics["cell"]])
-    views = ViewManager(front_end, jobs, io_loop, config)
-    stand_in = jobs.local.stand_in(io_loop, views)
+    pages = PageViews(shell, jobs, io_loop, config, lambda: views.renew())
+    views = ViewManager(front_end, jobs, io_loop, config, pages.live_form)
+    stand_in = jobs.local.stand_in(io_loop, Publishers((views, pages.lives)))
     cells = RunningCells()
-    context = Context(shell, jobs, views, config)
+    context = Context(shell, jobs, views, config, pages)
     verbs = [verb(context) for verb in VERBS]
     with ExitStack() as undo:
         configurables: list[Any] = shell.configurables
@@ -69,8 +72,10 @@ def load(shell: InteractiveShell) -> None:
         stand_in.start()
         undo.callback(_closed.update, {id(shell): views})
         undo.callback(views.close)
+        undo.callback(pages.close)
+        pages.open()
         # The views comes first, so that a job's status line stands before its output.
-        for watcher in (views, stand_in):
+        for watcher in (views, pages.lives, stand_in):
             jobs.add_watcher(watcher)
             undo.callback(jobs.remove_watcher, watcher)
         for verb in verbs:
@@ -94,12 +99,13 @@ def load(shell: InteractiveShell) -> None:
         _show_jobs(shell, views, undo)
         _show_results(shell, undo)
         leave_interrupts_to_children(kernel, undo)
-        say_farewell(kernel, jobs, views, undo)
+        say_farewell(kernel, jobs, (views, pages.lives), undo)
         configurables.append(config)
         undo.callback(configurables.remove, config)
         _loaded[id(shell)] = undo.pop_all()
     if (before := _closed.pop(id(shell), None)) is not None:
         views.adopt(before)
+    jobs.find_kept()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -129,10 +135,12 @@ def _bound_table(config: IPyProc, undo: ExitStack) -> None:
 
     def bound(_change: object = None) -> None:
         jobs.max_ended = config.ended_jobs
+        jobs.kept_days, jobs.kept_bytes = config.kept_days, config.kept_bytes
 
+    bounds = ["ended_jobs", "kept_days", "kept_bytes"]
     bound()
-    config.observe(bound, "ended_jobs")
-    undo.callback(config.unobserve, bound, "ended_jobs")
+    config.observe(bound, bounds)
+    undo.callback(config.unobserve, bound, bounds)
 
 
 def _register(shell: InteractiveShell, magics: Magics, undo: ExitStack) -> None:

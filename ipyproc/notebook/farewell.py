@@ -7,28 +7,38 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ipyproc.job.registry import say_on_stderr
 from ipyproc.notebook.private.ipykernel import at_shutdown, exchange_idle_handler
 
 if TYPE_CHECKING:
     from ipyproc.job.table import JobTable
-    from ipyproc.views.manager import ViewManager
 
 __all__ = ["leave_interrupts_to_children", "say_farewell"]
 
 
-def say_farewell(kernel: Any, jobs: JobTable, views: ViewManager, undo: ExitStack) -> None:
+class Shower(Protocol):
+    """An object that shows jobs."""
+
+    def farewell(self) -> None:
+        """Show that the jobs end with the kernel."""
+
+
+def say_farewell(kernel: Any, jobs: JobTable, showers: Sequence[Shower], undo: ExitStack) -> None:
     """Mark running jobs in their cells when the kernel ends: at a shutdown request, or at its exit."""
     own = os.getpid()
+
+    def farewell() -> None:
+        for shower in showers:
+            shower.farewell()
 
     def at_exit() -> None:
         # A fork shares the front end, and its exit is not the kernel's.
         if os.getpid() == own:
-            views.farewell()
+            farewell()
 
     # quit() and the end of standard input come without a shutdown request.
     atexit.register(at_exit)
@@ -37,7 +47,7 @@ def say_farewell(kernel: Any, jobs: JobTable, views: ViewManager, undo: ExitStac
         return
 
     def before_shutdown() -> None:
-        views.farewell()
+        farewell()
         # The parent may exit before the kernel does, and older kernels then exit at once.
         jobs.say_what_ends()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ipyproc.screen import editing
+from ipyproc.screen.modes import KEYPAD
 from ipyproc.screen.state import State
 
 __all__ = ["CONTROLS", "ESCAPES", "IN_ROW", "SEQUENCES", "Numbers"]
@@ -66,6 +67,12 @@ def _set_private_modes(state: State, numbers: Numbers, on: bool) -> None:
         mode = _PRIVATE_MODES.get(number)
         if mode is not None:
             mode(state, on)
+        else:
+            state.modes.set(number, on)
+
+
+def _cursor_shape(state: State, numbers: Numbers) -> None:
+    state.modes.shape = _how(numbers)
 
 
 def _origin(state: State, on: bool) -> None:
@@ -166,11 +173,12 @@ SEQUENCES: dict[str, _Command] = {
     "?K": lambda state, numbers: editing.erase_line(state.grid, _how(numbers)),
     "?h": lambda state, numbers: _set_private_modes(state, numbers, True),
     "?l": lambda state, numbers: _set_private_modes(state, numbers, False),
+    " q": _cursor_shape,
     "!p": lambda state, numbers: state.reset(hard=False),
 }
 """By the prefix or intermediate character, and the final one."""
 
-IN_ROW = frozenset("@CDGIJKPXZ`aghl") | {"?J", "?K", "?h", "?l"}
+IN_ROW = frozenset("@CDGIJKPXZ`aghl") | {"?J", "?K", "?h", "?l", " q"}
 """The sequences that do not enter screen mode, or that see to that themselves."""
 
 ESCAPES: dict[str, Callable[[State], None]] = {
@@ -181,6 +189,8 @@ ESCAPES: dict[str, Callable[[State], None]] = {
     "H": lambda state: state.set_tab(),
     "M": _reverse_index,
     "c": lambda state: state.reset(hard=True),
+    "=": lambda state: state.modes.set(KEYPAD, True),
+    ">": lambda state: state.modes.set(KEYPAD, False),
     "#8": lambda state: editing.fill(state.grid, "E"),
     "(0": lambda state: state.designate(0, "0"),
     ")0": lambda state: state.designate(1, "0"),

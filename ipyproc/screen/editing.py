@@ -24,7 +24,7 @@ def erase_line(grid: Grid, how: int) -> None:
     """Erase the row from the cursor on (0), from its beginning to the cursor (1), or all of it (2)."""
     row, background = grid.screen[grid.y], background_of(grid.style)
     if how == 0:
-        if grid.x < len(row.cells) or (background and grid.x < grid.columns):
+        if grid.x < len(row.cells) or (row.back != background and grid.x < grid.columns):
             grid.edit()
             row.erase(grid.x, grid.columns, background, grid.columns)
         if grid.x == 0:
@@ -39,7 +39,7 @@ def erase_line(grid: Grid, how: int) -> None:
 
 
 def erase_screen(grid: Grid, how: int) -> None:
-    """Erase the screen from the cursor on (0), from its beginning to the cursor (1), or all of it (2)."""
+    """Erase the screen from the cursor on (0), to the cursor (1), all of it (2), or the scrollback (3)."""
     if how == 0:
         erase_line(grid, 0)
         _blank(grid, grid.y + 1, grid.rows)
@@ -50,6 +50,8 @@ def erase_screen(grid: Grid, how: int) -> None:
             grid.screen[grid.y + 1].wrapped = False
     elif how == 2:
         _blank(grid, 0, grid.rows)
+    elif how == 3 and not grid.alternate:
+        grid.forget()
 
 
 def _blank(grid: Grid, start: int, end: int) -> None:

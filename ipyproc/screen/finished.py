@@ -14,15 +14,17 @@ class FinishedLines:
 
     Args:
         links: keep links in them, as OSC 8 sequences.
+        dropped: keep none; nobody takes them.
 
     Attributes:
         begun: the rows of a line of which the rest still stands on the screen.
     """
 
-    __slots__ = ("_lines", "_links", "begun")
+    __slots__ = ("_dropped", "_lines", "_links", "begun")
 
-    def __init__(self, *, links: bool = False) -> None:
+    def __init__(self, *, links: bool = False, dropped: bool = False) -> None:
         self._links = links
+        self._dropped = dropped
         self._lines: list[str] = []
         self.begun: list[Row] = []
 
@@ -33,7 +35,8 @@ class FinishedLines:
 
     def append(self, lines: str) -> None:
         """Append lines, each with its newline."""
-        self._lines.append(lines)
+        if not self._dropped:
+            self._lines.append(lines)
 
     def give(self, rows: list[Row], columns: int, goes_on: bool) -> bool:
         """Append the lines of some rows.
@@ -60,7 +63,8 @@ class FinishedLines:
     def flush(self, columns: int) -> None:
         """End the line that was begun."""
         if self.begun:
-            self._lines.append(line_of(self.begun, columns, links=self._links) + "\n")
+            if not self._dropped:
+                self._lines.append(line_of(self.begun, columns, links=self._links) + "\n")
             self.begun = []
 
     def take_back(self, count: int) -> None:

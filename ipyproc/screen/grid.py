@@ -6,16 +6,19 @@ Rows and columns count from 0. The behaviour at the edges is that of xterm.js.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from ipyproc.screen.finished import FinishedLines
 from ipyproc.screen.row import Row, line_of
+from ipyproc.screen.scrollback import Scrollback
 from ipyproc.screen.style import background_of
 from ipyproc.screen.width import is_narrow, width_of
 
 __all__ = ["Grid"]
 
 _LONGEST_CELL = 32
+_MOST_ROWS = 200
 
 
 class Grid:
@@ -28,11 +31,13 @@ class Grid:
         rows: the height.
         columns: the width.
         links: keep links in lines, as OSC 8 sequences.
+        keep: keep so many lines that scrolled off, in place of those that are finished; None keeps none.
 
     Attributes:
         screen: the rows.
         finished: the finished lines.
         history: the rows that scrolled off last.
+        scrollback: the lines that scrolled off before those rows; None if they are not kept.
         x: the cursor's column; it is `columns` if the row is full, and the next character wraps.
         y: the cursor's row.
         style: the style of what is written.
@@ -46,13 +51,14 @@ class Grid:
         alternate: this is the alternate screen, of which nothing scrolls off.
     """
 
-    def __init__(self, rows: int, columns: int, *, links: bool = False) -> None:
+    def __init__(self, rows: int, columns: int, *, links: bool = False, keep: int | None = None) -> None:
         self.rows = rows
         self.columns = columns
         self.links = links
         self.screen = [Row() for _ in range(rows)]
-        self.finished = FinishedLines(links=links)
-        self.history: deque[Row] = deque(maxlen=rows)
+        self.finished = FinishedLines(links=links, dropped=keep is not None)
+        self.scrollback = None if keep is None else Scrollback(keep)
+        self.history = self.history_of((), rows)
         self.x = self.y = 0
         self.style = ""
         self.plain = True
@@ -196,11 +202,41 @@ class Grid:
         self.screen.insert(self.bottom, self.new_row(wrapped=wrapped))
         if self.top or self.alternate:
             return
-        self.history.append(gone)
+        self._remember(gone)
         if self.taken:
             self.taken -= 1
         elif not self.finished.give([gone], self.columns, self.screen[0].wrapped):
             self.screen[0].wrapped = False
+
+    def history_of(self, rows: Iterable[Row], height: int) -> deque[Row]:
+        """Return the history of a screen of another height, of these rows.
+
+        It has as many rows as may come back when the height grows: without a scrollback, few.
+        """
+        return deque(rows, maxlen=height if self.scrollback is None else _MOST_ROWS)
+
+    def _remember(self, gone: Row) -> None:
+        if self.scrollback is not None and len(self.history) == self.history.maxlen:
+            self.scrollback.add_row(self.history[0], self.history[1], self.columns)
+        self.history.append(gone)
+
+    def scroll_all(self) -> None:
+        """Move the rows above the cursor's to the scrollback, and the cursor, in a blank row, to the top."""
+        if self.scrollback is not None:
+            for row in self.screen[: self.y]:
+                self._remember(row)
+            rows = [*self.history, self.screen[self.y]]
+            for row, below in pairwise(rows):
+                self.scrollback.add_row(row, below, self.columns)
+            self.history.clear()
+            self.screen = [Row() for _ in range(self.rows)]
+            self.y = self.taken = 0
+
+    def forget(self) -> None:
+        """Drop the scrollback, if it is kept."""
+        if self.scrollback is not None:
+            self.scrollback.clear()
+            self.history.clear()
 
     def new_row(self, *, wrapped: bool = False) -> Row:
         """Return a row that is blank, in the colour of the background."""

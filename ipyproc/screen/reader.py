@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 _TEXT, _COLOURS, _MOVE, _SEQUENCE = 1, 2, 3, 7
 
 _BODY = re.compile(r"[\x00-\x17\x19\x1c-\x1f -?\x7f]*")
-_PLAIN_BODY = re.compile(r"([<-?]?)([0-9;:]*)([!-/]?)")
+_PLAIN_BODY = re.compile(r"([<-?]?)([0-9;:]*)([ -/]?)")
 _CONTROLS_IN_IT = re.compile(r"[\x00-\x1f\x7f]+")
 _ESCAPES = re.compile("\x1b+(?=\x1b)")
 _ESCAPE = re.compile(r"[ -/]{0,8}")
@@ -43,6 +43,9 @@ class Reader:
     Args:
         state: what it is carried out on.
         newline: a line feed is also a carriage return.
+
+    Attributes:
+        printed: the character at the end of the text, if it was printed; else empty.
     """
 
     def __init__(self, state: State, *, newline: bool = False) -> None:
@@ -54,13 +57,23 @@ class Reader:
         self._osc: list[str] | None = None
         self._osc_size = 0
         self._in_sequence = False
-        # The character at the end of the text, if it was printed.
-        self._printed = ""
+        self.printed = ""
 
     @property
     def is_idle(self) -> bool:
         """True if no sequence is incomplete."""
         return not (self._held or self._string_left or self._in_sequence)
+
+    @property
+    def incomplete(self) -> str:
+        """The sequence that is incomplete, or another that has the same effect on what follows."""
+        if self._in_sequence:
+            return "\x1b[<"
+        if self._string_left:
+            if self._osc is not None:
+                return "\x1b]" + "".join(self._osc)
+            return "\x1b]x" if self._string_end is _OSC_END else "\x1b_"
+        return self._held
 
     def read(self, text: str, position: int = 0, *, line: bool = False) -> int:
         """Carry out a text from a position on.
@@ -100,7 +113,7 @@ class Reader:
                 if found[7] == "b":
                     start = found.start()
                     before = text[start - 1] if start and start == printed else ""
-                    self._repeat(before if start else self._printed, found[5])
+                    self._repeat(before if start else self.printed, found[5])
                     continue
                 self._take_sequence(found[4] + found[6] + found[7], found[5])
                 grid = state.grid
@@ -126,7 +139,7 @@ class Reader:
                     break
         end = position - len(self._held)
         if end > 0:
-            self._printed = text[end - 1] if end == printed else ""
+            self.printed = text[end - 1] if end == printed else ""
         return position - held
 
     def _repeat(self, character: str, parameters: str) -> None:
@@ -173,7 +186,7 @@ class Reader:
         if not "0" <= text[end] <= "~":
             return end
         if escape := ESCAPES.get(after_it):
-            if after_it[0] not in "()H":
+            if after_it[0] not in "()H=>":
                 self._state.leave_plain()
             escape(self._state)
         return end + 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from ipyproc.screen.grid import Grid
 from ipyproc.screen.row import Row
 
@@ -23,7 +21,7 @@ def resized(grid: Grid, rows: int, columns: int) -> None:
         _wrap_anew(grid, rows, columns)
     grid.rows, grid.columns = rows, columns
     grid.top, grid.bottom = 0, rows - 1
-    grid.history = deque(grid.history, maxlen=rows)
+    grid.history = grid.history_of(grid.history, rows)
 
 
 def _cut(grid: Grid, rows: int, columns: int) -> None:
@@ -44,11 +42,16 @@ def _wrap_anew(grid: Grid, rows: int, columns: int) -> None:
     begun, finished.begun = finished.begun, []
     history = list(grid.history)
     if begun:
+        if grid.scrollback is not None:
+            grid.scrollback.drop_rows(len(begun) - len(history))
         del history[max(0, len(history) - len(begun)) :]
     above = len(history) + len(begun)
     content = max(grid.seen_rows(), grid.y + 1, grid.taken)
     was_full = content == grid.rows
     old = history + begun + grid.screen[:content]
+    if grid.scrollback is not None and columns != grid.columns:
+        # The beginning of its line, in the scrollback, need not end where a row does now.
+        old[0].wrapped = False
     marks = [above, above + grid.y, len(history) + grid.taken]
     new, starts, (column, row) = _wrapped(old, grid.columns, columns, (above + grid.y, grid.x))
     top, _, taken = (starts[mark] if mark < len(starts) else len(new) for mark in marks)
@@ -58,7 +61,10 @@ def _wrap_anew(grid: Grid, rows: int, columns: int) -> None:
     goes_on = top < len(new) and new[top].wrapped
     if top > taken and not finished.give(new[taken:top], columns, goes_on):
         new[top].wrapped = False
-    grid.history = deque(new[:top], maxlen=rows)
+    grid.history = grid.history_of(new[:top], rows)
+    if grid.scrollback is not None:
+        for at in range(top - len(grid.history)):
+            grid.scrollback.add_row(new[at], new[at + 1], columns)
     grid.screen = new[top : top + rows]
     grid.screen += [Row() for _ in range(rows - len(grid.screen))]
     grid.taken = min(max(0, taken - top), rows)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipyproc.screen.finished import FinishedLines
 from ipyproc.screen.quick import finished_lines
 from ipyproc.screen.reader import Reader
+from ipyproc.screen.snapshot import snapshot_of
 from ipyproc.screen.state import State
 
 __all__ = ["MOST_COLUMNS", "MOST_ROWS", "Live", "Screen", "suffix_of"]
@@ -64,6 +65,8 @@ class Screen:
         encoding: the encoding of the bytes; undecodable ones become U+FFFD.
         newline: a line feed is also a carriage return. True for pipes; the driver of a pty has seen to it.
         links: keep hyperlinks to http(s), as OSC 8 sequences.
+        keep: keep the last lines that scrolled off, so many, for `snapshot`; they have ``200 * keep``
+            characters at most. `take` returns nothing then. None keeps none.
     """
 
     def __init__(
@@ -74,15 +77,17 @@ class Screen:
         *,
         newline: bool = False,
         links: bool = False,
+        keep: int | None = None,
     ) -> None:
         self._newline = newline
         self._links = links
+        self._keep = keep
         self._new_decoder = codecs.getincrementaldecoder(encoding)
         self._begin(*_bounded(rows, columns))
 
     def _begin(self, rows: int, columns: int) -> None:
         self._decoder = self._new_decoder("replace")
-        self._state = State(rows, columns, links=self._links)
+        self._state = State(rows, columns, links=self._links, keep=self._keep)
         self._reader = Reader(self._state, newline=self._newline)
         # Lines that were finished without the terminal, and text of the row after them.
         self._passed = ""
@@ -122,6 +127,31 @@ class Screen:
         rows = grid.live_lines()
         return Live(rows, len(rows) <= 1 and grid.is_straight)
 
+    @property
+    def undecoded(self) -> int:
+        """The number of bytes at the end of what was fed that are the beginning of a character."""
+        return len(self._decoder.getstate()[0])
+
+    def snapshot(self, max_lines: int | None = None) -> str:
+        """Return a text that makes a new terminal of the same size show what this one shows.
+
+        Written to a new xterm, it gives the rows with their colours and links, the cursor, and all that
+        decides how further output is shown: the alternate screen and the main one behind it, margins, saved
+        cursors, tab stops, character sets, colours, the modes of keys, mouse, paste, focus and cursor, and a
+        sequence that is incomplete. The output goes on behind it, `undecoded` bytes before the end of what
+        was fed.
+
+        Not in it: titles, changed palettes, and pictures.
+
+        Args:
+            max_lines: the number of lines above the screen, of those that the argument ``keep`` of the screen
+                keeps; None for all.
+        """
+        self._catch_up(tail=True)
+        most = self._keep or 0
+        lines = most if max_lines is None else min(max_lines, most)
+        return snapshot_of(self._state, lines, self._reader.printed) + self._reader.incomplete
+
     def settle(self) -> None:
         """In plain mode, finish the rows above the cursor's, since nothing has come for a while."""
         self._catch_up(tail=True)
@@ -147,6 +177,7 @@ class Screen:
         """Change the size; lines that wrap are wrapped anew."""
         self._catch_up(tail=True)
         self._state.resize(*_bounded(rows, columns))
+        self._reader.printed = ""
 
     def _is_quick(self) -> bool:
         """Return True if the cursor stands at the beginning of an empty row, and nothing is held."""
@@ -170,16 +201,28 @@ class Screen:
         )
         if lines:
             grid.finished.append(lines)
-            self._passed = self._passed + lines if len(lines) < _REMEMBERED else lines
+            if grid.scrollback is not None:
+                self._passed += lines
+            else:
+                self._passed = self._passed + lines if len(lines) < _REMEMBERED else lines
             if len(self._passed) >= _REMEMBERED:
-                self._passed = _last_lines(self._passed, 2 * grid.rows)
+                self._cut_passed()
         return position
+
+    def _cut_passed(self) -> None:
+        """Keep of the lines that have passed the terminal those that it may still show."""
+        passed, grid = self._passed, self._state.grid
+        self._passed = _last_lines(passed, 2 * grid.rows)
+        if grid.scrollback is not None and len(self._passed) < len(passed):
+            grid.scroll_all()
+            grid.scrollback.add_lines(passed[: len(passed) - len(self._passed)])
 
     def _catch_up(self, *, tail: bool = False) -> None:
         """Bring the terminal up to the lines that have passed it, as finished rows."""
         if self._passed:
             grid = self._state.grid
-            passed, self._passed = _last_lines(self._passed, 2 * grid.rows), ""
+            self._cut_passed()
+            passed, self._passed = self._passed, ""
             finished, style = grid.finished, grid.style
             grid.finished, grid.style = FinishedLines(), ""
             Reader(self._state, newline=True).read(passed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipyproc.screen.grid import Grid
+from ipyproc.screen.modes import Modes
 from ipyproc.screen.reflow import resized
 
 __all__ = ["State"]
@@ -14,7 +15,7 @@ _GRAPHICS = str.maketrans("`abcdefghijklmnopqrstuvwxyz{|}~", "◆▒␉␌␍␊
 
 
 @dataclass
-class _Saved:
+class Cursor:
     """A saved cursor."""
 
     x: int = 0
@@ -31,34 +32,46 @@ class State:
         rows: the height.
         columns: the width.
         links: keep links in lines.
+        keep: keep so many lines that scrolled off the main screen; None keeps none.
 
     Attributes:
         main: the main screen.
         grid: the screen that is shown.
         hidden: the cursor is hidden.
+        modes: what a program has told of keys, the mouse and the cursor.
+        tabs: the columns of the tab stops; None for those of a new screen.
+        saved: the saved cursor of the main screen, and of the alternate one, by whether it is that.
+        graphics: the character sets G0 and G1 are the graphics of DEC.
+        shifted: the number of the character set that is used.
         calm: how many newlines came since the last sequence that a plain text does not have.
     """
 
-    def __init__(self, rows: int, columns: int, *, links: bool = False) -> None:
-        self.main = self.grid = Grid(rows, columns, links=links)
+    def __init__(self, rows: int, columns: int, *, links: bool = False, keep: int | None = None) -> None:
+        self.main = self.grid = Grid(rows, columns, links=links, keep=keep)
         self.hidden = False
+        self.modes = Modes()
         self.calm = 0
-        self._tabs: set[int] | None = None
-        self._saved = {False: _Saved(), True: _Saved()}
-        self._graphics = (False, False)
-        self._shift = 0
+        self.tabs: set[int] | None = None
+        self.saved = {False: Cursor(), True: Cursor()}
+        self.graphics = (False, False)
+        self.shifted = 0
 
     @property
     def is_usual(self) -> bool:
         """True if text is written as it comes: no graphics, no tab stops of the program's, no link."""
         grid = self.grid
         return (
-            self._tabs is None
-            and not self._graphics[self._shift]
+            self.tabs is None
+            and not self.writes_graphics
             and grid.wraps
             and not grid.inserts
             and " " not in grid.style
         )
+
+    @property
+    def writes_graphics(self) -> bool:
+        """True if letters are written as the graphics of DEC."""
+        return self.graphics[self.shifted]
 
     # Screen mode
 
@@ -107,17 +120,19 @@ class State:
             grid.touch(0)
             grid.screen = [grid.new_row() for _ in range(grid.rows)]
             grid.x = grid.y = 0
-            self._tabs = None
+            grid.forget()
+            self.tabs = None
         grid = self.grid
         grid.top, grid.bottom = 0, grid.rows - 1
         grid.wraps, grid.inserts, grid.origin, grid.style = True, False, False, ""
         self.hidden = False
-        self._saved[grid.alternate] = _Saved()
-        self._graphics, self._shift = (False, False), 0
+        self.modes.reset(hard=hard)
+        self.saved[grid.alternate] = Cursor()
+        self.graphics, self.shifted = (False, False), 0
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size; lines of the main screen are wrapped anew."""
-        saved = self._saved[False]
+        saved = self.saved[False]
         if self.grid is self.main:
             resized(self.main, rows, columns)
         else:
@@ -133,13 +148,13 @@ class State:
     def save_cursor(self) -> None:
         """Save the cursor of this screen, its style and the character sets."""
         grid = self.grid
-        self._saved[grid.alternate] = _Saved(grid.x, grid.y, grid.style, self._graphics, self._shift)
+        self.saved[grid.alternate] = Cursor(grid.x, grid.y, grid.style, self.graphics, self.shifted)
 
     def restore_cursor(self) -> None:
         """Restore what was saved on this screen."""
-        grid, saved = self.grid, self._saved[self.grid.alternate]
+        grid, saved = self.grid, self.saved[self.grid.alternate]
         grid.x, grid.y, grid.style = saved.x, saved.y, saved.style
-        self._graphics, self._shift = saved.graphics, saved.shift
+        self.graphics, self.shifted = saved.graphics, saved.shift
         grid.clamp()
 
     def reverse_index(self) -> bool:
@@ -155,17 +170,17 @@ class State:
 
     def designate(self, which: int, charset: str) -> None:
         """Set G0 or G1: "0" has the graphics of DEC, all others are Unicode."""
-        first, second = self._graphics
+        first, second = self.graphics
         is_graphics = charset == "0"
-        self._graphics = (first, is_graphics) if which else (is_graphics, second)
+        self.graphics = (first, is_graphics) if which else (is_graphics, second)
 
     def shift(self, which: int) -> None:
         """Use G0 or G1."""
-        self._shift = which
+        self.shifted = which
 
     def write(self, text: str) -> None:
         """Write printable text at the cursor, in the character set that is used."""
-        self.grid.write(text.translate(_GRAPHICS) if self._graphics[self._shift] else text)
+        self.grid.write(text.translate(_GRAPHICS) if self.writes_graphics else text)
 
     # Tab stops
 
@@ -177,7 +192,7 @@ class State:
         step, x, last = (1 if count > 0 else -1), min(grid.x, grid.columns - 1), grid.columns - 1
         for _ in range(min(abs(count), grid.columns)):
             x += step
-            while 0 < x < last and not (x % _TAB == 0 if self._tabs is None else x in self._tabs):
+            while 0 < x < last and not (x % _TAB == 0 if self.tabs is None else x in self.tabs):
                 x += step
             x = min(max(x, 0), last)
         grid.to_column(x)
@@ -195,6 +210,6 @@ class State:
             tabs.discard(self.grid.x)
 
     def _own_tabs(self) -> set[int]:
-        if self._tabs is None:
-            self._tabs = set(range(0, self.grid.columns, _TAB))
-        return self._tabs
+        if self.tabs is None:
+            self.tabs = set(range(0, self.grid.columns, _TAB))
+        return self.tabs

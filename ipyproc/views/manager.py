@@ -7,7 +7,8 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,7 @@ from ipyproc.model.event import Event, EventKind
 from ipyproc.views.budget import Budget
 from ipyproc.views.cell import Cell, Medium
 from ipyproc.views.live_table import LiveTable
+from ipyproc.views.places import Places
 from ipyproc.views.quiet import QuietFailures
 from ipyproc.views.schedule import Schedule
 from ipyproc.views.view import View
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import FrontEnd
     from ipyproc.views.form import Form
+    from ipyproc.views.live import LiveForm
     from ipyproc.views.live_table import TableOfJobs
 
 __all__ = ["ViewManager"]
@@ -35,25 +38,6 @@ log = logging.getLogger("ipyproc")
 
 _FEW = 8
 _PAGE_WIDTH = 96
-
-
-class _Places:
-    """The cells that show a job.
-
-    Attributes:
-        cells: the keys of the cells that show it, and of the one that started a quiet job.
-        outputs: the keys of those that show its output, and not only its status.
-        first: the key of the first cell that shows it; empty before one does.
-        ended: the view in that cell, kept after the job's end for a restart.
-    """
-
-    __slots__ = ("cells", "ended", "first", "outputs")
-
-    def __init__(self) -> None:
-        self.cells: tuple[str, ...] = ()
-        self.outputs: tuple[str, ...] = ()
-        self.first = ""
-        self.ended: View | None = None
 
 
 class ViewManager:
@@ -66,9 +50,19 @@ class ViewManager:
         jobs: the table of jobs.
         io_loop: the kernel's loop, whose timers flush the views.
         limits: how much is shown, and how fast.
+        live_form: returns the live form of a job for a cell, with its terminal open or not; None for none.
     """
 
-    def __init__(self, front_end: FrontEnd, jobs: JobTable, io_loop: IOLoop, limits: Limits) -> None:
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        jobs: JobTable,
+        io_loop: IOLoop,
+        limits: Limits,
+        live_form: Callable[[Job, Cell, bool], LiveForm | None] = lambda *_: None,
+    ) -> None:
+        self._live_form = live_form
+        self._here = threading.local()
         self._front_end = front_end
         self._jobs = jobs
         self._io_loop = io_loop
@@ -76,7 +70,7 @@ class ViewManager:
         self._lock = threading.RLock()
         self._views: dict[Job, list[View]] = {}
         self._left: dict[Job, list[View]] = {}
-        self._places: WeakKeyDictionary[Job, _Places] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Job, Places] = WeakKeyDictionary()
         self._dirty: set[View] = set()
         self._ticking: deque[View] = deque()
         self._budget = Budget(limits)
@@ -95,7 +89,7 @@ class ViewManager:
         if job.hosted.spec.quiet:
             # A quiet job is not shown as the value of its cell either.
             cell = self._front_end.target()
-            self._places.setdefault(job, _Places()).cells = (cell.key,)
+            self._places.setdefault(job, Places()).cells = (cell.key,)
             self._failures.expect(job, cell)
         elif job.has_tag:
             from ipyproc.views.form import Form
@@ -133,6 +127,15 @@ class ViewManager:
 
     # Views
 
+    @contextmanager
+    def in_terminals(self) -> Iterator[None]:
+        """Open the terminals of live forms of the jobs that this thread starts within the ``with``."""
+        self._here.in_terminals = True
+        try:
+            yield
+        finally:
+            self._here.in_terminals = False
+
     def show(
         self, job: Job, *, output: bool = True, last: int | None = None, form: Form | None = None
     ) -> None:
@@ -152,7 +155,7 @@ class ViewManager:
         with self._lock:
             if self._over:
                 return
-            places = self._places.setdefault(job, _Places())
+            places = self._places.setdefault(job, Places())
             if cell.key in (places.outputs if output else places.cells):
                 return
             places.cells = (*places.cells, cell.key)
@@ -205,6 +208,14 @@ class ViewManager:
             # An overdrawn budget delays the paced views until it is above zero.
             free_at = self._budget.free_at(now)
             return min((view.due(now, free_at) for view in self._dirty & dirty), default=float("inf"))
+
+    def renew(self) -> None:
+        """Show the status of all jobs anew, since live forms can be shown now; any thread may call it."""
+        with self._lock:
+            for view in [view for views in self._views.values() for view in views]:
+                view.pace.status_changed = True
+                self._dirty.add(view)
+        self._schedule.soon()
 
     def flush_all(self) -> None:
         """Flush all views now, due or not."""
@@ -276,7 +287,7 @@ class ViewManager:
                     self._dirty.add(view)
         self._schedule.soon()
 
-    def hand_over(self) -> tuple[WeakKeyDictionary[Job, _Places], dict[Job, list[View]]]:
+    def hand_over(self) -> tuple[WeakKeyDictionary[Job, Places], dict[Job, list[View]]]:
         """Return the cells that show each job, and the views that this closed manager had, for `adopt`."""
         return self._places, self._left
 
@@ -299,13 +310,16 @@ class ViewManager:
         self._batch = self._failures.is_batch = self._front_end.medium is Medium.FILE
 
     def _view_of(self, job: Job, cell: Cell, output: bool, last: int | None, form: Form | None) -> View:
+        live = None
+        if not job.done and (form is None or form.stream is None):
+            live = self._live_form(job, cell, getattr(self._here, "in_terminals", False))
         if last is None and form is None:
-            return View(job, cell, self._limits, output=output)
+            return View(job, cell, self._limits, output=output, live=live)
         from ipyproc.views.form import start_of_last
 
         shown = job if form is None else form.of(job)
         start = 0 if last is None else start_of_last(shown, last)
-        return View(shown, cell, self._limits, output=output, start=start, form=form)
+        return View(shown, cell, self._limits, output=output, start=start, form=form, live=live)
 
     def _show_at_once(self, view: View) -> None:
         """Show what an ended job has written: all that its cell has room for, if the page's budget allows it.

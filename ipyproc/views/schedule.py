@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from ipyproc.process.loops import on_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-__all__ = ["Schedule"]
+__all__ = ["Publishers", "Schedule"]
 
 _TICK_SECONDS = 0.5
 
@@ -90,3 +90,33 @@ class Schedule:
         if self._age():
             self._ticker = self._io_loop.call_later(_TICK_SECONDS, self._tick_clocks)
         self._arm(self._flush())
+
+
+class Publisher(Protocol):
+    """An object that shows the output of jobs, on any thread."""
+
+    def flush_due(self) -> float:
+        """Show what is due; return the time of the next call on the monotonic clock."""
+
+    def tick(self) -> None:
+        """Show what is due; called on the loop."""
+
+
+class Publishers:
+    """Several publishers as one.
+
+    Args:
+        publishers: those.
+    """
+
+    def __init__(self, publishers: Sequence[Publisher]) -> None:
+        self._publishers = publishers
+
+    def flush_due(self) -> float:
+        """Show what is due; return the time of the next call on the monotonic clock."""
+        return min(publisher.flush_due() for publisher in self._publishers)
+
+    def tick(self) -> None:
+        """Show what is due; called on the loop."""
+        for publisher in self._publishers:
+            publisher.tick()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import Bundle, Cell
     from ipyproc.views.form import Form
+    from ipyproc.views.live import LiveForm
     from ipyproc.views.shown import Shown
     from ipyproc.views.transcript import Lines
 
@@ -39,12 +40,13 @@ class View:
         output: whether to show the output, or the status only.
         start: the offset in the output to begin at.
         form: the form in which lines are shown; None for as they are.
+        live: the live form of the status, which a page may show in place of the plain one; None for none.
     """
 
     __slots__ = (
         *("cell", "finished", "name", "pace"),
-        *("_ends_with_kernel", "_is_full_screen", "_job", "_last", "_outlet", "_reading", "_rows"),
-        *("_status", "_status_id"),
+        *("_ends_with_kernel", "_has_live", "_is_full_screen", "_job", "_last", "_live", "_outlet"),
+        *("_reading", "_rows", "_status", "_status_id"),
     )
 
     def __init__(
@@ -56,6 +58,7 @@ class View:
         output: bool = True,
         start: int = 0,
         form: Form | None = None,
+        live: LiveForm | None = None,
     ) -> None:
         self.name = job.name
         self.cell = cell
@@ -67,6 +70,8 @@ class View:
         self._outlet = Outlet(cell)
         self._status_id = new_display_id()
         self._status: str | None = None
+        self._live = live
+        self._has_live = False
         self._last: Snapshot | None = None
         self._ends_with_kernel = False
         self._is_full_screen = False
@@ -140,11 +145,11 @@ class View:
         """
         job, pace = self.job, self.pace
         done = job.done
-        sent = self._read_on(now, allowance, force=force) if pace.output else 0
+        sent = self._read_on(now, allowance, force=force) if pace.output and not self._holds(now) else 0
         if self._reading.is_full_screen != self._is_full_screen:
             self._is_full_screen = self._reading.is_full_screen
             pace.status_changed = True
-        at_end = done and self._has_caught_up() and not job.lingers
+        at_end = done and self._has_caught_up() and self._is_over()
         if at_end:
             sent += self._end_output(now)
         elif pace.are_rows_due(now, force=force):
@@ -164,8 +169,9 @@ class View:
         """Return the time at which to call `flush` next; infinity if nothing is new."""
         if self.finished:
             return float("inf")
-        over = self.job.done and not self.job.lingers
-        return self.pace.due(now, page_free_at, has_caught_up=self._has_caught_up(), over=over)
+        over = self._is_over()
+        has_caught_up = self._has_caught_up() or self._holds(now)
+        return self.pace.due(now, page_free_at, has_caught_up=has_caught_up, over=over)
 
     def tick_due(self, now: float) -> bool:
         """Return True if the status is due only because its elapsed time or its figures have changed."""
@@ -179,6 +185,10 @@ class View:
             if figures_differ(last, self.job.snapshot()):
                 return True
         return self.pace.is_status_old(now, freshness)
+
+    def _holds(self, now: float) -> bool:
+        """Return True while the live form shows the output instead."""
+        return self._live is not None and self._live.shows_output(now) and not self._is_over()
 
     def _has_caught_up(self) -> bool:
         return not self.pace.output or self._reading.position >= self.job.size
@@ -265,16 +275,30 @@ class View:
     def _show_status(self, now: float, through: Cell) -> None:
         self.pace.status_changed = False
         bundle = self._picture()
+        ansi = bundle["text/ansi"]
+        done, over = self.job.done, self._is_over()
+        live = {} if over or self._has_live or self._live is None else self._live.form()
         if self._status is None:
             self.pace.status_opened(now)
-            self.cell.display(bundle, self._status_id)
-        elif bundle["text/ansi"] != self._status:
-            if self.job.done:
-                through.settle(bundle, self._status_id)
-            else:
-                through.update(bundle, self._status_id)
-        self._status = bundle["text/ansi"]
+            self.cell.display({**bundle, **live}, self._status_id)
+        elif live:
+            through.update({**bundle, **live}, self._status_id)
+        elif (self._has_live or ansi != self._status) and not (self._is_live(now) and not over):
+            if self._has_live and not over:
+                # No page has answered, so the plain form goes on.
+                self._live = None
+            # Without the live form at the end, so that a saved file needs no kernel to show it.
+            self._has_live = False
+            (through.settle if done else through.update)(bundle, self._status_id)
+        self._has_live = self._has_live or bool(live)
+        self._status = ansi
         self.pace.status_went(now)
+
+    def _is_over(self) -> bool:
+        return self.job.done and not self.job.lingers
+
+    def _is_live(self, now: float) -> bool:
+        return self._has_live and self._live is not None and self._live.replaces_updates(now)
 
     def _picture(self) -> Bundle:
         """Return the picture of the job's status now."""

@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+import pytest
 
+from ipyproc.hosts.local import usage_watch
 from ipyproc.hosts.local.usage import sample
+from ipyproc.job.fork import fork
+from ipyproc.job.table import JobTable
 from ipyproc.model.usage import CpuMeter, Usage
-from tests.support import wait_until
+from tests.jobs.looped import looped
+from tests.support import until, wait_until
 
 
 @contextmanager
@@ -105,3 +110,49 @@ def test_a_meter_is_never_below_zero_when_a_process_ended_nor_divides_by_no_time
     assert meter.update({1: Usage(1, 2.0, 0)}) == {1: 0.0}
     clock.now += 1
     assert meter.update({1: Usage(1, 2.25, 0)}) == {1: 25.0}
+
+
+@pytest.mark.parametrize("kind", ["job", "group"])
+@looped
+async def test_a_job_has_points_of_its_usage_while_it_runs_and_after_its_end(
+    table: JobTable, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_watch, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(usage_watch, "_REST", 1)
+    busy = "import time\nuntil = time.monotonic() + 60\nwhile time.monotonic() < until: sum(range(1000))"
+    job = table.spawn([sys.executable, "-c", busy]) if kind == "job" else fork(busy, 1, table=table)
+    assert job.usage == []
+    # The system counts in hundredths of a second.
+    await until(lambda: len(job.usage) >= 2 and max(point.cpu for point in job.usage) > 0.01)
+    first, second = job.usage[:2]
+    assert 0 < first.seconds < second.seconds and second.memory > 1 << 20
+    job.kill()
+    await job.wait(raise_error=False)
+    assert job.usage[:2] == [first, second]
+    if kind == "group":
+        return
+    left, right = job.plot().axes
+    assert list(left.lines[0].get_ydata()) == [point.cpu for point in job.usage]
+    assert right.get_ylabel() == "memory, MB"
+
+
+@looped
+async def test_idle_jobs_are_measured_ever_more_seldom_and_nothing_is_once_they_have_ended(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_watch, "_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(usage_watch, "_LONGEST_SECONDS", 0.08)
+    job = table.spawn(["sleep", "60"])
+    watch = table.local.resources.usage
+    await until(lambda: watch._pause == 0.08)
+    # A look at many processes takes long, and rests for longer.
+    monkeypatch.setattr(usage_watch, "_LONGEST_SECONDS", 30)
+    other = usage_watch.UsageWatch(table.local.resources.census, ())
+    clock = iter((0.0, 0.07))
+    other._took = lambda: next(clock)
+    other._measure([job.hosted])
+    assert other._pause == 30
+    assert 0 <= job.usage[-1].cpu < 0.5
+    job.kill()
+    await job.wait(raise_error=False)
+    await until(lambda: watch._driver is None and not watch._last)

@@ -37,6 +37,7 @@ class Message:
         parent: the id of the request to which it belongs.
         sent: when the kernel made it, in seconds since the epoch.
         size: bytes of its header and content, about what a server counts.
+        buffers: the bytes that belong to it.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Message:
     parent: str
     sent: float
     size: int
+    buffers: tuple[bytes, ...] = ()
 
     @property
     def text(self) -> str:
@@ -233,11 +235,11 @@ class Kernel:
         self.until(lambda: key in self._replies, timeout)
         return self._replies.pop(key)
 
-    def send(self, kind: str, content: dict[str, Any], **header: str) -> str:
-        """Sends on the shell channel what has no reply, such as a comm's message."""
+    def send(self, kind: str, content: dict[str, Any], *, on_control: bool = False, **header: str) -> str:
+        """Sends on the shell or the control channel what has no reply, such as a comm's message."""
         request = self.manager.session.msg(kind, content)
         request["header"] |= header
-        self.manager.session.send(self._shell, request)
+        self.manager.session.send(self._control if on_control else self._shell, request)
         return request["header"]["msg_id"]
 
     # Its process
@@ -293,6 +295,7 @@ class Kernel:
             raw["parent_header"].get("msg_id", ""),
             header["date"].timestamp(),
             len(json.dumps(content, default=str)) + len(json.dumps(header, default=str)),
+            tuple(map(bytes, raw["buffers"])),
         )
         self.messages.append(message)
         cell = self._cells.get(message.parent)

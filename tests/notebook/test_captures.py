@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.notebook.kernels import Kernel
+from tests.notebook.kernels import Kernel, running_kernel
 
 STATUS = "cap.outputs[0].data['text/plain']"
 
@@ -134,10 +135,11 @@ def test_a_job_after_the_widgets_with_is_in_its_cell(out: Kernel) -> None:
     assert cell.stdout == "hi\n" and out.ask("out.outputs") == ()
 
 
-def test_nothing_imports_widgets_for_a_job(fresh_kernel: Kernel) -> None:
-    cell = fresh_kernel.run("%spawn -w echo hi")
-    assert cell.stdout == "hi\n"
-    assert fresh_kernel.ask("'ipywidgets' in __import__('sys').modules") is False
+def test_nothing_imports_widgets_where_no_page_shows_a_job(tmp_path: Path) -> None:
+    with running_kernel(tmp_path, extension=False) as kernel:
+        cell = kernel.run("%load_ext ipyproc\n%spawn -w echo hi", allow_stdin=False)
+        assert "hi\n" in cell.stdout
+        assert kernel.ask("'ipywidgets' in __import__('sys').modules") is False
 
 
 def test_a_job_that_a_widgets_callback_starts_is_shown_where_a_display_is(out: Kernel) -> None:

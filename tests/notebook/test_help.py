@@ -163,7 +163,7 @@ def test_the_examples_of_what_starts_jobs_run_as_they_stand(
         if port:
             served = wait_until(lambda port=port: answer(port), timeout=20)
             assert "train.py" in served or "worker" in served
-    kernel.ask_until("all(job.done for job in ipyproc.jobs if job.name != 'web')", timeout=30)
+    kernel.ask_until("all(job.done for job in ipyproc.jobs if job.name not in ('web', 'shell'))", timeout=30)
     ends = kernel.ask("[(job.name, job.returncode) for job in ipyproc.jobs if job.name != 'web']")
     assert ends and not any(status for _, status in ends), ends
     assert not kernel.ask("'web' in ipyproc.jobs and ipyproc.jobs['web'].done")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebook.kernels import Kernel, running_kernel
+from tests.notebook.test_live import echo_while_held
 from tests.support import PYTHONPATH
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -112,3 +113,17 @@ def test_ipython_7_in_a_terminal_waits_for_a_job(tmp_path: Path, colab: str) -> 
         timeout=60,
     )
     assert done.returncode == 0 and "\nlate\n" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        ("ipykernel==7.1.0", "anywidget==0.11.0"),
+        ("ipykernel==6.29.5", "ipython==8.12.0", "tornado==6.4", "anywidget==0.9.0", "ipywidgets==8.1.0"),
+    ],
+    ids=lambda versions: versions[0],
+)
+def test_a_key_is_echoed_while_a_cell_holds_the_kernel(tmp_path: Path, versions: tuple[str, ...]) -> None:
+    command = [venv_with(tmp_path, *versions, *OURS), "-m", "ipykernel_launcher"]
+    with running_kernel(tmp_path, command=command) as kernel:
+        echo_while_held(kernel)

@@ -18,6 +18,7 @@ from ipyproc.model.life import Alive, Gone, Life
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import Ending, Exit, JobState, Status
 from ipyproc.model.stimulus import StopAsked
+from ipyproc.model.usage import UsageHistory, UsagePoint
 from ipyproc.spool.output import Output
 
 __all__ = ["LocalJob"]
@@ -39,6 +40,8 @@ class LocalJob(HostedJob):
         super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._resources = resources
         self._driver = driver
+        self.history = UsageHistory()
+        self._born = time.monotonic()
         self._again = False
         self._lives = 0
         self._pid = 0
@@ -115,6 +118,18 @@ class LocalJob(HostedJob):
             error=self._last_error if execution is None else execution.error,
         )
 
+    @property
+    def age(self) -> float | None:
+        """The seconds since it was started; None while it has no process."""
+        execution = self._execution
+        if execution is None or not isinstance(execution.life.process, Alive):
+            return None
+        return time.monotonic() - self._born
+
+    def usage(self) -> list[UsagePoint]:
+        """Return what it used; see `HostedJob.usage`."""
+        return self.history.points()
+
     # What can be done to it
 
     def start(self) -> None:
@@ -132,6 +147,7 @@ class LocalJob(HostedJob):
             except BaseException:
                 self._resources.living.discard(self)
                 raise
+            self._resources.usage.begin(self._driver)
 
     def stop(self, grace: float | None, ladder: tuple[Signals, ...]) -> None:
         """Stop it by the signals of ``ladder``; see `HostedJob.stop`."""
@@ -311,6 +327,7 @@ class LocalJob(HostedJob):
         if execution is None:
             return
         execution.rest()
+        self.history.rest()
         self.output.settle()
         for given in self.spec.inputs:
             given.let_go()

@@ -9,6 +9,7 @@ from ipyproc.hosts.base import HostedJob
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.loops import Loops
 from ipyproc.hosts.local.pipes import Pipes
+from ipyproc.hosts.local.usage_watch import UsageWatch
 from ipyproc.hosts.local.warden import Warden
 from ipyproc.spool.files import Reserve
 
@@ -27,6 +28,7 @@ class Resources:
         loops: finds the loop of a new job.
         reserve: an fd for when no other is left.
         living: the jobs that run, or have left processes or open pipes.
+        usage: measures them.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,7 @@ class Resources:
         self.loops = Loops(self.warden.watch)
         self.reserve = Reserve()
         self.living: set[HostedJob] = set()
+        self.usage = UsageWatch(self.census, self.living)
         self._rested: deque[ref[HostedJob]] = deque()
 
     def at_rest(self, job: HostedJob) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ipyproc.job.job import Job
     from ipyproc.job.table import JobTable
     from ipyproc.notebook.config import IPyProc
+    from ipyproc.notebook.live import PageViews
     from ipyproc.views.manager import ViewManager
 
 __all__ = [
@@ -90,12 +91,14 @@ class Context:
         jobs: the table of jobs.
         views: the views, which show jobs in cells.
         settings: the user's settings.
+        pages: the live views, in pages.
     """
 
     shell: Any
     jobs: JobTable
     views: ViewManager
     settings: IPyProc
+    pages: PageViews
 
 
 class Verb(Magics):
@@ -129,6 +132,7 @@ class Verb(Magics):
         self._jobs = context.jobs
         self._views = context.views
         self._settings = context.settings
+        self._pages = context.pages
 
     @classmethod
     def function(cls) -> Callable[..., object]:

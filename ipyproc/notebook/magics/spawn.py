@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
 from IPython.core.error import UsageError
@@ -77,6 +78,9 @@ class Spawn(Verb):
     @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
     @argument("--no-raise-error", action="store_true", help="With --wait, do not raise an error if it fails.")
     @BG
+    @argument(
+        "--keep", action="store_true", help="Keep it when the kernel ends; later notebooks have it again."
+    )
     @argument("--cwd", metavar="DIR", help="Its working directory.")
     @argument(
         "--env",
@@ -102,6 +106,7 @@ class Spawn(Verb):
     @argument(
         "--tty", action="store_true", default=None, help="Run it on a terminal, with colours and prompts."
     )
+    @argument("-t", "--terminal", action="store_true", help="Show a terminal in the page, to type into it.")
     @argument("--pipes", dest="tty", action="store_false", help="Run it on pipes, with stderr apart.")
     @argument("--rows", metavar="N", type=int, default=DEFAULT_ROWS, help="Rows of the terminal (24).")
     @argument(
@@ -122,6 +127,8 @@ class Spawn(Verb):
     )
     @argument("--max-memory", metavar="SIZE", help="End it as failed above this memory, such as 2G.")
     @argument("--stop-signal", metavar="NAME", type=signal_of, help="The first signal of a stop (INT).")
+    @argument("--on-end", metavar="WHAT", help="A command to run at its end, or a URL to send a POST to.")
+    @argument("--notify", action="store_true", help="Show a notification in the browser at its end.")
     @argument("--ready", metavar="SIGN", help="Ready when a line matches this regex, or at this host:port.")
     @line_cell_magic
     @no_var_expand
@@ -153,6 +160,10 @@ class Spawn(Verb):
             job = %spawn -q python3 train.py --epochs {epochs}
             await job
 
+            %%spawn -t --name shell bash
+
+            %%spawn --keep --name train python3 train.py
+
             %%spawn --name web --ready 127.0.0.1:8000 --restart on-failure
             python3 -m http.server 8000 --bind 127.0.0.1
         """
@@ -175,12 +186,13 @@ class Spawn(Verb):
             )
         waits = self.is_to_wait(kind, wait=options.wait, bg=options.bg)
         stdin = body if command else None
-        if not stdin and waits and (not options.ready or is_unattended(self._shell)):
+        answered = options.ready or options.terminal
+        if not stdin and waits and (not answered or is_unattended(self._shell)):
             # Nobody could send it anything while the cell waits for its end.
             stdin = ""
         text = command or body or ""
         return self.begin_job(
-            lambda: self._start(options, text, stdin, names),
+            lambda: self._shown_anew(options, text, stdin) or self._start(options, text, stdin, names),
             awaited,
             waits=waits,
             replaced=self.replaced(options.name or default_name(text)) if options.replace else None,
@@ -192,6 +204,20 @@ class Spawn(Verb):
         """Return True if the line has a command, or an option that `spawn` refuses."""
         command = asked_for(self.function(), line)[1]
         return bool(command) and not command.startswith("#")
+
+    def _shown_anew(self, options: argparse.Namespace, command: str, stdin: str | None) -> Job | None:
+        """Show a job of the same name and command that runs, as when its cell is run again; else None."""
+        if not options.name or options.replace or stdin:
+            return None
+        job = self.replaced(options.name)
+        if job is None or job.done or job.command != command:
+            return None
+        print(
+            f"Job {job.name!r} runs already, and this is what it has written; --replace starts it anew.",
+            flush=True,
+        )
+        self._views.show(job)
+        return job
 
     def _environment(self) -> Mapping[bytes, bytes]:
         return self._jobs.local.environment(self._jobs.kernel_path)
@@ -205,7 +231,10 @@ class Spawn(Verb):
         asks_apart = options.out is not None or options.err is not None
         chosen = {name: getattr(options, name) for name in _POLICY}
         given, secrets = divided(options.env or [], names)
-        with Sentences(command):
+        if options.terminal and (lack := self._pages.lack()):
+            print(lack, flush=True)
+        in_terminal = self._views.in_terminals() if options.terminal else nullcontext()
+        with Sentences(command), in_terminal:
             job = self._jobs.spawn(
                 command,
                 name=options.name,
@@ -216,6 +245,8 @@ class Spawn(Verb):
                 ready=options.ready,
                 quiet=options.quiet,
                 tag=options.tag,
+                on_end=options.on_end,
+                notify=options.notify,
                 shell=options.shell,
                 login=options.login,
                 strict=options.strict,
@@ -228,6 +259,7 @@ class Spawn(Verb):
                 tty=_ON_TERMINAL and not asks_apart if options.tty is None else options.tty,
                 rows=options.rows,
                 columns=columns_for(self._shell) if options.columns is None else options.columns,
+                keep=options.keep,
                 **{key: value for key, value in chosen.items() if value is not None},
             )
         self._fill(job, options.out, options.err)

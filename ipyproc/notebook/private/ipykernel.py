@@ -6,7 +6,7 @@ says what happens without it. This module does not import ipykernel, which may b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "loop_of",
     "publish",
     "request_in",
+    "take_comm_messages",
 ]
 
 NEEDED = ("io_loop", "session", "iopub_socket", "get_parent")
@@ -51,7 +52,9 @@ def request_in(kernel: Any) -> Request:
     return request
 
 
-def publish(kernel: Any, kind: str, content: dict[str, Any], request: Request) -> None:
+def publish(
+    kernel: Any, kind: str, content: dict[str, Any], request: Request, buffers: Sequence[bytes] = ()
+) -> None:
     """Send a message to all front ends, as a reply to a request; any thread may call it.
 
     A kernel that has closed its session sends nothing. Without ``_topic`` the message has no topic, which
@@ -61,7 +64,38 @@ def publish(kernel: Any, kind: str, content: dict[str, Any], request: Request) -
     if session is None or socket is None:
         return
     topic = getattr(kernel, "_topic", None)
-    session.send(socket, kind, content, parent=request, ident=None if topic is None else topic(kind))
+    ident = None if topic is None else topic(kind)
+    session.send(socket, kind, content, parent=request, ident=ident, buffers=list(buffers) or None)
+
+
+def take_comm_messages(kernel: Any, received: Callable[[str, Any], bool]) -> Callable[[], None] | None:
+    """Take messages of comms on the control channel, too, which is served while a cell runs.
+
+    Without ``control_handlers``, or where another package has a handler for such messages, return None: all
+    messages come on the shell channel, after the running cell.
+
+    Args:
+        kernel: the kernel.
+        received: called with the id of a comm and the data of a message, in the control channel's thread;
+            returns False if the comm is not known, and the message is dropped.
+
+    Returns:
+        A function that undoes it.
+    """
+    handlers = getattr(kernel, "control_handlers", None)
+    if not isinstance(handlers, dict) or "comm_msg" in handlers:
+        return None
+
+    def handle(_stream: object, _ident: object, message: dict[str, Any]) -> None:
+        content = message.get("content", {})
+        received(str(content.get("comm_id")), content.get("data"))
+
+    def undo() -> None:
+        if handlers.get("comm_msg") is handle:
+            del handlers["comm_msg"]
+
+    handlers["comm_msg"] = handle
+    return undo
 
 
 def exchange_idle_handler(kernel: Any, old: object, new: object) -> None:
