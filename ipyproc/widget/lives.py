@@ -16,6 +16,7 @@ from ipyproc.safe import SafeText
 from ipyproc.views.schedule import Schedule
 from ipyproc.widget.bundle import code, version
 from ipyproc.widget.conversation import Conversation
+from ipyproc.widget.share import Share
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
@@ -127,7 +128,12 @@ class Live:
         if self._conversation is None:
             restart, forget = self._lives.restart, self._lives.forget
             self._conversation = Conversation(
-                job, channel.send, restart, forget, as_terminal=self.as_terminal
+                job,
+                channel.send,
+                restart,
+                forget,
+                as_terminal=self.as_terminal,
+                share=self._lives.share,
             )
         return self._conversation.receive(message)
 
@@ -195,6 +201,7 @@ class LiveViews:
         self, jobs: JobTable, io_loop: IOLoop, open_channel: OpenChannel, settings: Settings
     ) -> None:
         self.settings = settings
+        self.share = Share()
         self._jobs = jobs
         self._io_loop = io_loop
         self._open_channel = open_channel
