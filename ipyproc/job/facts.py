@@ -21,10 +21,12 @@ class JobFacts:
         hosted: the job, as its host holds it.
         made_name: the name that its command makes, if it was given none; else empty.
         has_tag: whether its cell shows its name before each line.
+        notifies: whether pages with the live view show a notification at its end.
     """
 
     made_name = ""
     has_tag = False
+    notifies = False
 
     def __init__(self, hosted: HostedJob) -> None:
         self.hosted = hosted

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from signal import SIGINT
 
 from ipyproc.errors import JobSpecError
 from ipyproc.hosts.base import Host, HostedJob
+from ipyproc.job.at_end import checked_on_end, do_at_end
 from ipyproc.job.job import Announce, Claim, Job, log_to
 from ipyproc.job.registry import JobRegistry
 from ipyproc.model.environment import checked_environment
@@ -101,6 +102,8 @@ class JobTable(JobRegistry):
         tty: bool = False,
         rows: int = DEFAULT_ROWS,
         columns: int = DEFAULT_COLUMNS,
+        on_end: str | Sequence[str] | Callable[[Job], object] | None = None,
+        notify: bool = False,
         on: Host | None = None,
     ) -> Job:
         """Start a job and return at once; the Python form of ``%spawn``.
@@ -168,6 +171,13 @@ class JobTable(JobRegistry):
                 ``xterm-256color``, and ``PYTHONUNBUFFERED`` is not set.
             rows: the rows of the terminal; see `Job.resize`.
             columns: the columns of the terminal.
+            on_end: what to do once it has ended and is not restarted: a function, called with the job on its
+                loop, and awaited if it is a coroutine function; a command, run by its shell or directly, in
+                its directory and environment, with ``IPYPROC_NAME``, ``IPYPROC_STATUS`` (the exit status) and
+                ``IPYPROC_RESULT`` ("ok", "failed", "stopped", "timed out"), for 60 s at most; or a URL of
+                http(s), which gets them as JSON in a POST. If it fails, a line is logged. Nothing is done at
+                the kernel's end.
+            notify: whether pages with the live view show a notification at its end.
             on: the host that runs it; by default this process.
 
         Raises:
@@ -181,6 +191,8 @@ class JobTable(JobRegistry):
         """
         given = command_of(command)
         need_encoding(encoding)
+        if on_end is not None:
+            checked_on_end(on_end)
         file = None if log is None else _log_file(log, log_size, log_keep)
         # Shared by all jobs that have nothing of their own.
         is_usual = shell is None and not (login or strict)
@@ -192,6 +204,10 @@ class JobTable(JobRegistry):
             job = Job(hosted, announce, claim)
             if tag:
                 job.has_tag = True
+            if notify:
+                job.notifies = True
+            if on_end is not None:
+                do_at_end(job, on_end, self.local)
             if file is not None:
                 log_to(job, file)
             return job

@@ -40,11 +40,11 @@ async def test_the_screen_has_the_size_that_the_job_was_started_with(table: JobT
 async def test_the_screen_has_each_size_from_where_the_terminal_got_it(table: JobTable) -> None:
     code = "for _ in 'ab': print('x' * 30 + '\\r', end='y\\n'); input('? ')"
     job = table.spawn([*PYTHON, code], tty=True, rows=5, columns=20)
-    await job.expect("[?] ")
+    await job.expect("? ")
     job.resize(5, 10)
     job.resize(5, 40)
     job.send("\n")
-    await job.expect("[?] ")
+    await job.expect("? ")
     job.send("\n")
     await job
     narrow, wide = "x" * 20 + "y" + "x" * 9, "y" + "x" * 29

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipyproc.hosts.local.driver import Driver, Timer
-from ipyproc.hosts.local.start import start_process
+from ipyproc.hosts.local.errand import run_errand
 from ipyproc.hosts.local.usage import sample
 from ipyproc.model.spec import JobSpec
 from ipyproc.spool.output import Output
@@ -124,27 +121,15 @@ class Health:
         """Run the command and wait for it; return what is wrong, or an empty string."""
         assert self._spec.alive is not None
         spec = replace(self._spec, command=self._spec.alive, tty=False)
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            process = start_process(
-                spec, self._driver.io_loop, stdin=nothing, stdout=nothing, stderr=nothing
-            ).proc
+            status = run_errand(spec, self._resources, self._driver.io_loop, self._spec.alive_every)
         except OSError as error:
             # A check that could not run says nothing of the job: try again the next time.
             log.warning("The alive command of job %r could not be started: %s", spec.name, error)
             return ""
-        finally:
-            os.close(nothing)
-        self._resources.warden.guard(process.pid)
-        try:
-            status = process.wait(self._spec.alive_every)
-            return f"exited with {status}" if status else ""
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if status is None:
             return f"did not answer within {self._spec.alive_every:g} s"
-        finally:
-            self._resources.warden.release(process.pid)
+        return f"exited with {status}" if status else ""
 
     def _settled(self, turn: int, work: Callable[[], None]) -> None:
         with self._lock:

@@ -124,6 +124,8 @@ class Spawn(Verb):
     )
     @argument("--max-memory", metavar="SIZE", help="End it as failed above this memory, such as 2G.")
     @argument("--stop-signal", metavar="NAME", type=signal_of, help="The first signal of a stop (INT).")
+    @argument("--on-end", metavar="WHAT", help="A command to run at its end, or a URL to send a POST to.")
+    @argument("--notify", action="store_true", help="Show a notification in the browser at its end.")
     @argument("--ready", metavar="SIGN", help="Ready when a line matches this regex, or at this host:port.")
     @line_cell_magic
     @no_var_expand
@@ -238,6 +240,8 @@ class Spawn(Verb):
                 ready=options.ready,
                 quiet=options.quiet,
                 tag=options.tag,
+                on_end=options.on_end,
+                notify=options.notify,
                 shell=options.shell,
                 login=options.login,
                 strict=options.strict,
