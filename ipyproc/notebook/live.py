@@ -65,7 +65,7 @@ class PageViews:
         config: IPyProc,
         ready: Callable[[], object],
     ) -> None:
-        self.lives = LiveViews(jobs, io_loop, self._open_channel, config)
+        self.lives = LiveViews(jobs, io_loop, self._open_channel, config, ready)
         self._shell = shell
         self._kernel = kernel_of(shell)
         self._io_loop = io_loop
