@@ -91,6 +91,27 @@ test("the menu of signals is walked with the keys", () => {
   assert.equal(heard("act").length, 1);
 });
 
+test("plain keys are the view's, and those with Ctrl the notebook's", () => {
+  status();
+  const seen: [string, string | undefined][] = [];
+  const stop = named("Stop the job");
+  // As JupyterLab listens: at the document, before what lies in it.
+  const shortcuts = (event: KeyboardEvent) => seen.push([event.key, stop.dataset.lmSuppressShortcuts]);
+  const bubbled: string[] = [];
+  const classic = (event: KeyboardEvent) => bubbled.push(event.key);
+  document.addEventListener("keydown", shortcuts, true);
+  document.addEventListener("keydown", classic);
+  press(stop, "Enter");
+  press(stop, "s", { ctrlKey: true });
+  document.removeEventListener("keydown", shortcuts, true);
+  document.removeEventListener("keydown", classic);
+  assert.deepEqual(seen, [
+    ["Enter", "true"],
+    ["s", undefined],
+  ]);
+  assert.deepEqual(bubbled, ["s"]);
+});
+
 test("the input box comes when the job waits, hides a password, and goes at the end", () => {
   const box = find<HTMLFormElement>(view.root, ".ipyproc-input");
   const field = find<HTMLInputElement>(box, "input");
