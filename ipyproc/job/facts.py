@@ -49,6 +49,14 @@ class JobFacts:
         return (spec.rows, spec.columns) if spec.tty else None
 
     @property
+    def sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """The sizes that its terminal had: the offset of its output, and the rows and columns from there on.
+
+        The first is that of its start, at offset 0. It is empty if the terminal was never resized.
+        """
+        return self.hosted.sizes
+
+    @property
     def pid(self) -> int:
         """The pid of the current or last process, which is also that of its process group and session."""
         return self.hosted.pid

@@ -6,14 +6,14 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ipyproc.screen.screen import Screen
-    from ipyproc.views.shown import Shown
 
-__all__ = ["Replay", "ScreenAt"]
+__all__ = ["Replay", "Replayed", "ScreenAt"]
 
+_ROWS, _COLUMNS = 24, 100
 _SLICE = 8 << 10
 _TURN_SECONDS = 0.004
 # What is emulated at first; a full-screen program draws the whole screen at its beginning only.
@@ -48,6 +48,29 @@ class ScreenAt:
     text: str
 
 
+class Replayed(Protocol):
+    """What is read of a job."""
+
+    @property
+    def size(self) -> int:
+        """The offset past the newest byte of its output."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of its output."""
+
+    @property
+    def terminal(self) -> tuple[int, int] | None:
+        """The rows and columns of its terminal; None if its output comes by pipes."""
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """The sizes that the terminal had, each with the offset from which; empty if it was never resized."""
+
+    def read(self, start: int, stop: int | None) -> bytes:
+        """Return the bytes between two offsets, without those that were dropped."""
+
+
 class Replay:
     """Follow the output of one job on a screen, as far and as often as somebody asks for it.
 
@@ -56,7 +79,7 @@ class Replay:
     program draws, up to 4 MiB, from where that began. Later it goes on where it was, or if it is more than
     512 KiB behind, and no such program draws, with the last 256 KiB. Bytes dropped because of ``max_output``
     are left out. So a screen may lack what was drawn before that and never again; a program whose terminal
-    gets another size draws all anew. A size holds for all that was not read yet when it was set.
+    gets another size draws all anew.
 
     All its methods belong to the loop of the view.
 
@@ -67,12 +90,12 @@ class Replay:
 
     __slots__ = ("_aim", "_job", "_keep", "_screen", "_search", "_size", "position")
 
-    def __init__(self, job: Shown, keep: int = 5000) -> None:
+    def __init__(self, job: Replayed, keep: int = 5000) -> None:
         self._job = job
         self._keep = keep
         self._screen: Screen | None = None
         self._search = _Search(job)
-        self._size = job.terminal or (24, 100)
+        self._size = (_ROWS, _COLUMNS)
         self._aim = 0
         self.position = 0
 
@@ -109,33 +132,46 @@ class Replay:
             if self._screen is None or start > self.position:
                 self._begin(start)
             self._aim = stop
-        self._resize()
         while self.position < stop and time.monotonic() < until:
-            end = min(stop, self.position + _SLICE)
+            end = self._resized(min(stop, self.position + _SLICE))
             data = self._job.read(self.position, end)
             if len(data) < end - self.position:
                 self._begin(end - len(data))
             self.position = end
             if self._screen is not None:
                 self._screen.feed(data)
-        return self.position >= stop
+        if self.position < stop:
+            return False
+        self._resized(stop)
+        return True
 
     def _begin(self, position: int) -> None:
         """Go on with a new screen."""
         # Imported late: it takes milliseconds, for which loading the extension need not wait.
         from ipyproc.screen.screen import Screen
 
+        self._size = self._size_at(position)[0]
         is_terminal = self._job.terminal is not None
         self._screen = Screen(*self._size, self._job.encoding, newline=not is_terminal, keep=self._keep)
         self._screen.feed_text(self._search.modes_before(position).decode("ascii"))
         self.position = position
 
-    def _resize(self) -> None:
-        size = self._job.terminal or self._size
-        if size != self._size:
+    def _resized(self, end: int) -> int:
+        """Give the screen the size that the terminal had here; return how far it had it, ``end`` at most."""
+        size, until = self._size_at(self.position)
+        if size != self._size and self._screen is not None:
             self._size = size
-            if self._screen is not None:
-                self._screen.resize(*size)
+            self._screen.resize(*size)
+        return end if until is None else min(end, until)
+
+    def _size_at(self, position: int) -> tuple[tuple[int, int], int | None]:
+        """Return the size of the terminal at an offset, and the offset at which it got another."""
+        size = self._job.terminal or (_ROWS, _COLUMNS)
+        for at, *given in self._job.sizes:
+            if at > position:
+                return size, at
+            size = (given[0], given[1])
+        return size, None
 
 
 class _Search:
@@ -147,7 +183,7 @@ class _Search:
 
     __slots__ = ("_alternate", "_at", "_job", "_modes")
 
-    def __init__(self, job: Shown) -> None:
+    def __init__(self, job: Replayed) -> None:
         self._job = job
         self._at = 0
         # The last sequence of each kind, in their order, with its offset.

@@ -264,3 +264,12 @@ def test_a_job_that_was_started_again_between_cells_can_be_interrupted(kernel: K
 def test_a_comment_in_place_of_the_command_leaves_the_body_a_script(kernel: Kernel) -> None:
     cell = kernel.run("%%spawn -w -n commented  # no command here\necho from the script")
     assert cell.stdout == "from the script\n"
+
+
+def test_a_command_runs_at_the_end_and_a_job_that_notifies_says_so(kernel: Kernel) -> None:
+    ended(kernel, kernel.run("%%spawn -n noted --notify --on-end 'echo $IPYPROC_RESULT > noted' exit 4"))
+    assert kernel.ask("ipyproc.jobs['noted'].notifies") is True
+    kernel.run(
+        "import os, time\nwhile not (os.path.exists('noted') and os.path.getsize('noted')): time.sleep(0.01)"
+    )
+    assert kernel.ask("__import__('pathlib').Path('noted').read_text()") == "failed\n"
