@@ -78,9 +78,11 @@ class HostedJob(EventSource, ABC):
             them; empty if it was never resized.
     """
 
+    # Of the class until it is resized: an ended job is to cost little.
+    sizes: tuple[tuple[int, int, int], ...] = ()
+
     def __init__(self, spec: JobSpec, output: Output) -> None:
         super().__init__()
-        self.sizes: tuple[tuple[int, int, int], ...] = ()
         self.spec = spec
         self.output = output
 

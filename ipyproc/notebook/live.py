@@ -13,7 +13,7 @@ from ipyproc.notebook.cells import CallbackCell, ConsoleCell, KernelCell, curren
 from ipyproc.notebook.output_widgets import OutputWidgetCell
 from ipyproc.notebook.private.ipykernel import kernel_of, publish, request_in, take_comm_messages
 from ipyproc.notebook.private.ipywidgets import Rested, rest
-from ipyproc.process.loops import on_loop
+from ipyproc.process.loops import asyncio_loop, on_loop, running_loop
 from ipyproc.safe import SafeText
 from ipyproc.views.cell import Medium
 from ipyproc.widget.lives import LiveViews
@@ -65,7 +65,7 @@ class PageViews:
         config: IPyProc,
         ready: Callable[[], object],
     ) -> None:
-        self.lives = LiveViews(jobs, io_loop, self._open_channel, config)
+        self.lives = LiveViews(jobs, io_loop, self._open_channel, config, ready)
         self._shell = shell
         self._kernel = kernel_of(shell)
         self._io_loop = io_loop
@@ -144,7 +144,8 @@ class PageViews:
         on_loop(self._io_loop, ready)
 
     def _open_channel(self, key: str, kind: str, received: Callable[[Any], None]) -> Channel | None:
-        if self._model is None:
+        # A widget is made where cells run; a thread that flushes a view leaves that to the loop.
+        if self._model is None or running_loop() is not asyncio_loop(self._io_loop):
             return None
         channel = _ModelChannel(self._kernel, self._model(key, kind, self._undo is not None, received), self)
         self._keys[channel.model_id] = key

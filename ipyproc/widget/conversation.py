@@ -19,6 +19,7 @@ from ipyproc.model.state import Snapshot, at_kernels_end
 from ipyproc.views.replay import Replay
 from ipyproc.widget.acts import Act, act_of, in_sentences, typed
 from ipyproc.widget.page import LARGEST_PIECE, WINDOW, Page
+from ipyproc.widget.share import Share
 from ipyproc.widget.status import Told, is_new, plain_form, told
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _LONGEST_KEY = 100
 _LARGEST_FILE = 32 << 20
 _LARGEST_TEXT = 2 << 20
 _TURN_PAUSE = 0.004
+_FEW_LINES = 200
 
 
 class Conversation:
@@ -50,6 +52,7 @@ class Conversation:
         restart: restarts a job; called on any thread, it returns at once.
         forget: forgets a job that has ended.
         as_terminal: whether pages open the terminal by themselves.
+        share: the rate at which terminals may be sent output.
         clock: returns the time in seconds on a monotonic clock.
     """
 
@@ -61,8 +64,10 @@ class Conversation:
         forget: Callable[[Job], None],
         *,
         as_terminal: bool = False,
+        share: Share | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._share = share or Share()
         self._as_terminal = as_terminal
         self._job = job
         self._send = send
@@ -340,23 +345,27 @@ class Conversation:
         behind = output.end - page.position
         if page.position < output.start or (behind > WINDOW and page.room()):
             page.needs_screen = True
+        elif page.lacks_lines and not behind:
+            if now < page.calm_at:
+                return page.calm_at
+            page.needs_screen = True
         if not page.takes_screen if page.needs_screen else not behind or not page.room():
             # New output, or the page's report, will call again.
             return inf
         if now < page.due():
             return page.due()
         if page.needs_screen:
-            return self._send_screen(page, now)
+            return self._send_screen(page, now, is_far=behind > WINDOW)
         is_old = page.position < page.replayed
         end = page.replayed if is_old else page.position + behind
         stop = min(end, page.position + min(page.room(), LARGEST_PIECE))
         data = self._job.read(page.position, stop)
         message = {"type": "output", "page": page.key, "offset": page.position, "replay": is_old}
         self._send(message, [data])
-        page.sent(now, len(data))
-        return page.due() if page.position < self._job.size and page.room() else inf
+        page.sent(now, len(data), self._share.pause(page, now, len(data)))
+        return self._next(page)
 
-    def _send_screen(self, page: Page, now: float) -> float:
+    def _send_screen(self, page: Page, now: float, *, is_far: bool) -> float:
         if self._replay is None:
             self._replay = Replay(self._job)
         if self._aim is None:
@@ -364,13 +373,21 @@ class Conversation:
             self._aim = self._job.size
         if not self._replay.step(self._aim):
             return now + _TURN_PAUSE
-        screen = self._replay.screen()
+        # A page that has drawn something is behind, and will be so again in a moment.
+        is_short = is_far and page.position > 0 and not self._job.done
+        screen = self._replay.screen(_FEW_LINES if is_short else None)
         data = screen.text.encode("utf-8", "replace")
         message = {"type": "screen", "page": page.key, "offset": screen.offset, "owner": self._owner or None}
         self._send({**message, "rows": screen.rows, "columns": screen.columns}, [data])
-        page.sent_screen(now, screen.offset, len(data))
+        pause = self._share.pause(page, now, len(data))
+        page.sent_screen(now, screen.offset, len(data), pause, whole=not is_short)
         self._aim = None
-        return page.due() if page.position < self._job.size and page.room() else inf
+        return self._next(page)
+
+    def _next(self, page: Page) -> float:
+        if page.position < self._job.size and page.room():
+            return page.due()
+        return page.calm_at if page.lacks_lines else inf
 
 
 def _offset(message: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ from ipyproc.safe import SafeText
 from ipyproc.views.schedule import Schedule
 from ipyproc.widget.bundle import code, version
 from ipyproc.widget.conversation import Conversation
+from ipyproc.widget.share import Share
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
@@ -31,6 +32,7 @@ __all__ = ["Channel", "Live", "LiveViews", "OpenChannel"]
 log = logging.getLogger("ipyproc")
 
 _MOST_WATCHED = 50
+_MOST_AT_ONCE = 10
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -127,7 +129,12 @@ class Live:
         if self._conversation is None:
             restart, forget = self._lives.restart, self._lives.forget
             self._conversation = Conversation(
-                job, channel.send, restart, forget, as_terminal=self.as_terminal
+                job,
+                channel.send,
+                restart,
+                forget,
+                as_terminal=self.as_terminal,
+                share=self._lives.share,
             )
         return self._conversation.receive(message)
 
@@ -189,12 +196,21 @@ class LiveViews:
         io_loop: the kernel's loop.
         open_channel: opens the way of a view's messages.
         settings: how long a page has to answer, before the plain form goes on.
+        again: called on the loop when views that could not be opened may be.
     """
 
     def __init__(
-        self, jobs: JobTable, io_loop: IOLoop, open_channel: OpenChannel, settings: Settings
+        self,
+        jobs: JobTable,
+        io_loop: IOLoop,
+        open_channel: OpenChannel,
+        settings: Settings,
+        again: Callable[[], object],
     ) -> None:
+        self._again = again
+        self._retrying: object | None = None
         self.settings = settings
+        self.share = Share()
         self._jobs = jobs
         self._io_loop = io_loop
         self._open_channel = open_channel
@@ -205,6 +221,8 @@ class LiveViews:
         # Of jobs that have ended, in the order in which they were last heard.
         self._resting: OrderedDict[Live, None] = OrderedDict()
         self._made = 0
+        self._is_closed = False
+        self._opened: deque[float] = deque(maxlen=_MOST_AT_ONCE)
         self._schedule = Schedule(io_loop, self.flush_due, lambda: False)
 
     def of(self, job: Job, as_terminal: bool) -> Live:
@@ -309,7 +327,16 @@ class LiveViews:
     # Their life
 
     def open_channel(self, live: Live) -> Channel | None:
-        """Open the way of a view's messages."""
+        """Open the way of a view's messages; None while that is not possible, or many have just been opened.
+
+        A cell may start hundreds of jobs, most of which have ended before anybody could look at them. Those
+        that go on get theirs when their status is shown anew.
+        """
+        now = time.monotonic()
+        if not live.as_terminal and len(self._opened) == _MOST_AT_ONCE and self._opened[0] > now - 1.0:
+            self._io_loop.add_callback(self._retry)
+            return None
+        self._opened.append(now)
         kind = "terminal" if live.as_terminal else "status"
         return self._open_channel(live.key, kind, lambda message: self.receive(live.key, message))
 
@@ -325,6 +352,9 @@ class LiveViews:
     def close(self) -> None:
         """Close all views; call on the loop."""
         with self._lock:
+            self._is_closed = True
+            if self._retrying is not None:
+                self._io_loop.remove_timeout(self._retrying)
             self._schedule.close()
             for live in list(self._all.values()):
                 live.close()
@@ -332,6 +362,16 @@ class LiveViews:
             self._of_jobs.clear()
             self._dirty.clear()
             self._resting.clear()
+
+    def _retry(self) -> None:
+        """Let those be opened in a second that could not be now."""
+
+        def again() -> None:
+            self._retrying = None
+            self._again()
+
+        if self._retrying is None and not self._is_closed:
+            self._retrying = self._io_loop.call_later(1.0, again)
 
     def _flush_soon(self, live: Live) -> None:
         self._dirty.add(live)

@@ -13,6 +13,8 @@ LARGEST_PIECE = 64 << 10
 # Between two messages of output: a server counts messages, and allows a thousand per second in all.
 _PAUSE = 0.02
 _SCREEN_PAUSE = 0.25
+# So long after it was far behind, a terminal gets the lines above its screen.
+_CALM = 1.0
 
 
 class Page:
@@ -29,11 +31,13 @@ class Page:
         position: the offset up to which output was sent.
         needs_screen: whether it gets a screen next, since it is too far behind, or asked for too much.
         replayed: the offset before which all output is old: what it asks of a terminal is not answered.
+        lacks_lines: whether it skipped ahead, and has few lines above its screen.
+        calm_at: the time from which it may get them.
         is_told: whether it knows that the job has ended.
     """
 
     __slots__ = (
-        *("is_open", "is_told", "key", "needs_screen", "position", "replayed"),
+        *("calm_at", "is_open", "is_told", "key", "lacks_lines", "needs_screen", "position", "replayed"),
         *("_drawn", "_due", "_screen_at", "_screen_due"),
     )
 
@@ -42,6 +46,8 @@ class Page:
         self.is_open = False
         self.position = 0
         self.needs_screen = False
+        self.lacks_lines = False
+        self.calm_at = 0.0
         self.is_told = False
         self.replayed = 0
         self._drawn = 0
@@ -52,7 +58,7 @@ class Page:
     def open(self, position: int) -> None:
         """Begin at an offset, with an empty terminal."""
         self.is_open = True
-        self.needs_screen = False
+        self.needs_screen = self.lacks_lines = False
         self.position = self._drawn = position
         self._due = self._screen_due = 0.0
         self._screen_at = 0
@@ -87,16 +93,26 @@ class Page:
         """Return the time of the next message."""
         return max(self._due, self._screen_due) if self.needs_screen else self._due
 
-    def sent(self, now: float, size: int) -> None:
-        """Record that output was sent."""
+    def sent(self, now: float, size: int, pause: float) -> None:
+        """Record that output was sent, after which the others have ``pause`` seconds."""
         self.position += size
-        self._due = now + _PAUSE
+        self._due = now + max(_PAUSE, pause)
 
-    def sent_screen(self, now: float, position: int, size: int) -> None:
-        """Record that a screen was sent that stands for all output before an offset."""
+    def sent_screen(self, now: float, position: int, size: int, pause: float, *, whole: bool) -> None:
+        """Record that a screen was sent that stands for all output before an offset.
+
+        Args:
+            now: the time.
+            position: the offset.
+            size: the bytes that were sent.
+            pause: the seconds that the others have after that.
+            whole: whether it has all lines above the screen that are kept.
+        """
         self.needs_screen = False
+        self.lacks_lines = not whole
         self.position = self._screen_at = position
         # Until it is drawn, it counts as output on its way.
         self._drawn = position - min(size, WINDOW)
-        self._due = now + _PAUSE
-        self._screen_due = now + _SCREEN_PAUSE
+        self._due = now + max(_PAUSE, pause)
+        self._screen_due = now + max(_SCREEN_PAUSE, pause)
+        self.calm_at = now + _CALM

@@ -7,13 +7,19 @@
  * @returns what ends that.
  */
 export function keepPlainKeys(root: HTMLElement): () => void {
-  // JupyterLab listens at the document, before all that lies in it; only the window is earlier.
+  const isPlain = (event: KeyboardEvent) => !(event.ctrlKey || event.altKey || event.metaKey);
+  // JupyterLab listens at the document, before all that lies in it; only the window is earlier. It looks for the
+  // attribute at the focused element first, and where its shortcut is for that one no further.
   const before = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) delete root.dataset.lmSuppressShortcuts;
-    else root.dataset.lmSuppressShortcuts = "true";
+    const { target } = event;
+    if (!(target instanceof HTMLElement) || !root.contains(target)) return;
+    // The terminal has all keys.
+    if (target.closest(".ipyproc-terminal")) return;
+    if (isPlain(event)) target.dataset.lmSuppressShortcuts = "true";
+    else delete target.dataset.lmSuppressShortcuts;
   };
   const after = (event: KeyboardEvent) => {
-    if (root.dataset.lmSuppressShortcuts) event.stopPropagation();
+    if (isPlain(event)) event.stopPropagation();
   };
   window.addEventListener("keydown", before, true);
   root.addEventListener("keydown", after);

@@ -28,6 +28,11 @@ export const WORKERS: RowsForm<WorkerStatus> = {
       class: "ipyproc-state",
       text: (worker) => `${markOf(kindOf(worker))} ${worker.state}`,
     },
+    {
+      head: "last exit",
+      text: ({ exit }) => number(exit, (status) => (status < 0 ? `signal ${-status}` : `exit ${status}`)),
+      shown: (workers) => workers.some(({ exit }) => typeof exit === "number"),
+    },
     { head: "restarts", text: ({ restarts }) => String(restarts ?? 0) },
     {
       head: "uptime",

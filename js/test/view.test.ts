@@ -25,6 +25,8 @@ const named = (label: string) => find<HTMLButtonElement>(view.root, `[aria-label
 
 beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  // A page that is never late: all that is to be drawn is drawn in one frame.
+  mock.method(performance, "now", () => 1000);
   // Node's mock never runs a timer without a time, which xterm.js sets.
   const { setTimeout: mocked } = globalThis;
   globalThis.setTimeout = ((call: () => void, time = 1) => mocked(call, time)) as typeof setTimeout;
@@ -36,6 +38,7 @@ beforeEach(() => {
 afterEach(() => {
   view.close();
   mock.timers.reset();
+  mock.restoreAll();
 });
 
 test("a view says hello until the kernel answers", () => {
@@ -89,6 +92,27 @@ test("the menu of signals is walked with the keys", () => {
   press(document.activeElement as Element, "Escape");
   assert.equal(opener.getAttribute("aria-expanded"), "false");
   assert.equal(heard("act").length, 1);
+});
+
+test("plain keys are the view's, and those with Ctrl the notebook's", () => {
+  status();
+  const seen: [string, string | undefined][] = [];
+  const stop = named("Stop the job");
+  // As JupyterLab listens: at the document, before what lies in it.
+  const shortcuts = (event: KeyboardEvent) => seen.push([event.key, stop.dataset.lmSuppressShortcuts]);
+  const bubbled: string[] = [];
+  const classic = (event: KeyboardEvent) => bubbled.push(event.key);
+  document.addEventListener("keydown", shortcuts, true);
+  document.addEventListener("keydown", classic);
+  press(stop, "Enter");
+  press(stop, "s", { ctrlKey: true });
+  document.removeEventListener("keydown", shortcuts, true);
+  document.removeEventListener("keydown", classic);
+  assert.deepEqual(seen, [
+    ["Enter", "true"],
+    ["s", undefined],
+  ]);
+  assert.deepEqual(bubbled, ["s"]);
 });
 
 test("the input box comes when the job waits, hides a password, and goes at the end", () => {

@@ -10,6 +10,7 @@ import pytest
 from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.widget.page import LARGEST_PIECE, WINDOW
+from ipyproc.widget.share import Share
 from tests.jobs.looped import looped
 from tests.support import until
 from tests.widget.pages import Line, Page
@@ -253,3 +254,39 @@ async def test_the_usage_is_told_once_as_it_comes_and_whole_to_a_page_that_comes
     assert late.last("usage")["all"] and len(late.last("usage")["points"]) >= 1
     job.kill()
     await job.wait(raise_error=False)
+
+
+@looped
+async def test_a_page_that_skipped_ahead_gets_the_lines_above_its_screen_once_it_is_calm(
+    table: JobTable,
+) -> None:
+    job = table.spawn("echo begun; read go; seq 1 200000; sleep 100", tty=True, name="calm")
+    await until(lambda: job.size)
+    line = Line(job)
+    page = line.page()
+    page.open()
+    await until(lambda: line.flush() and page.next == job.size)
+    page.screens = []
+    job.send("\n")
+    # All of it has come before the page gets anything more.
+    await until(lambda: "200000" in job.tail(2))
+    await until(lambda: line.flush() and page.screens)
+    assert "199000" not in page.screens[0] and "199900" in page.screens[0]
+    await until(lambda: line.flush(1.0) and page.next == job.size and "199000" in page.screens[-1])
+    screens = len(page.screens)
+    for _ in range(5):
+        line.flush(1.0)
+    assert len(page.screens) == screens
+    job.kill()
+    await job.wait(raise_error=False)
+
+
+def test_terminals_share_what_a_page_can_draw() -> None:
+    share = Share(rate=1_000_000)
+    alone = share.pause("a", 10.0, 50_000)
+    assert alone == pytest.approx(0.05)
+    pauses = [share.pause(key, 10.1, 50_000) for key in ("a", "b", "c")]
+    assert pauses[-1] == pytest.approx(0.15)
+    # A key's echo is no flood, and one that has paused for a second is forgotten.
+    assert share.pause("typing", 10.2, 10) < 0.001
+    assert share.pause("a", 20.0, 50_000) == pytest.approx(0.05)
