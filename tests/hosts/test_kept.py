@@ -362,5 +362,21 @@ def test_what_ends_it_anyway_is_said(tmp_path: Path) -> None:
             assert "SLURM" in other.attach(job.ticket).status().notes[-1]
 
 
-def test_a_group_of_commands_is_placed_by_systemd_where_there_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("works", [True, False])
+def test_it_gets_a_scope_of_systemds_where_that_gives_one(
+    works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert scope_command({}) == [] == scope_command({"XDG_RUNTIME_DIR": str(tmp_path)})
+    # Stands for systemd's own program, which this machine may not have.
+    program = tmp_path / "systemd-run"
+    ending = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"' if works else "exit 1"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\n{ending}\n')
+    program.chmod(0o755)
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "private").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with keeping() as host:
+        said(host.start(JobSpec("echo up; exec sleep 600", "scoped")), b"up\n")
+        asked = (tmp_path / "asked").read_text()
+        assert asked.count("--user --scope --quiet --collect -- ") == 1 and "holder_program" in asked
