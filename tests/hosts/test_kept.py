@@ -85,6 +85,25 @@ def test_kills_of_holders_and_runners_lose_nothing(times: int, tty: bool, tmp_pa
     assert not lives(pid)
 
 
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
+def test_a_runner_whose_holders_are_killed_together_holds_the_job(tty: bool, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with keeping() as host:
+        job = said(host.start(counting(flag, tty=tty)), b"200\n")
+        runner = newest_runner(job.place.path)
+        holders = [pid for pid in kept_processes() if pid != runner]
+        for signum in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in holders:
+                os.kill(pid, signum)
+        wait_until(lambda: not kept_processes().keys() & set(holders) and len(kept_processes()) == 3)
+        before = job.output.end
+        assert job.block_until(lambda: job.output.end > before, _SECONDS)
+        flag.touch()
+        assert job.block_until(lambda: job.ending is not None, _SECONDS), job.status()
+        assert job.status().returncode == 7
+        need_all(job)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
 def test_a_runner_that_is_killed_as_it_starts_a_job_starts_one_in_the_end(tty: bool, tmp_path: Path) -> None:

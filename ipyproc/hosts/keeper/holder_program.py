@@ -1,6 +1,6 @@
 """The holder of a kept job: a small process that keeps the job's pipes, and starts a runner to work on them.
 
-    holder_program DIRECTORY SOCKET PYTHON PROGRAM
+    holder_program DIRECTORY SOCKET PYTHON PROGRAM [LISTENING LOCK FDS]
 
 It listens at SOCKET, exits, and goes on as a daemon: two processes, one of which stands by and takes over
 should the other be killed. Whichever holds starts ``PYTHON -I -S -c PROGRAM DIRECTORY LISTENING POST FDS``,
@@ -38,7 +38,7 @@ from ipyproc.process.bare import signal
 
 __all__ = ["main"]
 
-_ANSWERS_LATE, _HELD_ALREADY = 1, 3
+_BROKEN, _HELD_ALREADY = 1, 3
 _BACKLOG = 64
 _BELL = ".bell"
 _MESSAGE = 256
@@ -52,32 +52,39 @@ _LOOK_SECONDS = 0.002
 
 def main(arguments: list[str]) -> int:
     """Run the program; return its exit status. What keeps it from holding is written to standard output."""
-    directory, path, python, program = arguments
-    try:
-        lock = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _HELD_ALREADY
-    except OSError as error:
-        os.write(1, str(error).encode())
-        return _ANSWERS_LATE
-    try:
-        listening = _listen(path)
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        if os.fork():
-            # The socket listens by now.
-            os._exit(0)
-    except OSError as error:
-        os.write(1, str(error).encode())
-        return _ANSWERS_LATE
-    os.setsid()
+    directory, path, python, program, *taken_over = arguments
+    kept: dict[bytes, int] = {}
+    if taken_over:
+        # A runner whose holders are gone has become this program: all is there, and the lock is taken.
+        number, lock, *fds = taken_over
+        listening = _socket.socket(fileno=int(number))
+        kept = {name.encode(): int(fd) for name, _, fd in (one.partition("=") for one in fds)}
+        for fd in (listening.fileno(), int(lock), *kept.values()):
+            os.set_inheritable(fd, False)
+    else:
+        try:
+            held = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _HELD_ALREADY
+        except OSError as error:
+            return _failed(error)
+        try:
+            listening = _listen(path)
+            if os.fork():
+                # The socket listens by now.
+                os._exit(0)
+        except OSError as error:
+            return _failed(error)
+        os.setsid()
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     os.chdir("/")
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _let_go_of_streams()
     for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     _become_subreaper()
-    holder = _Holder(directory, path, listening, python, program)
+    holder = _Holder(directory, path, listening, [python, "-I", "-S", "-c", program], kept)
     if os.fork():
         theirs.close()
         holder.stand_by(ours)
@@ -92,14 +99,13 @@ class _Holder:
     """What is held, by either of the two processes."""
 
     def __init__(
-        self, directory: str, path: str, listening: _socket.socket, python: str, program: str
+        self, directory: str, path: str, listening: _socket.socket, runner: list[str], kept: dict[bytes, int]
     ) -> None:
         self._directory = directory
         self._path = path
         self._listening = listening
-        self._python = python
-        self._program = program
-        self._kept: dict[bytes, int] = {}
+        self._command = runner
+        self._kept = kept
         self._partner: _socket.socket | None = None
         self._runner = 0
         self._post: _socket.socket | None = None
@@ -299,7 +305,7 @@ class _Holder:
             for fd in (self._listening.fileno(), post.fileno(), *self._kept.values()):
                 os.set_inheritable(fd, True)
             given = [self._directory, str(self._listening.fileno()), str(post.fileno()), *fds]
-            os.execv(self._python, [self._python, "-I", "-S", "-c", self._program, *given])
+            os.execv(self._command[0], [*self._command, *given])
         except BaseException:
             os._exit(127)
 
@@ -331,7 +337,7 @@ class _Holder:
     def _leave(self, pid: int) -> None:
         """Wait until a runner is gone; one that has lost its holder goes at once."""
         deadline = time.monotonic() + _LEAVE_SECONDS
-        while pid and _lives(pid):
+        while pid and os.path.exists(f"/proc/{pid}"):
             late = time.monotonic() > deadline
             try:
                 if os.waitpid(pid, os.WNOHANG)[0]:
@@ -356,6 +362,11 @@ class _Holder:
             self._partner.sendmsg([message], data)
         except OSError:
             pass  # It is gone, which is seen at its socket's end.
+
+
+def _failed(error: OSError) -> int:
+    os.write(1, str(error).encode())
+    return _BROKEN
 
 
 def _listen(path: str) -> _socket.socket:
@@ -385,14 +396,6 @@ def _receive(socket: _socket.socket) -> tuple[bytes, int | None]:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             return message, int.from_bytes(content[:_FD_SIZE], sys.byteorder)
     return message, None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _let_go_of_streams() -> None:

@@ -95,6 +95,20 @@ class KeptRun(Run):
             self.pid, started or 0, self.started, self.began, self.offset, self.status, self._takes_input
         )
 
+    def kept_fds(self) -> dict[str, int]:
+        """Return the fds that the holder keeps, by name, as this process has them."""
+        found: dict[str, int] = {}
+        for stream in self._streams:
+            if not stream.at_end:
+                found[stream.name] = stream.fileno()
+                found.update(zip(_THROUGH, stream.through or (), strict=False))
+        if self._terminal is not None:
+            if (slave := self._terminal.fileno()) is not None:
+                found[_SLAVE] = slave
+        elif self._feed.open and (writing := self._feed.fileno()) is not None:
+            found[_STDIN] = writing
+        return found
+
     @property
     def note(self) -> str:
         """A remark on its exit status; empty where that is known."""

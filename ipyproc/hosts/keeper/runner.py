@@ -8,6 +8,7 @@ it says so and exits: a job that waits costs the holder's memory alone.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import socket
@@ -23,6 +24,7 @@ from ipyproc.hosts.keeper.places import Place
 from ipyproc.hosts.keeper.post import Post
 from ipyproc.hosts.keeper.record import read_record
 from ipyproc.hosts.keeper.running import RunningJob, unguarded
+from ipyproc.hosts.keeper.start import holder_command
 from ipyproc.hosts.wire.server import Server, serve
 from ipyproc.model.event import Event, EventKind
 from ipyproc.model.spec import JobSpec
@@ -35,6 +37,8 @@ _LOOK_SECONDS = 0.25
 _QUIET_SECONDS = 2.0
 _OVER_SECONDS = 0.5
 _LOG = "runner.log"
+_LOCK_SECONDS = 0.15
+_LOCK_LOOK = 0.005
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -57,9 +61,8 @@ async def _run(place: Place, listening: int, post: Post, kept: Mapping[str, int]
     resources = unguarded()
     resources.loops.settle(io_loop)
     resources.pipes.open()
-    # Its holder is gone: another one starts another runner.
-    io_loop.add_handler(post.fileno(), lambda *_: os._exit(0), IOLoop.READ)
     job = RunningJob(place, read_record(place), resources, resources.loops.find_driver(), post)
+    io_loop.add_handler(post.fileno(), lambda *_: _holder_gone(place, job, listening), IOLoop.READ)
     job.go_on(kept)
     connections = socket.socket(fileno=listening)
     connections.set_inheritable(False)
@@ -68,6 +71,31 @@ async def _run(place: Place, listening: int, post: Post, kept: Mapping[str, int]
     resources.reserve.open()
     post.ready()
     await _Rest(job, server, post).come()
+
+
+def _holder_gone(place: Place, job: RunningJob, listening: int) -> NoReturn:
+    """Exit: who stands by starts another runner. Where nobody does, this process becomes the holder."""
+    lock, until = -1, time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            lock = lock if lock >= 0 else os.open(place.file("lock"), os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            # Who stands by has it, and may be about to be killed, too.
+            if time.monotonic() > until:
+                os._exit(0)
+            time.sleep(_LOCK_LOOK)
+    try:
+        kept = job.kept_fds()
+        for fd in (listening, lock, *kept.values()):
+            os.set_inheritable(fd, True)
+        fds = [f"{name}={fd}" for name, fd in kept.items()]
+        command = holder_command(place)
+        os.execv(command[0], [*command, str(listening), str(lock), *fds])
+    except BaseException:
+        log.exception("The runner of a kept job could not go on without its holder.")
+    os._exit(1)
 
 
 class _OneJob(Host):

@@ -204,6 +204,12 @@ class RunningJob(LocalJob):
                     if os.getsid(pid) == pid:
                         os.killpg(pid, SIGKILL)
 
+    def kept_fds(self) -> dict[str, int]:
+        """Return what the holder keeps of its process, by name, as this process has it."""
+        execution = self._execution
+        run = None if execution is None else execution.run
+        return run.kept_fds() if isinstance(run, KeptRun) else {}
+
     @property
     def rests_for(self) -> float:
         """The seconds for which nothing is to be done, unless something comes; 0 where it cannot rest."""

@@ -16,7 +16,7 @@ from ipyproc.hosts.local.environment import environment_of
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.text import native
 
-__all__ = ["need_program", "start_holder"]
+__all__ = ["holder_command", "need_program", "start_holder"]
 
 _HOME = str(Path(__file__).resolve().parents[3])
 # Where Tornado is, which is not imported for that.
@@ -35,6 +35,11 @@ _HELD_ALREADY = 3
 _LISTEN_SECONDS = 30.0
 
 
+def holder_command(place: Place) -> list[str]:
+    """Return the command of the program that holds a job; see `ipyproc.hosts.keeper.holder_program`."""
+    return [sys.executable, "-I", "-S", "-c", _HOLDER, place.path, place.socket, sys.executable, _RUNNER]
+
+
 def start_holder(place: Place) -> None:
     """Start the holder of a job, and return when it listens: in about 20 ms.
 
@@ -48,7 +53,7 @@ def start_holder(place: Place) -> None:
             "Python does not know its own program (sys.executable is empty), so nothing can be kept; "
             "start the job without keeping it."
         )
-    command = [sys.executable, "-I", "-S", "-c", _HOLDER, place.path, place.socket, sys.executable, _RUNNER]
+    command = holder_command(place)
     done = _run([*(scope := scope_command(os.environ)), *command])
     if scope and done.returncode not in (0, _HELD_ALREADY):
         # A systemd that refuses is as good as none.

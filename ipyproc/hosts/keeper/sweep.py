@@ -42,10 +42,12 @@ def sweep(max_seconds: float, max_bytes: int, now: float | None = None) -> list[
             continue
         is_over = record.status.state.done and not record.status.left
         if is_over or (record.boot and record.boot != boot_id()):
-            ended.append((record.written, _size(place), place))
+            # Not when that was written, which a runner does once more before it goes.
+            at = record.events[-1].at if record.events else record.written
+            ended.append((at, _size(place), place))
     total = sum(size for _, size, _ in ended)
-    for written, size, place in sorted(ended, key=lambda one: one[0]):
-        if now - written > max_seconds or total > max_bytes:
+    for at, size, place in sorted(ended, key=lambda one: one[0]):
+        if now - at > max_seconds or total > max_bytes:
             gone.append(place)
             total -= size
     for place in gone:

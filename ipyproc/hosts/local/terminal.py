@@ -37,6 +37,10 @@ class Terminal:
         self._lock = threading.RLock()
         self._slave = slave
 
+    def fileno(self) -> int | None:
+        """Return the fd; None once it is closed."""
+        return self._slave
+
     @property
     def hides_input(self) -> bool:
         """True if it reads a line and does not echo it; see `ipyproc.process.platform.pty.hides_input`."""
