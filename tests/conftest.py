@@ -76,6 +76,17 @@ def _temporary_directory_of_this_run(tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _state_of_this_run() -> Iterator[None]:
+    """Kept jobs are in a folder of their own, with a short path: that of a socket is limited."""
+    with (
+        tempfile.TemporaryDirectory(prefix="k-", dir="/tmp") as directory,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_STATE_HOME", directory)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _ports_of_this_run() -> Iterator[None]:
     with own_ports():
         yield
@@ -83,7 +94,7 @@ def _ports_of_this_run() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test that leaves an fd, a child, a zombie, a thread or a temporary file, or lost an fd.
+    """Fails a test that leaves an fd, a child, a thread, a temporary file or a kept job, or lost an fd.
 
     What fixtures of a wider scope hold is theirs.
     """

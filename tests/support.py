@@ -19,7 +19,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -208,6 +208,7 @@ class Holdings:
     # Weakly: a strong reference would keep what the thread's object refers to.
     threads: weakref.WeakSet[threading.Thread]
     files: set[str]
+    kept: dict[int, str]
 
     @classmethod
     def now(cls) -> Holdings:
@@ -217,6 +218,7 @@ class Holdings:
             children=child_pids(),
             threads=weakref.WeakSet(threading.enumerate()),
             files={name for name in temporary if name.startswith("ipyproc")},
+            kept=kept_processes(),
         )
 
     def left_over(self) -> list[str]:
@@ -233,7 +235,22 @@ class Holdings:
         lines += [f"process {_describe(pid)}" for pid in sorted(now.children - self.children)]
         lines += [f"thread {thread.name!r}" for thread in now.threads - self.threads]
         lines += [f"temporary file {name}" for name in sorted(now.files - self.files)]
+        lines += [f"process of a kept job {now.kept[pid]}" for pid in now.kept.keys() - self.kept.keys()]
         return lines
+
+
+def kept_processes() -> dict[int, str]:
+    """The holders and runners of the kept jobs of this run, by their pids, with what they were started by."""
+    state = os.environ["XDG_STATE_HOME"]
+    found = {}
+    # Most tests keep nothing.
+    for name in os.listdir("/proc") if os.path.isdir(os.path.join(state, "ipyproc")) else ():
+        if name.isdigit():
+            with suppress(OSError):
+                words = Path("/proc", name, "cmdline").read_text("utf-8", "replace")
+                if f"\0{state}/" in words and "hosts.keeper" in words:
+                    found[int(name)] = f"{name} {words[-200:]!r}"
+    return found
 
 
 def _numbers(fds: dict[int, str], target: str) -> list[int]:

@@ -8,6 +8,7 @@ import inspect
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,14 @@ import pytest
 
 from ipyproc.bench.bench import forkbench
 from ipyproc.bench.code import Statement
+from ipyproc.console.main import parser
 from ipyproc.errors import IpyprocError
 from ipyproc.hosts.helper.wire import VERSION, encode
+from ipyproc.hosts.keeper.host import KeeperHost
+from ipyproc.hosts.keeper.job import KeptJob
+from ipyproc.hosts.keeper.places import Place, jobs_directory, remove
+from ipyproc.hosts.keeper.record import Record
+from ipyproc.hosts.keeper.start import start_holder
 from ipyproc.hosts.wire.address import listen, need_own_peer
 from ipyproc.hosts.wire.client import WireHost
 from ipyproc.hosts.wire.frames import Fields, Frame
@@ -30,10 +37,12 @@ from ipyproc.job.fork import fork
 from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
 from ipyproc.model.group import GroupSpec
+from ipyproc.model.life import LADDER
 from ipyproc.model.spec import JobSpec
 from ipyproc.process import Subprocess
 from ipyproc.process.loops import asyncio_loop
 from ipyproc.process.platform.sessions import session_members
+from tests.hosts.kept import keeping
 from tests.hosts.programs import COROUTINES
 from tests.hosts.served import HELLO as HELLO_OF_A_HOST
 from tests.hosts.served import serving, start_at_a_server_that_says
@@ -41,7 +50,7 @@ from tests.hosts.toy import ToyHost
 from tests.jobs import conftest as of_jobs
 from tests.notebook import conftest as of_notebook
 from tests.notebook.kernels import Kernel
-from tests.support import PROGRAMS, run_python, until
+from tests.support import PROGRAMS, kept_processes, run_python, until, wait_until
 from tests.words import Reader, Words, package
 
 warm_table, table = of_jobs.warm_table, of_jobs.table
@@ -210,6 +219,57 @@ def test_of_a_host_it_is_said(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> 
     assert is_as_listed(said, entry), said
 
 
+def names_of_kept(patch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
+    def console(*words: str) -> None:
+        options = parser().parse_args(words)
+        options.run(options)
+
+    @contextmanager
+    def kept(command: str, **fields: Any) -> Iterator[KeptJob]:
+        with keeping() as host:
+            job = host.start(JobSpec(command, "a", **fields))
+            assert job.block_until(lambda: job.ending is not None or job.output.end > 0, 30)
+            assert job.ending is None or until_nobody_runs()
+            yield job
+
+    def until_nobody_runs() -> bool:
+        return wait_until(lambda: not kept_processes())
+
+    def record_of(**given: object) -> Record:
+        spec = {"command": "true", "name": "a"}
+        return Record(Fields({"version": 1, "spec": spec, "status": {"state": "running"}, **given}, "it"))
+
+    def jobs_are(what: str) -> None:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        jobs = Path(jobs_directory())
+        jobs.parent.mkdir(0o700)
+        if what == "a file":
+            jobs.touch(0o600)
+            return
+        jobs.mkdir(0o700)
+        if what == "open":
+            jobs.chmod(0o755)
+        else:
+            patch.setattr("os.geteuid", lambda: 7)
+
+    named = (console, kept, record_of, jobs_are, remove, start_holder)
+    return {
+        **{one.__name__: one for one in (*named, JobSpec, KeeperHost, Place)},
+        "patch": patch,
+        "folder": folder,
+        "LADDER": LADDER,
+    }
+
+
+@run_in("of what is kept")
+def test_of_what_is_kept_it_is_said(entry: Entry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises((OSError, IpyprocError)) as caught:
+        exec(entry.code, names_of_kept(monkeypatch, tmp_path))
+    said = str(caught.value)
+    monkeypatch.undo()
+    assert is_as_listed(said, entry), said
+
+
 _FRESH = """
 import asyncio, errno, os, resource, signal, sys, tempfile, time
 from tornado.ioloop import IOLoop
@@ -338,9 +398,19 @@ _NOBODY_MEETS = {
     "A job came to a host without a command or a name; restart the host.": "every spec has them",
     "A job's input of {} bytes came to a host as {}; start its command again.": "what was sent is counted",
     "The ticket {} of a job is not a new one; restart the host.": "our tickets are random",
+    "ipyproc: {}": "the program says what is listed",
+    "[detached from {}]": "what the program says of a job",
+    "{}: {}, pid {}": "what the program says of a job",
+    "no kept jobs; 'ipyproc start COMMAND' or '%%spawn --keep' starts one": "a table without rows",
+    "ipyproc: there is no command; write 'ipyproc start COMMAND'": "a misuse, as in test_console.py",
+    "A kept job's holder starts no other; start {} with a holder of its own.": "clients ask for none",
     "The host does not know {}; restart it with the ipyproc of this kernel.": "of a newer client",
 }
 _HAVE_NO_WORDS = {
+    "subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)": "subprocess has them",
+    "ValueError(plain.get('is'))": "it is caught, and named, below",
+    "FileNotFoundError(2, os.strerror(2), spec.command[0])": "the system has them",
+    "JobSpecError(str(status.error))": "the error has them",
     "OSError(number, os.strerror(number), path)": "the system has them",
     "JobFailed(result.returncode, self.command, self._detail(), notes, shown)": "JobFailed has them",
     "OSError(code, os.strerror(code), self._program)": "the system has them",

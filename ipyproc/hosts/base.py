@@ -78,9 +78,11 @@ class HostedJob(EventSource, ABC):
             them; empty if it was never resized.
     """
 
+    # Of the class until it is resized: an ended job is to cost little.
+    sizes: tuple[tuple[int, int, int], ...] = ()
+
     def __init__(self, spec: JobSpec, output: Output) -> None:
         super().__init__()
-        self.sizes: tuple[tuple[int, int, int], ...] = ()
         self.spec = spec
         self.output = output
 
@@ -123,6 +125,11 @@ class HostedJob(EventSource, ABC):
     def ticket(self) -> str:
         """Return what `Host.attach` finds it by; empty where it cannot be attached to."""
         return ""
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether it goes on when the kernel ends."""
+        return False
 
     # What can be done to it
 

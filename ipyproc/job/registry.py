@@ -173,6 +173,24 @@ class JobRegistry:
                 log.exception("%r failed at the start of job %r.", watcher, job.name)
         return job
 
+    def adopt(self, hosted: HostedJob) -> Job:
+        """Enter a job that was started elsewhere; no cell shows it.
+
+        Args:
+            hosted: the job, as its host holds it. One whose name another has gets a number.
+        """
+        with self._lock:
+            job = Job(hosted, self._announce, self._claim)
+            if job.name in self._jobs:
+                hosted.spec = hosted.spec.renamed(self._free_names.numbered(self._jobs, job.name))
+            self._jobs[job.name] = job
+            self._pid = os.getpid()
+            self._end_at_exit()
+            job.begin()
+            if job.done:
+                self._ended[job] = None
+        return job
+
     # Jobs and watchers
 
     def _claim_name(self, job: Job) -> None:
@@ -286,7 +304,7 @@ class JobRegistry:
             return
         self._said_what_ends = True
         for job in self:
-            if not job.done:
+            if not job.done and not job.hosted.is_kept:
                 self.say(f"ipyproc: job {job.name!r} (pid {job.pid}) was still running and was ended.")
 
     def _say_and_end_all(self) -> None:

@@ -38,6 +38,7 @@ def snapshot_of(hosted: HostedJob) -> Snapshot:
         notes=notes,
         ended_by=status.ending.ended_by if status.ending else None,
         left_running=status.left,
+        is_kept=hosted.is_kept,
     )
 
 

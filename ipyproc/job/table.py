@@ -11,7 +11,7 @@ from ipyproc.errors import JobSpecError
 from ipyproc.hosts.base import Host, HostedJob
 from ipyproc.job.at_end import checked_on_end, do_at_end
 from ipyproc.job.job import Announce, Claim, Job, log_to
-from ipyproc.job.registry import JobRegistry
+from ipyproc.job.kept import KeptRegistry
 from ipyproc.model.environment import checked_environment
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits, cpus_of
@@ -38,7 +38,7 @@ _USUAL_SHELL = ShellChoice()
 _NO_LIMITS = Limits()
 
 
-class JobTable(JobRegistry):
+class JobTable(KeptRegistry):
     """The jobs of this process, by name and by pid; `ipyproc.jobs` is the table that users see.
 
     ::
@@ -105,6 +105,7 @@ class JobTable(JobRegistry):
         on_end: str | Sequence[str] | Callable[[Job], object] | None = None,
         notify: bool = False,
         on: Host | None = None,
+        keep: bool = False,
     ) -> Job:
         """Start a job and return at once; the Python form of ``%spawn``.
 
@@ -179,6 +180,10 @@ class JobTable(JobRegistry):
                 the kernel's end.
             notify: whether pages with the live view show a notification at its end.
             on: the host that runs it; by default this process.
+            keep: whether it goes on when this process ends, whatever ends that. It is then started in the
+                background, so that its `pid` is 0 at first, and found again by ``%load_ext ipyproc`` and
+                ``%jobs``, or `attach_kept`, in any notebook of this user, and by ``ipyproc ls``.
+                What ends a container, a batch job or a hub's server ends it, too.
 
         Raises:
             FileNotFoundError: the program of a list, or the shell, does not exist. If a shell does not find
@@ -193,6 +198,11 @@ class JobTable(JobRegistry):
         need_encoding(encoding)
         if on_end is not None:
             checked_on_end(on_end)
+        if keep and (on is not None or log is not None):
+            raise JobSpecError(
+                f"A kept job has a host and files of its own; leave {'on' if on is not None else 'log'} out, "
+                "or keep."
+            )
         file = None if log is None else _log_file(log, log_size, log_keep)
         # Shared by all jobs that have nothing of their own.
         is_usual = shell is None and not (login or strict)
@@ -244,7 +254,7 @@ class JobTable(JobRegistry):
                 columns=columns,
             )
 
-        return self.enter(name, given, spec_of, job_of, on)
+        return self.enter(name, given, spec_of, job_of, self._host() if keep else on)
 
 
 def _log_file(log: str | os.PathLike[str], size: int | str, keep: int) -> CopyFile:

@@ -123,7 +123,8 @@ class Snapshot:
         notes: remarks for people, one sentence each.
         ended_by: the signal of a stop that ended it, such as ``SIGINT``; None if it ended by itself.
         left_running: the number of processes that it left running; 0 before its end.
-        ends_with_kernel: whether the kernel's end is about to end it.
+        ends_with_kernel: whether the kernel's end is about to end it, or what is shown of it.
+        is_kept: whether it goes on without the kernel.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Snapshot:
     ended_by: str | None = None
     left_running: int = 0
     ends_with_kernel: bool = False
+    is_kept: bool = False
 
 
 def at_kernels_end(snapshot: Snapshot) -> Snapshot:

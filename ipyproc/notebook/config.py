@@ -49,3 +49,9 @@ class IPyProc(Configurable):
         min=0.0,
         help="Seconds in which a page has to show a job's widget; after them the plain form goes on.",
     ).tag(config=True)
+    kept_days = Float(
+        30.0, min=0.0, help="Days for which the output of a kept job that has ended is kept."
+    ).tag(config=True)
+    kept_bytes = Int(
+        4 << 30, min=0, help="Bytes of output that all kept jobs that have ended may have; the oldest go."
+    ).tag(config=True)

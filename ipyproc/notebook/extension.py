@@ -105,6 +105,7 @@ def load(shell: InteractiveShell) -> None:
         _loaded[id(shell)] = undo.pop_all()
     if (before := _closed.pop(id(shell), None)) is not None:
         views.adopt(before)
+    jobs.find_kept()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -134,10 +135,12 @@ def _bound_table(config: IPyProc, undo: ExitStack) -> None:
 
     def bound(_change: object = None) -> None:
         jobs.max_ended = config.ended_jobs
+        jobs.kept_days, jobs.kept_bytes = config.kept_days, config.kept_bytes
 
+    bounds = ["ended_jobs", "kept_days", "kept_bytes"]
     bound()
-    config.observe(bound, "ended_jobs")
-    undo.callback(config.unobserve, bound, "ended_jobs")
+    config.observe(bound, bounds)
+    undo.callback(config.unobserve, bound, bounds)
 
 
 def _register(shell: InteractiveShell, magics: Magics, undo: ExitStack) -> None:

@@ -12,12 +12,16 @@ from typing import Final
 from ipyproc.process.fds import is_want_of_fds
 from ipyproc.spool.files import SpoolFile
 
-__all__ = ["ByteLog"]
+__all__ = ["MIN_SEGMENT", "SEGMENTS", "ByteLog", "why_lost"]
 
 log = logging.getLogger("ipyproc")
 
-_SEGMENTS = 8
-_MIN_SEGMENT = 64 << 10
+SEGMENTS = 8
+"""In how many parts a log is kept, so that the oldest can be dropped by and by."""
+
+MIN_SEGMENT = 64 << 10
+"""The bytes of such a part at least."""
+
 _LARGE_FILE = 8 << 20
 _WITHOUT_FDS = 8 << 20
 _FULL = "no room on disk"
@@ -93,7 +97,7 @@ class ByteLog:
             segment = self._room()
             written = segment.write(memoryview(data))
         except OSError as error:
-            self.error = _why(error)
+            self.error = why_lost(error)
             return False
         if written < len(data):
             segment.size -= written
@@ -192,14 +196,14 @@ class ByteLog:
             segment = self._room()
             written = segment.write(view[: max(self._limit_of(segment) - segment.size, 1)])
         except OSError as error:
-            self.error = _why(error)
+            self.error = why_lost(error)
             return 0
         self.end += written
         return written
 
     def _limit_of(self, segment: _Segment) -> int:
         if segment.file is not None:
-            return max(_MIN_SEGMENT, self._max_bytes // _SEGMENTS)
+            return max(MIN_SEGMENT, self._max_bytes // SEGMENTS)
         # Only a process that may open no more files fills a segment in memory.
         return self._memory if segment.size < self._memory else self._memory + _WITHOUT_FDS
 
@@ -247,7 +251,8 @@ def _in_a_file(segment: _Segment) -> _Segment:
     return copy
 
 
-def _why(error: OSError) -> str:
+def why_lost(error: OSError) -> str:
+    """Return why bytes could not be kept, in a few words."""
     if is_want_of_fds(error):
         return "no more files may be opened"
     if error.errno in (ENOSPC, EDQUOT, EFBIG):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Literal
 from ipyproc.seen import last_line
 from ipyproc.spool.copy import CopyFile
 from ipyproc.spool.log import ByteLog
+from ipyproc.spool.pieces import INDEX_BYTES, RECORD
 
 __all__ = ["LineReader", "Output", "Piece", "StreamName", "decoder_of", "decoders_of"]
 
@@ -28,13 +28,8 @@ _MEMORY = 256 << 10
 _SETTLED_MEMORY = 64 << 10
 _SETTLED_INDEX = 512
 _CHUNK = 1 << 20
-_INDEX_BYTES = 64 << 20
 _SAME_MOMENT = 0.01
 _STDERR_TAIL = 8 << 10
-
-# The offset of a piece's first byte, its time, its stream. A piece ends where the next one begins.
-_RECORD = struct.Struct("<QdB")
-
 
 _renewing = threading.Lock()
 # One number for all jobs of the process.
@@ -105,7 +100,7 @@ class Output:
         self._lock = threading.RLock()
         self.lost = 0
         self._log = ByteLog(_MEMORY, max_bytes)
-        self._index = ByteLog(_MEMORY // 4, _INDEX_BYTES)
+        self._index = ByteLog(_MEMORY // 4, INDEX_BYTES)
         self._seen = 0
         self._last_code = 0
         self._last_at = 0.0
@@ -186,8 +181,8 @@ class Output:
             record = self._record_of(position)
         while position < stop:
             with self.lock:
-                raw = self._index.read(record * _RECORD.size, (record + 4097) * _RECORD.size)
-            records = list(_RECORD.iter_unpack(raw[: len(raw) // _RECORD.size * _RECORD.size]))
+                raw = self._index.read(record * RECORD.size, (record + 4097) * RECORD.size)
+            records = list(RECORD.iter_unpack(raw[: len(raw) // RECORD.size * RECORD.size]))
             if not records:
                 return
             last = len(records) <= 4096
@@ -309,7 +304,7 @@ class Output:
         if code == self._last_code and at - self._last_at < _SAME_MOMENT:
             return True
         dropped = self._index.start
-        if not self._index.append_whole(_RECORD.pack(start, at, code)):
+        if not self._index.append_whole(RECORD.pack(start, at, code)):
             # On the same stream the bytes join the piece before, with a time that is too early.
             return code == self._last_code
         self._last_code, self._last_at = code, at
@@ -329,15 +324,15 @@ class Output:
             yield piece.stream, piece.start, piece.stop
 
     def _first_record(self) -> int:
-        return -(-self._index.start // _RECORD.size)
+        return -(-self._index.start // RECORD.size)
 
     def _offset_of(self, record: int) -> int:
-        raw = self._index.read(record * _RECORD.size, (record + 1) * _RECORD.size)
-        return int(_RECORD.unpack(raw)[0]) if len(raw) == _RECORD.size else self.end
+        raw = self._index.read(record * RECORD.size, (record + 1) * RECORD.size)
+        return int(RECORD.unpack(raw)[0]) if len(raw) == RECORD.size else self.end
 
     def _record_of(self, offset: int) -> int:
         """Return the number of the record of the piece that has an offset."""
-        low, high = self._first_record(), self._index.end // _RECORD.size
+        low, high = self._first_record(), self._index.end // RECORD.size
         while high - low > 1:
             middle = (low + high) // 2
             if self._offset_of(middle) <= offset:

@@ -37,6 +37,7 @@ _GLYPHS = {
 }
 
 _WITH_KERNEL = "ended with the kernel"
+_PAST_KERNEL = "goes on without the kernel"
 
 _PRE = (
     '<pre style="margin:0;padding:2px 6px;white-space:{wrap};word-break:normal;overflow-wrap:anywhere;'
@@ -57,7 +58,7 @@ def status_line(snapshot: Snapshot) -> RenderableType:
     line.append(_ending(snapshot), colour)
     parts = []
     over = snapshot.state.done or snapshot.ends_with_kernel
-    if not over:
+    if not over and snapshot.pid:
         parts.append(f"pid {snapshot.pid}")
     parts.append(human_seconds(snapshot.elapsed))
     if snapshot.restarts:
@@ -66,6 +67,8 @@ def status_line(snapshot: Snapshot) -> RenderableType:
         )
     if snapshot.ready is not None and not over:
         parts.append("ready" if snapshot.ready else "not ready yet")
+    if snapshot.is_kept and not over:
+        parts.append("kept")
     line.append("".join(f" · {part}" for part in parts), GREY)
     if snapshot.left_running:
         line.append(f" · left {snapshot.left_running} running", AMBER)
@@ -211,7 +214,7 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
     glyph, colour = _mark(snapshot)
     state = "ready" if snapshot.ready and snapshot.state is JobState.RUNNING else snapshot.state.value
     if snapshot.ends_with_kernel:
-        state = _WITH_KERNEL
+        state = _at_kernels_end(snapshot)
     elif snapshot.left_running:
         state = f"left {snapshot.left_running} running"
     last = snapshot.exits[-1].status if snapshot.exits else None
@@ -233,9 +236,13 @@ def _row(snapshot: Snapshot, usage: tuple[float | None, Usage] | None) -> dict[s
     }
 
 
+def _at_kernels_end(snapshot: Snapshot) -> str:
+    return _PAST_KERNEL if snapshot.is_kept else _WITH_KERNEL
+
+
 def _mark(snapshot: Snapshot) -> tuple[str, str]:
     if snapshot.ends_with_kernel:
-        return "■", AMBER
+        return _GLYPHS[JobState.RUNNING] if snapshot.is_kept else ("■", AMBER)
     if snapshot.state is JobState.EXITED:
         if snapshot.returncode == 0:
             return "✓", GREEN
@@ -245,7 +252,7 @@ def _mark(snapshot: Snapshot) -> tuple[str, str]:
 
 def _ending(snapshot: Snapshot) -> str:
     if snapshot.ends_with_kernel:
-        return _WITH_KERNEL
+        return _at_kernels_end(snapshot)
     if not snapshot.state.done:
         return snapshot.state.value
     status = snapshot.returncode or 0

@@ -8,6 +8,7 @@ import { copyText } from "./clipboard.ts";
 import { element, openLink } from "./dom.ts";
 import { FindBox } from "./find.ts";
 import { themeFor, watchTheme } from "./theme.ts";
+import { Queue } from "./turns.ts";
 
 export interface TerminalParts {
   /** Keys, mouse reports and answers, as the program is to read them. */
@@ -20,6 +21,8 @@ export interface TerminalParts {
 const ROWS = 24;
 /** Above and below, as the stylesheet has it; in pixels. */
 const PADDING = 8;
+/** Drawn at once, in bytes: some milliseconds. */
+const PIECE = 16 * 1024;
 const SCROLLBACK = 10_000;
 const HINT = "Ctrl+Shift+L leaves the terminal · F finds · C copies · V pastes";
 const FOCUS_REPORTS = ["\x1b[I", "\x1b[O"];
@@ -39,8 +42,7 @@ export class TerminalPanel {
   private readonly endings: (() => void)[] = [];
   /** While the past is drawn anew, nothing is answered. */
   private replaying = false;
-  /** Whether what was written last was the past; it may be drawn later. */
-  private written = false;
+  private readonly queue = new Queue(() => this.host.contains(document.activeElement));
   private opened = false;
 
   /**
@@ -122,24 +124,25 @@ export class TerminalPanel {
 
   /** Draw output; what is asked in a replay is not answered. */
   draw(bytes: Uint8Array, replay: boolean, drawn: () => void): void {
-    if (replay !== this.written) {
-      this.written = replay;
-      this.terminal.write("", () => {
+    for (let at = 0; at === 0 || at < bytes.length; at += PIECE) {
+      const piece = bytes.subarray(at, at + PIECE);
+      this.queue.push((done) => {
         this.replaying = replay;
+        this.terminal.write(piece, done);
       });
     }
-    this.terminal.write(bytes, drawn);
+    this.after(drawn);
   }
 
   /** Begin a new screen of that size, once all that was written before is drawn. */
   begin(rows: number, columns: number): void {
-    this.terminal.write("", () => this.terminal.resize(columns, rows));
-    this.terminal.write("\x1bc");
+    this.after(() => this.terminal.resize(columns, rows));
+    this.queue.push((done) => this.terminal.write("\x1bc", done));
   }
 
   /** Go back to this page's size, once all that was written before is drawn. */
   settle(): void {
-    this.terminal.write("", () => this.owns && this.fit());
+    this.after(() => this.owns && this.fit());
   }
 
   focus(): void {
@@ -160,9 +163,17 @@ export class TerminalPanel {
   }
 
   close(): void {
+    this.queue.close();
     for (const end of this.endings) end();
     this.terminal.dispose();
     this.root.remove();
+  }
+
+  private after(act: () => void): void {
+    this.queue.push((done) => {
+      act();
+      done();
+    });
   }
 
   private fit(): void {

@@ -10,7 +10,21 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.bench import cell, exits, fork, idle, job, load, month, screen, spawn, spool, streams, terminal
+from tests.bench import (
+    cell,
+    exits,
+    fork,
+    idle,
+    job,
+    kept,
+    load,
+    month,
+    screen,
+    spawn,
+    spool,
+    streams,
+    terminal,
+)
 from tests.bench.table import Row, Verdict, as_markdown, as_table
 
 SUBJECTS: dict[str, Callable[[], list[Row]]] = {
@@ -31,6 +45,7 @@ SUBJECTS: dict[str, Callable[[], list[Row]]] = {
     "gap": load.gap_rows,
     "many": load.many_rows,
     "idle": idle.rows,
+    "kept": kept.rows,
     "in-turn": month.in_turn_rows,
     "stops": month.stop_rows,
 }

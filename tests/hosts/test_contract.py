@@ -15,11 +15,13 @@ from ipyproc.hosts.local.host import LocalHost
 from ipyproc.hosts.wire.launch import launch
 from ipyproc.model.life import LADDER
 from ipyproc.model.spec import JobSpec
+from ipyproc.model.state import JobState
 from ipyproc.process.loops import asyncio_loop
 from tests.hosts.contract import Core, Spec, Whole, ended, said
+from tests.hosts.kept import keeping
 from tests.hosts.programs import COMMANDS, COROUTINES
 from tests.hosts.toy import ToyHost
-from tests.support import loop_in_a_thread
+from tests.support import lives, loop_in_a_thread
 
 
 def of_commands(word: str, **fields: Any) -> JobSpec:
@@ -126,6 +128,34 @@ class TestWire(_Wire, Whole):
 
 class TestWireTerminal(_Wire, _OnTerminals):
     """Jobs are another process's children, on terminals."""
+
+
+class _Kept:
+    @pytest.fixture
+    def host(self) -> Iterator[Host]:
+        with keeping() as host:
+            yield host
+
+    def test_close_ends_all_and_leaves_nothing(self, host: Host, spec: Spec) -> None:
+        """It ends none: what it lets go of goes on, and another has it."""
+        job = said(host.start(spec("wait")), b"up\n")
+        host.close()
+        assert lives(job.pid)
+        with keeping() as other:
+            again = other.attach(job.ticket)
+            assert said(again, b"up\n").pid == job.pid and again.state is JobState.RUNNING
+
+
+class TestKept(_Kept, Whole):
+    """Jobs outlive this process."""
+
+    @pytest.fixture
+    def spec(self) -> Spec:
+        return of_commands
+
+
+class TestKeptTerminal(_Kept, _OnTerminals):
+    """Jobs outlive this process, and are on terminals."""
 
 
 class TestToy(Core):

@@ -44,6 +44,7 @@ def test_each_recipe_pasted_as_it_stands_works(tmp_path: Path) -> None:
         return next(text for source, text in shown.items() if source.startswith(beginning))
 
     assert "epoch 5  loss 0.200" in of("%%spawn --name training")
+    assert "epoch 3" in of("%logs night")
     # http.server ends well at a SIGINT, which reaches the program itself.
     assert any(state in of("%%spawn --name web") for state in ("ready", "stopped", "exit 0"))
     assert "compiling d.c" in of("%%spawn --name build")

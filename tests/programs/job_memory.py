@@ -8,6 +8,9 @@ import json
 import sys
 import tracemalloc
 
+# Imported in the middle otherwise, by the first look at what jobs use.
+import psutil  # noqa: F401
+
 from ipyproc.job.table import JobTable
 
 WARM = 20

@@ -36,7 +36,7 @@ class StreamMaker(Protocol):
 
 
 class Ends:
-    """The ends of the pipes, or of the terminal. Our ends of the output are unread until `take_streams`.
+    """The ends of the pipes, or of the terminal.
 
     Args:
         stdin: the fd for the process's standard input.
@@ -51,6 +51,8 @@ class Ends:
         beside: the further fds that it gets, as its last arguments.
         terminal: the terminal; None for pipes.
         gate: where it waits until it is guarded; None if it runs at once.
+        unread: our ends of the output that no stream reads yet, each with its name, and whether it is of a
+            third pipe.
     """
 
     def __init__(self, stdin: int, feed: Feed) -> None:
@@ -62,20 +64,20 @@ class Ends:
         self.beside: list[int] = []
         self.terminal: Terminal | None = None
         self.gate: Gate | None = None
-        self._unread: list[tuple[int, StreamName, bool]] = []
+        self.unread: list[tuple[int, StreamName, bool]] = []
 
     def leave_unread(self, fd: int, name: StreamName, beside: bool = False) -> None:
         """Own our end of an output."""
-        self._unread.append((fd, name, beside))
+        self.unread.append((fd, name, beside))
 
     def take_streams(self, make_stream: StreamMaker) -> list[SpoolStream]:
         """Return a stream for each of our ends of the output, which owns it from now on."""
         streams: list[SpoolStream] = []
         try:
-            while self._unread:
-                fd, name, beside = self._unread[0]
+            while self.unread:
+                fd, name, beside = self.unread[0]
                 streams.append(make_stream(fd, name, beside=beside))
-                del self._unread[0]
+                del self.unread[0]
         except BaseException:
             for stream in streams:
                 stream.drop()
@@ -84,8 +86,8 @@ class Ends:
 
     def close_unread(self) -> None:
         """Close our ends of the output that no stream owns."""
-        while self._unread:
-            os.close(self._unread.pop()[0])
+        while self.unread:
+            os.close(self.unread.pop()[0])
 
 
 def open_pipes(driver: Driver, undo: ExitStack, theirs: ExitStack, *, beside: bool) -> Ends:

@@ -28,6 +28,9 @@ class Feed:
         driver: the driver of the loop that writes what the pipe did not accept at once.
         end_of_file: for a terminal, returns the character that ends its input at the start of a line. It is
             written where a pipe would be closed, and the terminal takes more after that. None for a pipe.
+
+    Attributes:
+        on_close: called when it is closed, once; None for nothing.
     """
 
     _fd: int | None = None
@@ -40,6 +43,7 @@ class Feed:
         self._waiting: deque[memoryview] = deque()
         self._ends = False
         self._watched = False
+        self.on_close: Callable[[], None] | None = None
         # Set last, so that a failed constructor closes nothing.
         self._fd = fd
 
@@ -110,6 +114,8 @@ class Feed:
             self._ends = True
             if fd is None:
                 return
+            if self.on_close is not None:
+                self.on_close()
             if not self._watched:
                 os.close(fd)
                 return

@@ -36,11 +36,13 @@ class LocalJob(HostedJob):
         driver: the driver of the loop on which it lives.
     """
 
+    # Of the class until there is something to tell: most jobs end before, and an ended one is to cost little.
+    _history: UsageHistory | None = None
+
     def __init__(self, spec: JobSpec, resources: Resources, driver: Driver) -> None:
         super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._resources = resources
         self._driver = driver
-        self.history = UsageHistory()
         self._born = time.monotonic()
         self._again = False
         self._lives = 0
@@ -128,7 +130,13 @@ class LocalJob(HostedJob):
 
     def usage(self) -> list[UsagePoint]:
         """Return what it used; see `HostedJob.usage`."""
-        return self.history.points()
+        return [] if self._history is None else self._history.points()
+
+    def add_usage(self, point: UsagePoint) -> None:
+        """Take what it uses at this moment; on the thread of the census."""
+        if self._history is None:
+            self._history = UsageHistory()
+        self._history.add(point)
 
     # What can be done to it
 
@@ -327,7 +335,8 @@ class LocalJob(HostedJob):
         if execution is None:
             return
         execution.rest()
-        self.history.rest()
+        if self._history is not None:
+            self._history.rest()
         self.output.settle()
         for given in self.spec.inputs:
             given.let_go()

@@ -151,7 +151,7 @@ class Run:
             if ends.gate is not None:
                 ends.gate.open()
             # Not before the process runs: it need not wait for them.
-            self._streams = ends.take_streams(self._stream)
+            self._take_streams(ends)
             undo.callback(self._drop_streams)
             for stream in self._streams:
                 # Added before `begin`, which a loop that is held does not reach.
@@ -313,6 +313,9 @@ class Run:
             ends = open_pipes(self._driver, undo, theirs, beside=self._side is not None)
         self._feed, self._terminal = ends.feed, ends.terminal
         return ends
+
+    def _take_streams(self, ends: Ends) -> None:
+        self._streams = ends.take_streams(self._stream)
 
     def _drop_streams(self) -> None:
         for stream in self._streams:

@@ -20,6 +20,7 @@ from ipyproc.hosts.local.driver import Driver
 from ipyproc.hosts.local.feed import put_nothing_at
 from ipyproc.hosts.local.pipes import Pipes
 from ipyproc.process.loops import asyncio_loop, current_as, on_loop
+from ipyproc.spool.named import NamedOutput
 from ipyproc.spool.output import StreamName
 
 __all__ = ["Sink", "SpoolStream"]
@@ -81,6 +82,7 @@ class SpoolStream(PipeIOStream):
     Attributes:
         reads: the number of reads that returned bytes or the end.
         at_end: whether the pipe is at its end, or the stream was closed.
+        through: a pipe through which a terminal's bytes go into named files; the stream closes it.
     """
 
     _is_open = False
@@ -108,6 +110,7 @@ class SpoolStream(PipeIOStream):
         self._started = False
         # A terminal is read by 4 kB whatever the buffer, and cannot be made larger.
         self._in_bits = self._large = terminal
+        self.through: tuple[int, int] | None = None
         os.set_blocking(fd, False)
         # Past PipeIOStream's own, whose file object would own the fd, and is not needed: we read and close.
         # Tornado allocates a buffer of the chunk's size for each read, in which nothing is put.
@@ -169,6 +172,11 @@ class SpoolStream(PipeIOStream):
             put_nothing_at(self.fd)
 
     @property
+    def name(self) -> StreamName:
+        """The name of the stream."""
+        return self._name
+
+    @property
     def told(self) -> bool:
         """True when the end was taken, or is not to be told any more."""
         return self._on_end is None
@@ -223,6 +231,8 @@ class SpoolStream(PipeIOStream):
 
     def _read_into_sink(self) -> int:
         """Read up to a few buffers full into the sink; return the number of bytes."""
+        if isinstance(self._sink, NamedOutput):
+            return self._take_into(self._sink)
         # Removed from the list meanwhile, since garbage collection may read other pipes during this call.
         buffer = _buffers.pop() if _buffers else bytearray(_BUFFER)
         size = 0
@@ -238,6 +248,21 @@ class SpoolStream(PipeIOStream):
                     break
         finally:
             _buffers.append(buffer)
+        return size
+
+    def _take_into(self, sink: NamedOutput) -> int:
+        """Move what is there into named files, past this process; return the number of bytes."""
+        size = 0
+        while size < _MOST_BUFFERS * _BUFFER:
+            try:
+                count = sink.take(self._name, self.fd, time.time(), self.through)
+            except OSError as error:
+                self._note_error(error)
+                count = 0
+            if not count:
+                self.at_end = count is not None
+                break
+            size += count
         return size
 
     def _fill(self, buffer: bytearray) -> int | None:
@@ -261,12 +286,15 @@ class SpoolStream(PipeIOStream):
         except BlockingIOError:
             return None
         except OSError as error:
-            # A terminal whose other end was closed raises EIO.
-            if error.errno != errno.EIO:
-                self.error = error
-                if error.errno != errno.EBADF:
-                    log.warning("Reading a job's output failed: %s", error)
+            self._note_error(error)
             return 0
+
+    def _note_error(self, error: OSError) -> None:
+        # A terminal whose other end was closed raises EIO.
+        if error.errno != errno.EIO:
+            self.error = error
+            if error.errno != errno.EBADF:
+                log.warning("Reading a job's output failed: %s", error)
 
     def _enlarge(self) -> None:
         # One read a wake-up: a larger pipe is fewer of them. Past the user's share of pipe memory
@@ -303,6 +331,9 @@ class SpoolStream(PipeIOStream):
         if self._is_open:
             self._is_open = False
             self._pipes.discard(self.fd)
+            through, self.through = self.through, None
+            for fd in through or ():
+                os.close(fd)
             try:
                 os.close(self.fd)
             except OSError as error:

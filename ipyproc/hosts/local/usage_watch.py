@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver, Timer
 from ipyproc.hosts.local.usage import sample
-from ipyproc.model.usage import UsageHistory, UsagePoint
+from ipyproc.model.usage import UsagePoint
 
 if TYPE_CHECKING:
     from ipyproc.hosts.base import HostedJob
@@ -40,9 +40,8 @@ class Watched(Protocol):
     def age(self) -> float | None:
         """The seconds since the job was started; None if it has no process now."""
 
-    @property
-    def history(self) -> UsageHistory:
-        """Where its points go."""
+    def add_usage(self, point: UsagePoint) -> None:
+        """Take what it uses at this moment; on the thread of the census."""
 
 
 class UsageWatch:
@@ -115,7 +114,7 @@ class UsageWatch:
             # Of the first look at a process all of its time counts, as if it had taken that lately.
             before, seconds, memory = last.get(sid, (now - max(age, 1e-3), 0.0, 0))
             cpu = max(0.0, usage.cpu_seconds - seconds) / max(now - before, 1e-3)
-            job.history.add(UsagePoint(age, cpu, usage.rss))
+            job.add_usage(UsagePoint(age, cpu, usage.rss))
             self._last[sid] = (now, usage.cpu_seconds, usage.rss)
             quiet = quiet and cpu < _QUIET_CPU and abs(usage.rss - memory) < _QUIET_MEMORY
         pause = max(self._pause * 2 if quiet else _FIRST_SECONDS, (self._took() - began) * _REST)

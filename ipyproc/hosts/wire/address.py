@@ -10,9 +10,9 @@ import struct
 import sys
 from contextlib import ExitStack, suppress
 
-__all__ = ["connect", "listen", "need_own_peer"]
+__all__ = ["LONGEST_PATH", "connect", "listen", "need_own_peer"]
 
-_LONGEST_PATH = 107 if sys.platform.startswith("linux") else 103
+LONGEST_PATH = 107 if sys.platform.startswith("linux") else 103
 _BACKLOG = 64
 _CONNECT_SECONDS = 1.0
 
@@ -95,9 +95,9 @@ def _peer_uid(connection: socket.socket) -> int | None:
 
 
 def _need_short(path: str) -> None:
-    if len(os.fsencode(path)) > _LONGEST_PATH:
+    if len(os.fsencode(path)) > LONGEST_PATH:
         raise OSError(
-            f"The path {path!r} of a host's socket has more than {_LONGEST_PATH} bytes, which the system "
+            f"The path {path!r} of a host's socket has more than {LONGEST_PATH} bytes, which the system "
             "refuses; give a shorter one."
         )
 

@@ -85,7 +85,7 @@ class WireHost(Host):
         except (TimeoutError, KeyboardInterrupt):
             self.link.post("drop", {"ticket": ticket})
             raise
-        return self._enter(WireJob(self.link, ticket, spec, answer, self._forget))
+        return self._enter(WireJob.pictured(self.link, ticket, spec, answer, self._forget))
 
     def attach(self, ticket: str) -> WireJob:
         """Return a job of the server by its ticket, whoever started it, with all of its output that is kept.
@@ -99,7 +99,7 @@ class WireHost(Host):
                 return known
         answer = self.link.ask("attach", {"ticket": ticket}, timeout=_ATTACH_SECONDS)
         return self._enter(
-            WireJob(self.link, ticket, spec_from(answer.inner("spec"), None), answer, self._forget)
+            WireJob.pictured(self.link, ticket, spec_from(answer.inner("spec"), None), answer, self._forget)
         )
 
     def tickets(self) -> dict[str, str]:

@@ -51,14 +51,21 @@ class WireJob(HostedJob):
         link: to its server.
         ticket: what the server finds it by.
         spec: what runs.
-        picture: what the server says of it.
+        status: what is known of it at first.
         forget: has its host have nothing more to do with it.
+        output: where its output is; None for one of its own, into which it is pulled.
     """
 
     def __init__(
-        self, link: Link, ticket: str, spec: JobSpec, picture: Fields, forget: Callable[[WireJob], None]
+        self,
+        link: Link,
+        ticket: str,
+        spec: JobSpec,
+        status: Status,
+        forget: Callable[[WireJob], None],
+        output: Output | None = None,
     ) -> None:
-        super().__init__(spec, Output(spec.max_output, spec.encoding, terminal=spec.tty))
+        super().__init__(spec, output or Output(spec.max_output, spec.encoding, terminal=spec.tty))
         self._link = link
         self._forget = forget
         self._ticket = ticket
@@ -75,14 +82,24 @@ class WireJob(HostedJob):
         self._on_its_way = 0
         self._hides_input = False
         self._looking = False
-        news = _News(picture)
-        self._takes_input = news.takes_input
-        self._lingers = news.lingers
-        # An end is told by an event, when the output is here.
-        self._status = replace(news.status, state=JobState.RUNNING, ending=None, returncode=None)
-        if not news.status.state.done:
-            self._status = news.status
+        self._takes_input = False
+        self._lingers = False
+        self._status = status
         self._status_at = time.monotonic()
+
+    @classmethod
+    def pictured(
+        cls, link: Link, ticket: str, spec: JobSpec, picture: Fields, forget: Callable[[WireJob], None]
+    ) -> WireJob:
+        """Return a job of which the server has said how it is."""
+        news = _News(picture)
+        status = news.status
+        if status.state.done:
+            # An end is told by an event, when the output is here.
+            status = replace(status, state=JobState.RUNNING, ending=None, returncode=None)
+        job = cls(link, ticket, spec, status, forget)
+        job._takes_input, job._lingers = news.takes_input, news.lingers
+        return job
 
     # What is known of it
 

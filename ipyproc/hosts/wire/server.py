@@ -50,7 +50,9 @@ _MOST_SESSIONS = 100
 _OF_A_JOB = frozenset({"attach", "drop", "look", "release", "resize", "restart", "signal", "stop", "write"})
 
 
-def serve(host: Host, listening: socket.socket, io_loop: IOLoop, *, stays: bool = False) -> Server:
+def serve(
+    host: Host, listening: socket.socket, io_loop: IOLoop, *, stays: bool = False, name: str | None = None
+) -> Server:
     """Run ``host`` for whoever connects to ``listening``; call on the loop.
 
     Args:
@@ -58,8 +60,9 @@ def serve(host: Host, listening: socket.socket, io_loop: IOLoop, *, stays: bool 
         listening: a socket that listens, see `ipyproc.hosts.wire.address.listen`; the server closes it.
         io_loop: the loop on which both live.
         stays: whether jobs outlive the client that started them.
+        name: what clients know it by, should another process take its place; None for a new one.
     """
-    server = Server(host, listening, io_loop, stays)
+    server = Server(host, listening, io_loop, stays, name or secrets.token_hex(8))
     io_loop.add_handler(listening, lambda *_: server.accept(), IOLoop.READ)
     return server
 
@@ -90,20 +93,34 @@ class _Client:
 
 
 class Server:
-    """Clients of one host, and its jobs; `serve` makes it, and all of it is on the loop."""
+    """Clients of one host, and its jobs; `serve` makes it, and all of it is on the loop.
 
-    def __init__(self, host: Host, listening: socket.socket, io_loop: IOLoop, stays: bool) -> None:
+    Attributes:
+        on_asked: called whenever a client asks something.
+    """
+
+    def __init__(self, host: Host, listening: socket.socket, io_loop: IOLoop, stays: bool, name: str) -> None:
         self._host = host
         self._listening: socket.socket | None = listening
         self._io_loop = io_loop
         self._stays = stays
-        self._id = secrets.token_hex(8)
+        self._id = name
         self._jobs: dict[str, Served] = {}
         self._clients: dict[str, _Client] = {}
         self._sessions: dict[Session, _Client | None] = {}
+        self.on_asked: Callable[[], None] = _nothing
 
     def __repr__(self) -> str:
         return f"<Server of {len(self._jobs)} jobs, {len(self._sessions)} connections>"
+
+    def say_to_all(self, kind: str) -> None:
+        """Send all clients a frame without fields, now."""
+        for session in list(self._sessions):
+            session.send_now(kind)
+
+    def enter(self, ticket: str, job: HostedJob) -> None:
+        """Serve a job that was not started by a client, for whoever attaches to it."""
+        self._jobs[ticket] = Served(ticket, job, "", self._io_loop)
 
     def accept(self) -> None:
         """Take in those who have connected."""
@@ -158,6 +175,7 @@ class Server:
 
     def asked(self, session: Session, frame: Frame) -> None:
         """Do what a client asks, once."""
+        self.on_asked()
         client = self._sessions[session]
         assert client is not None
         number, seen = frame.fields.number("id"), frame.fields.number("seen")
@@ -305,6 +323,10 @@ class Server:
                 then()
 
         look()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _act(kind: str, job: HostedJob, fields: Fields) -> bool:

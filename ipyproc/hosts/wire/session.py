@@ -45,13 +45,15 @@ class Desk(Protocol):
 class _Watch:
     """How far a connection is with a job."""
 
-    __slots__ = ("event", "has_news", "offset", "served")
+    __slots__ = ("by_files", "event", "has_news", "offset", "served")
 
     def __init__(self, served: Served, event: int) -> None:
         self.served = served
         self.event = event
         self.has_news = True
         self.offset: int | None = None
+        # Whether the client reads the output from files, and is only told that there is more.
+        self.by_files = False
 
 
 class Session:
@@ -81,6 +83,12 @@ class Session:
         """Send a frame, as soon as the socket takes it."""
         self._channel.send(kind, fields)
         self._pump_soon()
+
+    def send_now(self, kind: str) -> None:
+        """Send a frame without fields, and what waits before it, as far as the socket takes it."""
+        with suppress(ConnectionError):
+            self._channel.send(kind, {})
+            self._channel.flush()
 
     def unwatch(self, ticket: str) -> bool:
         """Tell nothing more of a job; return whether anything was told of it."""
@@ -149,6 +157,7 @@ class Session:
         elif frame.kind == "pull":
             if (watch := self._watches.get(frame.fields.text("ticket"))) is not None:
                 watch.offset = frame.fields.number("from")
+                watch.by_files = frame.fields.flag("files", False)
                 self._enqueue(watch)
         else:
             self._desk.asked(self, frame)
@@ -221,6 +230,11 @@ class Session:
     def _send_piece(self, watch: _Watch) -> None:
         job, ticket = watch.served.job, watch.served.ticket
         if watch.offset is None or job.output.end <= watch.offset:
+            return
+        if watch.by_files:
+            watch.offset = None
+            fields = {"ticket": ticket, "end": job.output.end, "hides_input": job.hides_input}
+            self._channel.send("grew", fields)
             return
         try:
             fields, body = piece_of(job.output, watch.offset)

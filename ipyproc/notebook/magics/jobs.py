@@ -28,7 +28,8 @@ class Jobs(Verb):
         """Show all jobs in a live table, or those that are named or match a pattern.
 
         A row has the name, pid, state, exit, restarts, uptime, CPU, memory, size of the
-        output and its last line. In Python the table is ipyproc.jobs.
+        output and its last line. In Python the table is ipyproc.jobs. Jobs that other
+        notebooks keep (%spawn --keep) are among them.
 
         Examples::
 
@@ -39,6 +40,7 @@ class Jobs(Verb):
             %jobs bui* docs
         """
         options, words = self.parsed(line, local_ns)
+        self._jobs.find_kept()
         if words:
             self.select(words)
         if words or options.running:

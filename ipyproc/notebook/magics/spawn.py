@@ -78,6 +78,9 @@ class Spawn(Verb):
     @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
     @argument("--no-raise-error", action="store_true", help="With --wait, do not raise an error if it fails.")
     @BG
+    @argument(
+        "--keep", action="store_true", help="Keep it when the kernel ends; later notebooks have it again."
+    )
     @argument("--cwd", metavar="DIR", help="Its working directory.")
     @argument(
         "--env",
@@ -158,6 +161,8 @@ class Spawn(Verb):
             await job
 
             %%spawn -t --name shell bash
+
+            %%spawn --keep --name train python3 train.py
 
             %%spawn --name web --ready 127.0.0.1:8000 --restart on-failure
             python3 -m http.server 8000 --bind 127.0.0.1
@@ -254,6 +259,7 @@ class Spawn(Verb):
                 tty=_ON_TERMINAL and not asks_apart if options.tty is None else options.tty,
                 rows=options.rows,
                 columns=columns_for(self._shell) if options.columns is None else options.columns,
+                keep=options.keep,
                 **{key: value for key, value in chosen.items() if value is not None},
             )
         self._fill(job, options.out, options.err)

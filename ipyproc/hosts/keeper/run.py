@@ -1,0 +1,183 @@
+"""A process of a kept job: as the local host has it, with its fds kept so that another runner can go on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from signal import SIGKILL
+
+from ipyproc.hosts.keeper.adopted import Adopted
+from ipyproc.hosts.keeper.places import Place
+from ipyproc.hosts.keeper.post import Post
+from ipyproc.hosts.keeper.record import RunFacts, input_path
+from ipyproc.hosts.local.ends import STREAMS, Ends
+from ipyproc.hosts.local.feed import Feed
+from ipyproc.hosts.local.resources import Resources
+from ipyproc.hosts.local.run import Run, RunListener
+from ipyproc.hosts.local.session import Session
+from ipyproc.hosts.local.stream import SpoolStream
+from ipyproc.hosts.local.terminal import Terminal
+from ipyproc.model.spec import JobSpec
+from ipyproc.process.platform.processes import start_time
+from ipyproc.spool.output import Output
+
+__all__ = ["KeptRun"]
+
+# What the holder keeps: the names that begin with "in" it does not look at.
+_STDIN, _SLAVE, _THROUGH = "in", "in-slave", ("in-r", "in-w")
+# ioctl_tty(2), Linux 4.13: a slave by its master, whatever is mounted at /dev/pts.
+_TIOCGPTPEER = 0x5441
+_UNKNOWN = "its exit status is not known, since its holder was killed"
+
+
+class KeptRun(Run):
+    """One process of a kept job; see `Run`.
+
+    Args:
+        spec: what runs, and how.
+        resources: the resources of the host.
+        output: the output of the job, in named files.
+        listener: the listener to notify.
+        place: the directory of the job.
+        post: where the holder is told what to keep.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        resources: Resources,
+        output: Output,
+        listener: RunListener,
+        place: Place,
+        post: Post,
+    ) -> None:
+        super().__init__(spec, resources, output, listener)
+        self._place = place
+        self._post = post
+        self._through: tuple[int, int] | None = None
+
+    def resume(self, facts: RunFacts, fds: Mapping[str, int]) -> None:
+        """Take over a process that another runner has started.
+
+        Args:
+            facts: what that one has written of it.
+            fds: what the holder has kept, by name; they are this object's from now on.
+        """
+        self.started, self.began, self.offset = facts.started, facts.began, facts.offset
+        process = Adopted(facts.pid, facts.start_time, self._place, self._driver.io_loop)
+        self._process = process  # type: ignore[assignment]
+        self._takes_input = facts.takes_input
+        self._resume_ends(dict(fds))
+        self.session = Session(
+            facts.pid,
+            self._driver,
+            self._resources.census,
+            self._listener.lock,
+            self._members_changed,
+        )
+        self._driver.add(self)
+        for stream in self._streams:
+            self._resources.pipes.add(stream)
+        if facts.status is None:
+            process.set_exit_callback(self._exited)
+            return
+        self.status = facts.status
+        self._feed.close()
+        self._close_terminal()
+        self.session.leader_exited()
+
+    def facts(self) -> RunFacts:
+        """Return what another runner has to know of it."""
+        started = start_time(self.pid) if self.status is None else 0
+        return RunFacts(
+            self.pid, started or 0, self.started, self.began, self.offset, self.status, self._takes_input
+        )
+
+    @property
+    def note(self) -> str:
+        """A remark on its exit status; empty where that is known."""
+        return _UNKNOWN if isinstance(self._process, Adopted) and self._process.is_unknown else ""
+
+    def _resume_ends(self, fds: dict[str, int]) -> None:
+        self._post.knows(set(fds))
+        for stream in STREAMS:
+            if (fd := fds.pop(stream, None)) is not None:
+                self._streams.append(self._stream(fd, stream))
+        master = self._streams[0].fileno() if self._spec.tty and self._streams else None
+        self._open = len(self._streams)
+        if master is not None:
+            if (slave := fds.pop(_SLAVE, None)) is None:
+                slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            self._terminal = Terminal(slave)
+            reading, writing = (fds.pop(name, None) for name in _THROUGH)
+            if reading is not None and writing is not None:
+                self._streams[0].through = reading, writing
+        if master is not None and self._terminal is not None and self._spec.reads_terminal:
+            self._feed = Feed(os.dup(master), self._driver, self._terminal.end_of_file)
+        elif (fd := fds.pop(_STDIN, None)) is not None:
+            os.set_blocking(fd, False)
+            self._feed = Feed(fd, self._driver)
+            self._feed.on_close = self._input_closed
+        else:
+            self._feed = Feed(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), self._driver)
+            self._feed.close()
+        for fd in fds.values():
+            os.close(fd)
+
+    # What differs from the local host's
+
+    def _open_ends(self, undo: ExitStack, theirs: ExitStack) -> Ends:
+        ends = super()._open_ends(undo, theirs)
+        undo.callback(self._post.drop_all)
+        self._post.drop_all()
+        for fd, name, _ in ends.unread:
+            self._post.keep(name, fd)
+        if ends.terminal is not None:
+            self._post.keep(_SLAVE, ends.stdout)
+            self._through = os.pipe()
+            undo.callback(self._close_through)
+            for end, fd in zip(_THROUGH, self._through, strict=True):
+                os.set_blocking(fd, False)
+                self._post.keep(end, fd)
+        if self._spec.stdin is not None:
+            # A file: nobody has to feed it, and who goes on need not know how far it was read.
+            ends.feed.close()
+            ends.stdin = os.open(input_path(self._place), os.O_RDONLY | os.O_CLOEXEC)
+            theirs.callback(os.close, ends.stdin)
+        elif ends.terminal is None:
+            if (writing := ends.feed.fileno()) is not None:
+                self._post.keep(_STDIN, writing)
+            ends.feed.on_close = self._input_closed
+        return ends
+
+    def _take_streams(self, ends: Ends) -> None:
+        super()._take_streams(ends)
+        if self._through is not None:
+            self._streams[0].through, self._through = self._through, None
+
+    def _close_through(self) -> None:
+        through, self._through = self._through, None
+        for fd in through or ():
+            os.close(fd)
+
+    def _input_closed(self) -> None:
+        self._post.drop(_STDIN)
+
+    def _close_terminal(self) -> None:
+        super()._close_terminal()
+        self._post.drop(_SLAVE)
+
+    def _ended(self, stream: SpoolStream) -> None:
+        super()._ended(stream)
+        if stream.told:
+            self._post.drop(stream.name)
+            for name in _THROUGH:
+                self._post.drop(name)
+
+    def abandon(self) -> int | None:
+        """End it with SIGKILL and read what it wrote; see `Run.abandon`."""
+        status = super().abandon()
+        self._post.drop_all()
+        return -SIGKILL if status is None else status
