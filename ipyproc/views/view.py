@@ -298,7 +298,7 @@ class View:
         return self.job.done and not self.job.lingers
 
     def _is_live(self, now: float, done: bool) -> bool:
-        """Return True if the live form tells what is new; at an end, only one that a page is known to show."""
+        """Return True if the live form tells what is new; at an end, only if a page is known to show it."""
         live = self._live if self._has_live else None
         return live is not None and (live.is_heard if done else live.replaces_updates(now))
 
