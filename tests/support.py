@@ -249,7 +249,7 @@ def kept_processes() -> dict[int, str]:
             with suppress(OSError):
                 words = Path("/proc", name, "cmdline").read_text("utf-8", "replace")
                 if f"\0{state}/" in words and "hosts.keeper" in words:
-                    found[int(name)] = f"{name} {words[-200:]!r}"
+                    found[int(name)] = words.replace("\0", " ")
     return found
 
 

@@ -85,6 +85,45 @@ def test_kills_of_holders_and_runners_lose_nothing(times: int, tty: bool, tmp_pa
     assert not lives(pid)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
+def test_a_runner_that_is_killed_as_it_starts_a_job_starts_one_in_the_end(tty: bool, tmp_path: Path) -> None:
+    chance = random.Random(tty)
+    with keeping() as host:
+        for number in range(12):
+            pids = tmp_path / f"{number}"
+            job = host.start(JobSpec(f"echo $$ >> {pids}; echo up; exec sleep 600", "one", tty=tty))
+            runner = wait_until(lambda: newest_runner(job.place.path))
+            time.sleep(0.1 + chance.random() * 0.3)
+            os.kill(runner, signal.SIGKILL)
+            assert job.block_until(lambda: b"up" in job.output.read() and job.pid > 0, _SECONDS)
+            # What was started before it is gone, or is it.
+            wait_until(lambda: [int(pid) for pid in pids.read_text().split() if lives(int(pid))] == [job.pid])
+            job.kill()
+            ended(job)
+
+
+def newest_runner(directory: str) -> int:
+    """The runner of a job; 0 where there is none."""
+    found = [pid for pid, words in kept_processes().items() if f"main(sys.argv[1:]) {directory} " in words]
+    # A holder has that among its arguments, too, and then its own.
+    return max((pid for pid in found if "sys.exit" not in kept_processes().get(pid, "")), default=0)
+
+
+@pytest.mark.slow
+def test_who_holds_an_idle_job_may_be_killed_and_its_terminal_stays() -> None:
+    with keeping() as host:
+        job = said(host.start(JobSpec("echo up; read x; echo got $x; exit 5", "idle", tty=True)), b"up")
+        for _ in range(3):
+            wait_until(lambda: len(kept_processes()) == 2)
+            killed = min(kept_processes())
+            os.kill(killed, signal.SIGKILL)
+            wait_until(lambda: killed not in (found := kept_processes()) and len(found) >= 2)
+            assert lives(job.pid) and job.ending is None
+        job.write(b"it\n")
+        assert ended(job).status().returncode == 5 and "got it\n" in job.output.text()
+
+
 # Who may come near
 
 
@@ -271,6 +310,7 @@ def test_named_output_goes_on_without_room_and_says_what_it_lost(tmp_path: Path)
 # What it costs, and what ends it
 
 
+@pytest.mark.slow
 def test_an_idle_job_has_no_runner_and_is_back_at_once() -> None:
     with keeping() as host:
         job = said(host.start(JobSpec("echo up; read x; echo got $x; exec sleep 600", "idle")), b"up\n")
@@ -322,5 +362,21 @@ def test_what_ends_it_anyway_is_said(tmp_path: Path) -> None:
             assert "SLURM" in other.attach(job.ticket).status().notes[-1]
 
 
-def test_a_group_of_commands_is_placed_by_systemd_where_there_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("works", [True, False])
+def test_it_gets_a_scope_of_systemds_where_that_gives_one(
+    works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert scope_command({}) == [] == scope_command({"XDG_RUNTIME_DIR": str(tmp_path)})
+    # Stands for systemd's own program, which this machine may not have.
+    program = tmp_path / "systemd-run"
+    ending = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"' if works else "exit 1"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\n{ending}\n')
+    program.chmod(0o755)
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "private").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with keeping() as host:
+        said(host.start(JobSpec("echo up; exec sleep 600", "scoped")), b"up\n")
+        asked = (tmp_path / "asked").read_text()
+        assert asked.count("--user --scope --quiet --collect -- ") == 1 and "holder_program" in asked

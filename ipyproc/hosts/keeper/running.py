@@ -6,6 +6,8 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from signal import SIGKILL
 
 from ipyproc.hosts.keeper.places import Place
 from ipyproc.hosts.keeper.post import Post
@@ -24,6 +26,7 @@ from ipyproc.model.decide import due
 from ipyproc.model.life import Alive, Backoff, Ended, Gone, Life, Rest, Running, Starting
 from ipyproc.model.state import Exit
 from ipyproc.model.stimulus import Drained, Noted, Started, Stimulus
+from ipyproc.process.platform.processes import listing
 from ipyproc.spool.named import NamedOutput
 
 __all__ = ["KeptExecution", "RunningJob", "unguarded"]
@@ -175,6 +178,8 @@ class RunningJob(LocalJob):
         execution = self._execution
         assert isinstance(execution, KeptExecution)
         if going is None or going.life is None:
+            if fds:
+                self._begin_again(fds)
             try:
                 self.start()
             except Exception as error:
@@ -184,6 +189,20 @@ class RunningJob(LocalJob):
         self._last_exits, self._pid = status.exits, status.pid
         self._resources.living.add(self)
         execution.resume(going.life, going.run, status.exits, fds)
+
+    def _begin_again(self, fds: Mapping[str, int]) -> None:
+        """End what a runner has started that was killed before it could write that down."""
+        self.post.knows(set(fds))
+        for fd in fds.values():
+            os.close(fd)
+        own, holder, processes = os.getpid(), os.getppid(), listing()
+        for pid in processes.pids() if processes is not None else ():
+            found = processes.look(pid) if processes is not None else None
+            if pid != own and found is not None and found.parent == holder:
+                # The holder is its parent by now, and has no other children that lead sessions.
+                with suppress(OSError):
+                    if os.getsid(pid) == pid:
+                        os.killpg(pid, SIGKILL)
 
     @property
     def rests_for(self) -> float:

@@ -49,8 +49,18 @@ def start_holder(place: Place) -> None:
             "start the job without keeping it."
         )
     command = [sys.executable, "-I", "-S", "-c", _HOLDER, place.path, place.socket, sys.executable, _RUNNER]
-    done = subprocess.run(
-        [*scope_command(os.environ), *command],
+    done = _run([*(scope := scope_command(os.environ)), *command])
+    if scope and done.returncode not in (0, _HELD_ALREADY):
+        # A systemd that refuses is as good as none.
+        done = _run(command)
+    if done.returncode not in (0, _HELD_ALREADY):
+        why = done.stdout.decode("utf-8", "replace").strip().rstrip(".") or f"status {done.returncode}"
+        raise OSError(f"The holder of a kept job could not be started ({why}); start it without keeping it.")
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -58,9 +68,6 @@ def start_holder(place: Place) -> None:
         timeout=_LISTEN_SECONDS,
         check=False,
     )
-    if done.returncode not in (0, _HELD_ALREADY):
-        why = done.stdout.decode("utf-8", "replace").strip().rstrip(".") or f"status {done.returncode}"
-        raise OSError(f"The holder of a kept job could not be started ({why}); start it without keeping it.")
 
 
 def need_program(spec: JobSpec) -> None:
