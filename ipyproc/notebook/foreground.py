@@ -15,6 +15,7 @@ from ipyproc.errors import IpyprocError
 from ipyproc.job.job import Job
 from ipyproc.model.life import LADDER
 from ipyproc.notebook.private.ipython import say_plainly
+from ipyproc.process.interrupts import interrupts_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,13 @@ def taken_mark(line: str) -> tuple[bool, str]:
     return line.startswith(_MARK), line.removeprefix(_MARK)
 
 
-def finish(work: Work, awaited: bool, table: JobTable, jobs: Sequence[Job] = ()) -> object:
+def finish(
+    work: Work,
+    awaited: bool,
+    table: JobTable,
+    jobs: Sequence[Job] = (),
+    held: interrupts_after | None = None,
+) -> object:
     """Return the value of a magic that waits.
 
     If the cell awaits the call, that is a `Foreground`. Otherwise, as in a function, under ``%%time``, or in
@@ -64,11 +71,17 @@ def finish(work: Work, awaited: bool, table: JobTable, jobs: Sequence[Job] = ())
         awaited: whether the cell awaits the call.
         table: the table of jobs, which drives them.
         jobs: the jobs that get the interrupts, as in `wait_for`.
+        held: holds an interrupt that came while they were started, which they get too.
     """
-    return Foreground(work) if awaited else _finish_here(work, table, jobs)
+    return Foreground(work) if awaited else _finish_here(work, table, jobs, held)
 
 
-async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = False) -> None:
+async def wait_for(
+    *jobs: Job,
+    raise_error: bool = True,
+    until_ready: bool = False,
+    held: interrupts_after | None = None,
+) -> None:
     """Wait for jobs in the foreground, where interrupts (■, Ctrl-C) go to the jobs.
 
     The first interrupt sends SIGINT to their sessions, the second SIGTERM, the third SIGKILL.
@@ -77,6 +90,7 @@ async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = Fal
         jobs: the jobs.
         raise_error: whether to raise if a job fails, or ends before it is ready.
         until_ready: whether to wait until they are ready, instead of for their end.
+        held: holds an interrupt that came while they were started, which they get too.
 
     Raises:
         JobFailed: a job failed, and ``raise_error`` is set.
@@ -85,6 +99,8 @@ async def wait_for(*jobs: Job, raise_error: bool = True, until_ready: bool = Fal
     loop = asyncio.get_running_loop()
     hand_on = _interrupting(jobs)
     with _interrupts(lambda: loop.call_soon_threadsafe(hand_on)):
+        if held is not None and held.take():
+            hand_on()
         if until_ready:
             await _all_ready(jobs, raise_error)
         else:
@@ -113,7 +129,7 @@ async def plainly(work: Coroutine[object, object, object]) -> object:
         raise
 
 
-def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
+def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job], held: interrupts_after | None) -> object:
     """Do the work on a new loop in another thread, and drive the jobs in this one meanwhile."""
     outcome: list[object] = []
     failure: list[BaseException] = []
@@ -139,6 +155,8 @@ def _finish_here(work: Work, table: JobTable, jobs: Sequence[Job]) -> object:
 
     # The handler only queues: it may interrupt this thread in the middle of a call on a job.
     with _interrupts(lambda: came.append(None)) if jobs else nullcontext():
+        if held is not None and held.take():
+            came.append(None)
         thread.start()
         table.local.block_until(is_over)
     thread.join()

@@ -26,17 +26,18 @@ class interrupts_after:
 
     __slots__ = ("_before", "_came")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> interrupts_after:
         """Hold interrupts back from now on."""
         self._came: tuple[int, FrameType | None] | None = None
         # Not callable: nobody handles it.
         self._before: Handler = None
         before = signal.getsignal(signal.SIGINT)
-        if getattr(before, "__func__", None) is interrupts_after._take or not callable(before):
-            return
+        if getattr(before, "__func__", None) is interrupts_after._note or not callable(before):
+            return self
         if threading.current_thread() is threading.main_thread():
             self._before = before
-            signal.signal(signal.SIGINT, self._take)
+            signal.signal(signal.SIGINT, self._note)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -50,6 +51,11 @@ class interrupts_after:
                 # its wake-up fd, and its own Python handler does nothing.
                 before(*self._came)
 
-    def _take(self, signum: int, frame: FrameType | None) -> None:
+    def take(self) -> bool:
+        """Return whether an interrupt came, which then is the caller's and has no effect at the end."""
+        came, self._came = self._came, None
+        return came is not None
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
         if self._came is None:
             self._came = signum, frame

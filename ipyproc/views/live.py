@@ -17,6 +17,10 @@ class LiveForm(Protocol):
     form is updated only if no page shows the live one, and at the job's end, when it takes its place.
     """
 
+    @property
+    def is_heard(self) -> bool:
+        """True if a page has shown it."""
+
     def form(self) -> Bundle:
         """Return what the display needs beside the plain form; empty while there is none yet."""
 

@@ -283,7 +283,7 @@ class View:
             self.cell.display({**bundle, **live}, self._status_id)
         elif live:
             through.update({**bundle, **live}, self._status_id)
-        elif (self._has_live or ansi != self._status) and not (self._is_live(now) and not over):
+        elif (self._has_live or ansi != self._status) and not (self._is_live(now, done) and not over):
             if self._has_live and not over:
                 # No page has answered, so the plain form goes on.
                 self._live = None
@@ -297,8 +297,10 @@ class View:
     def _is_over(self) -> bool:
         return self.job.done and not self.job.lingers
 
-    def _is_live(self, now: float) -> bool:
-        return self._has_live and self._live is not None and self._live.replaces_updates(now)
+    def _is_live(self, now: float, done: bool) -> bool:
+        """Return True if the live form tells what is new; at an end, only if a page is known to show it."""
+        live = self._live if self._has_live else None
+        return live is not None and (live.is_heard if done else live.replaces_updates(now))
 
     def _picture(self) -> Bundle:
         """Return the picture of the job's status now."""

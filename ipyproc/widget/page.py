@@ -108,11 +108,12 @@ class Page:
             pause: the seconds that the others have after that.
             whole: whether it has all lines above the screen that are kept.
         """
+        on_its_way = self.position - self._drawn
         self.needs_screen = False
         self.lacks_lines = not whole
         self.position = self._screen_at = position
-        # Until it is drawn, it counts as output on its way.
-        self._drawn = position - min(size, WINDOW)
+        # Until it is drawn, it counts as output on its way, and so does what was sent before it.
+        self._drawn = position - min(on_its_way + size, WINDOW)
         self._due = now + max(_PAUSE, pause)
         self._screen_due = now + max(_SCREEN_PAUSE, pause)
         self.calm_at = now + _CALM

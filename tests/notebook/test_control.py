@@ -311,7 +311,7 @@ def test_the_second_name_is_completed_too(named: Kernel) -> None:
 
 
 def test_options_are_completed_before_the_command_and_not_in_it(named: Kernel) -> None:
-    assert named.complete("%spawn --no") == ["--no-raise-error"]
+    assert named.complete("%spawn --no") == ["--no-raise-error", "--notify"]
     assert named.complete("%%spawn --max-r") == ["--max-restarts"]
     assert named.complete("job = %spawn -w --time") == ["--timeout"]
     assert named.complete("%%spawn --name x --re") == ["--ready", "--replace", "--restart"]

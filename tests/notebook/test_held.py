@@ -210,9 +210,30 @@ def test_an_interrupt_of_a_waiting_line_goes_to_its_job(kernel: Kernel, where: s
     assert not kernel.children()
 
 
+@pytest.mark.parametrize("where", ["%spawn -w -n it sleep 60", "def f():\n    %spawn -w -n it sleep 60\nf()"])
+def test_an_interrupt_between_the_start_and_the_wait_goes_to_the_job(kernel: Kernel, where: str) -> None:
+    kernel.run(
+        "import os, signal\n"
+        "class Interrupting:\n"
+        "    def on_started(self, job): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    def on_event(self, job, event): pass\n"
+        "watcher = Interrupting()\n"
+        "ipyproc.jobs.add_watcher(watcher)"
+    )
+    try:
+        cell = kernel.run(where)
+    finally:
+        kernel.run("ipyproc.jobs.remove_watcher(watcher)")
+    assert cell.status == "error" and "SIGINT" in cell.error
+    assert kernel.ask("ipyproc.jobs['it'].returncode") == -2
+
+
 def test_an_interrupt_of_a_join_leaves_the_job_running(kernel: Kernel) -> None:
-    cell = kernel.start("job = ipyproc.spawn('echo up; exec sleep 60', name='it')\njob.join()")
-    kernel.until(lambda: "up" in cell.stdout)
+    cell = kernel.start(
+        "job = ipyproc.spawn('echo up; exec sleep 60', name='it')\nprint('joins', flush=True)\njob.join()"
+    )
+    # The job's output may be shown before `job` is assigned.
+    kernel.until(lambda: "up" in cell.stdout and "joins" in cell.stdout)
     kernel.interrupt()
     kernel.finish(cell)
     assert "KeyboardInterrupt" in cell.error

@@ -21,6 +21,7 @@ from ipyproc.notebook.foreground import Kind, finish, plainly, wait_for
 from ipyproc.notebook.lines import whole_line
 from ipyproc.notebook.options import asked_for, parse_anywhere, parser_of
 from ipyproc.notebook.private.argparse import options_of
+from ipyproc.process.interrupts import interrupts_after
 
 if TYPE_CHECKING:
     from ipyproc.job.job import Job
@@ -170,10 +171,14 @@ class Verb(Magics):
     # For the methods of subclasses
 
     def finish(
-        self, work: Callable[[], Coroutine[Any, Any, object]], awaited: bool, jobs: Sequence[Job] = ()
+        self,
+        work: Callable[[], Coroutine[Any, Any, object]],
+        awaited: bool,
+        jobs: Sequence[Job] = (),
+        held: interrupts_after | None = None,
     ) -> object:
         """Return the value of a call that waits; see `ipyproc.notebook.foreground.finish`."""
-        return finish(lambda: plainly(work()), awaited, self._jobs, jobs)
+        return finish(lambda: plainly(work()), awaited, self._jobs, jobs, held)
 
     def begin_job(
         self,
@@ -200,24 +205,30 @@ class Verb(Magics):
             if replaced is not None:
                 await replaced.stop(self._settings.grace)
 
-        async def wait(job: Job) -> Job:
+        async def wait(job: Job, held: interrupts_after | None = None) -> Job:
             try:
-                await wait_for(job, raise_error=raise_error, until_ready=until_ready)
+                await wait_for(job, raise_error=raise_error, until_ready=until_ready, held=held)
             finally:
                 self._views.catch_up([job])
             return job
 
         async def stop_and_start() -> Job:
             await stop()
-            job = start()
-            return await wait(job) if waits else job
+            if not waits:
+                return start()
+            # Its output may be shown before the wait has begun: an interrupt is for the job from then on.
+            with interrupts_after() as held:
+                return await wait(start(), held)
 
         if awaited:
             return self.finish(stop_and_start, awaited)
         if replaced is not None:
             self.finish(stop, awaited)
-        job = start()
-        return self.finish(lambda: wait(job), awaited, [job]) if waits else job
+        if not waits:
+            return start()
+        with interrupts_after() as held:
+            job = start()
+            return self.finish(lambda: wait(job), awaited, [job], held)
 
     def replaced(self, name: str) -> Job | None:
         """Return the job that ``--replace`` stops: the one of that name, if it runs or has left processes."""
