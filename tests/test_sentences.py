@@ -200,7 +200,7 @@ def names_of_hosts(patch: pytest.MonkeyPatch) -> dict[str, Any]:
             need_own_peer(one)
 
     ways = (with_toys, gone_job, meet_a_stranger, start_at_a_server_that_says, listen, launch)
-    values = (fields_of_spec, spec_from, status_from, pieces_of)
+    values = (need_command, spec_from, status_from, pieces_of)
     classes = (WireHost, JobSpec, GroupSpec, Fields, Frame)
     return {
         **{named.__name__: named for named in (*ways, *values, *classes)},

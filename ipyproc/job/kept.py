@@ -35,7 +35,7 @@ class KeptRegistry(JobRegistry):
     kept_days = 30.0
     kept_bytes = 4 << 30
 
-    def _host(self) -> KeeperHost:
+    def keeper(self) -> KeeperHost:
         """Return the host of the jobs that are kept."""
         # Imported when something is kept.
         from ipyproc.hosts.keeper.host import KeeperHost
@@ -74,7 +74,7 @@ class KeptRegistry(JobRegistry):
         """
         if not self._is_kept_here():
             return []
-        keeper, found = self._host(), []
+        keeper, found = self.keeper(), []
         with self._lock:
             known = {job.hosted.ticket for job in self if job.hosted.is_kept}
             for ticket in keeper.tickets():
@@ -100,7 +100,7 @@ class KeptRegistry(JobRegistry):
         try:
             # Before they are in this table, which has nothing of what is gone.
             if self._keeper is None and self._is_kept_here():
-                self._host().sweep(self.kept_days * _DAY, self.kept_bytes)
+                self.keeper().sweep(self.kept_days * _DAY, self.kept_bytes)
             self.attach_kept()
         except OSError as error:
             self.say(f"ipyproc: {error}")

@@ -93,7 +93,7 @@ def test_what_a_host_does_not_know_of_a_spec_is_refused_and_not_left_out() -> No
 
 def test_a_group_is_refused() -> None:
     with pytest.raises(JobSpecError, match="runs commands only, and this is a GroupSpec"):
-        fields_of_spec(GroupSpec("helper", "group"))
+        need_command(GroupSpec("helper", "group"))
 
 
 STATUSES = [
