@@ -32,7 +32,7 @@ from ipyproc.hosts.wire.frames import Fields, Frame
 from ipyproc.hosts.wire.frames import encode as encode_frame
 from ipyproc.hosts.wire.job import WireJob, pieces_of
 from ipyproc.hosts.wire.launch import launch
-from ipyproc.hosts.wire.values import fields_of_spec, spec_from, status_from
+from ipyproc.hosts.wire.values import need_command, spec_from, status_from
 from ipyproc.job.fork import fork
 from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable

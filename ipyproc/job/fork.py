@@ -76,8 +76,8 @@ def fork(
         filename: the name of the code in tracebacks.
         first_line: the number of its first line in tracebacks.
         shown: the text that views show instead of a command, before the number of workers.
-        keep: whether it goes on when this process ends; see `JobTable.spawn`. What `WorkerGroup.listen` tells is
-            not told of a kept group.
+        keep: whether it goes on when this process ends, whatever ends that, and is found again as a kept job
+            is; see `JobTable.spawn`. Its `pid` is 0 at first, and `WorkerGroup.listen` is refused.
         table: the table of jobs.
 
     Raises:

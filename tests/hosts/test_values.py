@@ -17,6 +17,7 @@ from ipyproc.hosts.wire.values import (
     fields_of_event,
     fields_of_spec,
     fields_of_status,
+    need_command,
     spec_from,
     status_from,
 )

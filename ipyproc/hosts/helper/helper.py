@@ -176,6 +176,9 @@ class Helper:
         supervisor = self._supervisor
         assert supervisor is not None
         supervisor.remove_reader(fd)
+        if self._start is not None and not self._status:
+            # Of a kept group somebody looks at how it ended.
+            self._status = -signal.SIGTERM
         supervisor.stop(signal.SIGTERM)
 
     def _prepare(self, number: int) -> None:

@@ -1,8 +1,8 @@
-"""What the helper of a kept group reports: as it came until it is carried out, once, whoever is killed meanwhile.
+"""What the helper of a kept group reports: carried out once, whoever is killed meanwhile.
 
-The bytes of its pipe are moved into named files (``events/``), as those of the other pipes are. From there they
-are decoded. What is to be appended to the outputs is written to a journal first, which the next runner carries
-out where this one was killed amid that; how far the other messages were taken stands in the record of the job,
+The bytes of its pipe are moved into named files (``events/``), as those of the other pipes are, and decoded
+from there. What is to be appended to the outputs is written to a journal first; where this runner is killed
+amid that, the next one carries it out. How far the other messages were taken stands in the job's record,
 together with what came of them.
 """
 
@@ -215,7 +215,8 @@ class KeptLink(Link):
     def _commit(self) -> None:
         """Append what is to be appended, once."""
         self._marker.flush(time.time())
-        appends, ends = [*self._appends], {}
+        appends = [*self._appends]
+        ends: dict[int, int] = {}
         self._appends.clear()
         if not appends and self._at <= self._stored:
             return
@@ -265,7 +266,8 @@ class KeptLink(Link):
             data = data[size:]
         self._carry_out(steps)
         held = {
-            (task_id, stream): (text.encode("latin-1"), since) for task_id, stream, text, since in head["held"]
+            (task_id, stream): (text.encode("latin-1"), since)
+            for task_id, stream, text, since in head["held"]
         }
         unfinished = head["unfinished"]
         self._marker.restore(held, None if unfinished is None else (unfinished[0], unfinished[1]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn, cast
@@ -27,13 +28,15 @@ from ipyproc.hosts.local.resources import Resources
 from ipyproc.hosts.local.roster import Roster
 from ipyproc.hosts.local.run import Run
 from ipyproc.hosts.local.worker_usage import WorkerUsage
-from ipyproc.model.group import GroupSpec, GroupStatus, WorkerState
-from ipyproc.model.life import Life
+from ipyproc.model.group import GroupSpec, GroupStatus, WorkerSnapshot, WorkerState
+from ipyproc.model.life import Alive, Life
 from ipyproc.model.state import Exit, Status
 from ipyproc.spool.named import NamedOutput
 from ipyproc.spool.output import Output
 
 __all__ = ["KeptGroup", "RunningGroup"]
+
+_NOBODY = "its holders were killed, and its workers ended with them"
 
 
 class KeptGroupExecution(GroupExecution, KeptExecution):
@@ -77,12 +80,14 @@ class KeptGroupExecution(GroupExecution, KeptExecution):
         """Do nothing: the helper has its first message."""
 
     def resume(
-        self, life: Life, facts: RunFacts | None, exits: tuple[Exit, ...], fds: dict[str, int]
+        self, life: Life, facts: RunFacts | None, exits: tuple[Exit, ...], fds: Mapping[str, int]
     ) -> None:
         """Go on where another runner was killed, or rested; see `KeptExecution.resume`."""
         given = self._group.record.group
         if given is not None:
             self._link.resume(given["base"], given["handed"])
+        if isinstance(life.process, Alive) and not fds:
+            life = replace(life, notes=(*life.notes, _NOBODY))
         super().resume(life, facts, exits, fds)
         self._link.arrived()
 
@@ -97,7 +102,6 @@ class RunningGroup(LocalGroup, RunningJob):
         self._prepare(record.spec)
         self.place, self.record = place, record
         self.helper_events = EventLog(place)
-        self._first = record.group
         RunningJob.__init__(self, place, record, resources, driver, post)
         for task_id in range(record.spec.workers):
             if os.path.isdir(worker_directory(place, task_id)):
@@ -236,9 +240,7 @@ class KeptGroup(KeptJob, HostedGroup):
             self._status = replace(self._status, notes=(*self._status.notes, note))
 
     def later(self, seconds: float, work: Callable[[], None]) -> Callable[[], None]:
-        """Have ``work`` run in so many seconds, in the thread of its connection; return what cancels that."""
-        import threading
-
+        """Have ``work`` run in so many seconds, in a thread of its own; return what cancels that."""
         timer = threading.Timer(seconds, work)
         timer.daemon = True
         timer.start()
@@ -260,7 +262,7 @@ class KeptGroup(KeptJob, HostedGroup):
                 self._own.popitem()[1].close()
 
 
-def _ended(worker):
-    if worker.state in (WorkerState.EXITED,) or worker.pid is None:
+def _ended(worker: WorkerSnapshot) -> WorkerSnapshot:
+    if worker.state is WorkerState.EXITED or worker.pid is None:
         return worker
     return replace(worker, state=WorkerState.EXITED, uptime=None, cpu=None, memory=None, operations=None)

@@ -14,8 +14,8 @@ from ipyproc.hosts.keeper.post import Post
 from ipyproc.hosts.keeper.record import RunFacts, input_path
 from ipyproc.hosts.local.ends import STREAMS, Ends
 from ipyproc.hosts.local.feed import Feed
-from ipyproc.hosts.local.resources import Resources
 from ipyproc.hosts.local.group import HelperRun
+from ipyproc.hosts.local.resources import Resources
 from ipyproc.hosts.local.run import Run, RunListener, Side
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.stream import SpoolStream
@@ -207,7 +207,7 @@ class KeptRun(Run):
 
 
 class KeptHelperRun(HelperRun, KeptRun):
-    """The helper of a kept group; see `HelperRun`. Its first message is a file, which nobody has to feed it."""
+    """The helper of a kept group; see `HelperRun`. Its first message is in a file: nobody has to feed it."""
 
     def _open_ends(self, undo: ExitStack, theirs: ExitStack) -> Ends:
         ends = super()._open_ends(undo, theirs)
