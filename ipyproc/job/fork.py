@@ -194,4 +194,4 @@ def enter_group(
         assert isinstance(hosted, HostedGroup)
         return kind(hosted, announce, claim)
 
-    return table.enter(name, (program,), spec_of, group_of, table.keeper() if keep else None)
+    return table.enter(name, (program,), spec_of, group_of, table.keeper if keep else None)

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ipyproc.errors import IpyprocError, UnknownJobError
+from ipyproc.hosts.base import Host
 from ipyproc.job.job import Job
 from ipyproc.job.registry import JobRegistry
 
@@ -35,7 +36,7 @@ class KeptRegistry(JobRegistry):
     kept_days = 30.0
     kept_bytes = 4 << 30
 
-    def keeper(self) -> KeeperHost:
+    def _host(self) -> KeeperHost:
         """Return the host of the jobs that are kept."""
         # Imported when something is kept.
         from ipyproc.hosts.keeper.host import KeeperHost
@@ -45,6 +46,11 @@ class KeptRegistry(JobRegistry):
                 self._keeper, self._keeper_pid = KeeperHost(), os.getpid()
                 self._others.add(self._keeper)
             return self._keeper
+
+    @property
+    def keeper(self) -> Host:
+        """The host of the jobs that are kept."""
+        return self._host()
 
     def __getitem__(self, key: str | int) -> Job:
         """Return the job of this name or pid; one that another process keeps, too.
@@ -74,7 +80,7 @@ class KeptRegistry(JobRegistry):
         """
         if not self._is_kept_here():
             return []
-        keeper, found = self.keeper(), []
+        keeper, found = self._host(), []
         with self._lock:
             known = {job.hosted.ticket for job in self if job.hosted.is_kept}
             for ticket in keeper.tickets():
@@ -100,7 +106,7 @@ class KeptRegistry(JobRegistry):
         try:
             # Before they are in this table, which has nothing of what is gone.
             if self._keeper is None and self._is_kept_here():
-                self.keeper().sweep(self.kept_days * _DAY, self.kept_bytes)
+                self._host().sweep(self.kept_days * _DAY, self.kept_bytes)
             self.attach_kept()
         except OSError as error:
             self.say(f"ipyproc: {error}")

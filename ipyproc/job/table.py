@@ -254,7 +254,7 @@ class JobTable(KeptRegistry):
                 columns=columns,
             )
 
-        return self.enter(name, given, spec_of, job_of, self.keeper() if keep else on)
+        return self.enter(name, given, spec_of, job_of, self._host() if keep else on)
 
 
 def _log_file(log: str | os.PathLike[str], size: int | str, keep: int) -> CopyFile:

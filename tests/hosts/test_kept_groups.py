@@ -52,7 +52,7 @@ def kernel() -> Iterator[JobTable]:
     try:
         yield table
     finally:
-        table.keeper().close()
+        table.keeper.close()
 
 
 @contextmanager
