@@ -132,7 +132,9 @@ def test_a_kept_group_is_there_in_the_next_kernel(tmp_path: Path) -> None:
     with a_kernel(tmp_path, "two") as second:
         assert second.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]") == pids
         logs = second.run("%logs pair")
-        second.until(lambda: "[0]" in logs.stdout and "[1]" in logs.stdout and logs.stdout.count(" up\n") == 2)
+        second.until(
+            lambda: "[0]" in logs.stdout and "[1]" in logs.stdout and logs.stdout.count(" up\n") == 2
+        )
         second.until(lambda: str(pids[1]) in logs.shown)
         assert second.run("ipyproc.jobs['pair'].signal(9, 1)").status == "ok"
         second.until(lambda: logs.stdout.count(" up\n") == 3)
