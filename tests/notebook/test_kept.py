@@ -127,6 +127,7 @@ def test_a_kept_group_is_there_in_the_next_kernel(tmp_path: Path) -> None:
         cell = first.run("%%fork --keep -n 2 --name pair\nimport time\nprint('up')\ntime.sleep(600)")
         assert cell.status == "ok", cell.error
         first.until(lambda: cell.stdout.count(" up\n") == 2)
+        wait_until(lambda: None not in first.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]"))
         pids = first.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]")
         first.kill()
     with a_kernel(tmp_path, "two") as second:
