@@ -231,3 +231,22 @@ def test_a_group_that_nobody_holds_any_more_ends_and_says_so() -> None:
             assert again.hosted.status().returncode in (-signal.SIGTERM, 255)
             assert "its holders were killed, and its workers ended with them" in again.hosted.status().notes
             assert {worker.state for worker in again.workers} == {WorkerState.EXITED}
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_as_it_starts_a_group_starts_one_in_the_end(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    code = "import os, time\nopen(path, 'a').write(f'{os.getpid()}\\n')\nprint('up')\ntime.sleep(600)"
+    with kernels() as table:
+        for number in range(8):
+            path, large = tmp_path / f"{number}", bytes(200_000)
+            group = fork(code, 2, variables={"path": str(path), "large": large}, keep=True, table=table)
+            runner = wait_until(lambda: newest_runner(hosted(group).place.path))
+            time.sleep(0.1 + chance.random() * 0.5)
+            os.kill(runner, signal.SIGKILL)
+            pids = running(group)
+            # What was started before it is gone, or is it.
+            wait_until(lambda: {int(pid) for pid in path.read_text().split() if lives(int(pid))} == {*pids})
+            block(group, lambda: [group.worker_output(task_id).count("up") for task_id in range(2)] == [1, 1])
+            group.kill()
+            ended(hosted(group))
