@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from ipyproc.model.event import Event, EventKind
 from ipyproc.views.budget import Budget
 from ipyproc.views.cell import Cell, Medium
+from ipyproc.views.kinds import freshness_of
 from ipyproc.views.live_table import LiveTable
 from ipyproc.views.places import Places
 from ipyproc.views.quiet import QuietFailures
@@ -314,7 +315,8 @@ class ViewManager:
 
     def _view_of(self, job: Job, cell: Cell, output: bool, last: int | None, form: Form | None) -> View:
         live = None
-        if not job.done and (form is None or form.stream is None):
+        # What moves all the time, as a benchmark does, is drawn by its plain form.
+        if not (job.done or (form is not None and form.stream) or freshness_of(job.snapshot()).moves):
             live = self._live_form(job, cell, getattr(self._here, "in_terminals", False))
         if last is None and form is None:
             return View(job, cell, self._limits, output=output, live=live)

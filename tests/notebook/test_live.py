@@ -52,6 +52,12 @@ def test_without_an_answer_the_plain_form_goes_on(kernel: Kernel) -> None:
     kernel.until(lambda: VIEW not in page.display.data and cell.stdout == "out\n")
     kernel.run("%stop plain")
     kernel.until(lambda: "SIGINT" in page.display.text)
+    # Nor does the next job's status stand still at first, until a page is heard.
+    other = kernel.run("%%spawn --name other\nexec sleep 100")
+    assert VIEW not in other.displays[0].data
+    page.hello()
+    kernel.until(lambda: VIEW in other.displays[0].data)
+    kernel.run("%stop other")
 
 
 def test_a_terminal_shows_what_is_written_and_the_cell_has_it_at_the_end(kernel: Kernel) -> None:
