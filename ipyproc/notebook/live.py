@@ -68,7 +68,7 @@ class PageViews:
         ready: Callable[[], object],
     ) -> None:
         self.lives = LiveViews(jobs, io_loop, self._open_channel, config, ready)
-        self.tables = LiveTables(io_loop, self._open_channel, config, self.lives.forget)
+        self.tables = LiveTables(io_loop, self._open_channel, config, self.lives.answers, self.lives.forget)
         self._shell = shell
         self._kernel = kernel_of(shell)
         self._io_loop = io_loop

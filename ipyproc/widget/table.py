@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ipyproc.views.cell import Bundle
     from ipyproc.views.live import MeasuredJob
     from ipyproc.views.live_table import TableOfJobs
+    from ipyproc.widget.answers import Answers
     from ipyproc.widget.lives import Channel, OpenChannel, Settings
 
 __all__ = ["LiveTables", "TableForm"]
@@ -68,7 +69,12 @@ class TableForm:
 
     def may_be_shown(self, now: float) -> bool:
         """Return True if a page shows it, or may still do so soon."""
-        return self.is_heard or now < self._since + self._tables.settings.live_patience
+        patience = self._tables.settings.live_patience
+        if self.is_heard or now < self._since + patience:
+            return True
+        if self._channel is not None:
+            self._tables.answers.none_came(patience)
+        return False
 
     def tell(self, jobs: Sequence[MeasuredJob], caption: str, *, over: bool = False) -> None:
         """Tell the pages what is new.
@@ -110,6 +116,7 @@ class TableForm:
         if not isinstance(message, dict) or self._channel is None:
             return
         self.is_heard = True
+        self._tables.answers.came()
         kind, page = message.get("type"), message.get("page")
         if kind == "code":
             self._send({"type": "code", "hash": version()}, [code()])
@@ -182,6 +189,7 @@ class LiveTables:
         io_loop: the kernel's loop.
         open_channel: opens the way of a form's messages.
         settings: how long a page has to answer, before the plain form goes on.
+        answers: whether pages answer.
         forget_job: forgets a job that has ended.
     """
 
@@ -190,9 +198,11 @@ class LiveTables:
         io_loop: IOLoop,
         open_channel: OpenChannel,
         settings: Settings,
+        answers: Answers,
         forget_job: Callable[[Job], None],
     ) -> None:
         self.settings = settings
+        self.answers = answers
         self.forget_job = forget_job
         self._io_loop = io_loop
         self._open_channel = open_channel
@@ -207,7 +217,9 @@ class LiveTables:
         return TableForm(jobs, self, f"table {self._made}")
 
     def open_channel(self, table: TableForm) -> Channel | None:
-        """Open the way of a table's messages; None while that is not possible."""
+        """Open the way of a table's messages; None while that is not possible, or no answer is expected."""
+        if not self.answers.are_expected(self.settings.live_patience):
+            return None
         channel = self._open_channel(table.key, "table", table.receive)
         if channel is not None:
             self._all[table.key] = table

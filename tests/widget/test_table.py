@@ -12,6 +12,7 @@ from tornado.ioloop import IOLoop
 from ipyproc.job.table import JobTable
 from ipyproc.safe import SafeText
 from ipyproc.views.live import MeasuredJob
+from ipyproc.widget.answers import Answers
 from ipyproc.widget.table import LiveTables
 from tests.jobs.looped import looped
 
@@ -46,9 +47,13 @@ async def test_only_what_changes_is_told_and_ended_tables_are_few(table: JobTabl
         return channels[-1]
 
     settings = SimpleNamespace(live_patience=0.0)
-    tables = LiveTables(IOLoop.current(), open_channel, settings, lambda job: table.forget_all([job]))
+    tables = LiveTables(
+        IOLoop.current(), open_channel, settings, Answers(), lambda job: table.forget_all([job])
+    )
     live = tables.of(table)
     assert live.form() == {"application/vnd.jupyter.widget-view+json": "{}"} and not live.may_be_shown(1e99)
+    # No page has answered in time, so the next table waits for none; until one does.
+    assert not tables.of(table).form()
     snapshot, (channel,) = job.snapshot(), channels
     measured = MeasuredJob(job, snapshot, 10.2, 4096)
     live.tell([measured], "")
