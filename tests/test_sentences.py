@@ -32,7 +32,7 @@ from ipyproc.hosts.wire.frames import Fields, Frame
 from ipyproc.hosts.wire.frames import encode as encode_frame
 from ipyproc.hosts.wire.job import WireJob, pieces_of
 from ipyproc.hosts.wire.launch import launch
-from ipyproc.hosts.wire.values import fields_of_spec, spec_from, status_from
+from ipyproc.hosts.wire.values import need_command, spec_from, status_from
 from ipyproc.job.fork import fork
 from ipyproc.job.group import WorkerGroup
 from ipyproc.job.table import JobTable
@@ -200,7 +200,7 @@ def names_of_hosts(patch: pytest.MonkeyPatch) -> dict[str, Any]:
             need_own_peer(one)
 
     ways = (with_toys, gone_job, meet_a_stranger, start_at_a_server_that_says, listen, launch)
-    values = (fields_of_spec, spec_from, status_from, pieces_of)
+    values = (need_command, spec_from, status_from, pieces_of)
     classes = (WireHost, JobSpec, GroupSpec, Fields, Frame)
     return {
         **{named.__name__: named for named in (*ways, *values, *classes)},

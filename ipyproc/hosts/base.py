@@ -252,7 +252,11 @@ class HostedGroup(HostedJob):
 
     @abstractmethod
     def listen_to_workers(self, listener: Callable[[Message], None]) -> Callable[[], None]:
-        """Have ``listener`` called with the helper's messages that are no output; return what ends that."""
+        """Have ``listener`` called with the helper's messages that are no output; return what ends that.
+
+        Raises:
+            JobStateError: they do not come to this process.
+        """
 
     @abstractmethod
     def note(self, note: str) -> None:

@@ -46,6 +46,7 @@ def fork(
     filename: str = "workers",
     first_line: int = 1,
     shown: str = "fork",
+    keep: bool = False,
     table: JobTable = jobs,
 ) -> WorkerGroup:
     """Run code in forked workers, and return at once; the Python form of ``%%fork``.
@@ -75,6 +76,8 @@ def fork(
         filename: the name of the code in tracebacks.
         first_line: the number of its first line in tracebacks.
         shown: the text that views show instead of a command, before the number of workers.
+        keep: whether it goes on when this process ends, whatever ends that, and is found again as a kept job
+            is; see `JobTable.spawn`. Its `pid` is 0 at first, and `WorkerGroup.listen` is refused.
         table: the table of jobs.
 
     Raises:
@@ -97,6 +100,7 @@ def fork(
         filename=filename,
         first_line=first_line,
         shown=f"{shown} -n {number}",
+        keep=keep,
         table=table,
     )
 
@@ -132,6 +136,7 @@ def enter_group(
     shown: str,
     table: JobTable,
     gives_up: bool = True,
+    keep: bool = False,
 ) -> AnyGroup:
     """Start a group of a given class and enter it in the table.
 
@@ -142,6 +147,7 @@ def enter_group(
         program: the program that names it, if no name is given.
         shown: the text that views show instead of a command.
         gives_up: whether a group that runs out of restarts counts as given up.
+        keep: whether it goes on when this process ends.
     """
     if not isinstance(code, str):
         raise WorkerCodeError(f"The code {code!r} is not a string; give the lines for the workers to run.")
@@ -158,7 +164,8 @@ def enter_group(
 
     def spec_of(free_name: str) -> GroupSpec:
         return GroupSpec(
-            command=(sys.executable, "-c", _PROGRAM, str(os.getpid())),
+            # A kept one has no kernel with which its helper is to end.
+            command=(sys.executable, "-c", _PROGRAM, "0" if keep else str(os.getpid())),
             name=free_name,
             max_restarts=max_restarts,
             max_output=max_output,
@@ -187,4 +194,4 @@ def enter_group(
         assert isinstance(hosted, HostedGroup)
         return kind(hosted, announce, claim)
 
-    return table.enter(name, (program,), spec_of, group_of)
+    return table.enter(name, (program,), spec_of, group_of, table.keeper if keep else None)

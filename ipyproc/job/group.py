@@ -124,6 +124,9 @@ class WorkerGroup(Job):
 
         Args:
             listener: called with a message; an exception that it raises is logged.
+
+        Raises:
+            JobStateError: the group is kept, so that its messages do not come here.
         """
         return self.hosted.listen_to_workers(listener)
 

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ipyproc.errors import IpyprocError, UnknownJobError
+from ipyproc.hosts.base import Host
 from ipyproc.job.job import Job
 from ipyproc.job.registry import JobRegistry
 
@@ -45,6 +46,11 @@ class KeptRegistry(JobRegistry):
                 self._keeper, self._keeper_pid = KeeperHost(), os.getpid()
                 self._others.add(self._keeper)
             return self._keeper
+
+    @property
+    def keeper(self) -> Host:
+        """The host of the jobs that are kept."""
+        return self._host()
 
     def __getitem__(self, key: str | int) -> Job:
         """Return the job of this name or pid; one that another process keeps, too.

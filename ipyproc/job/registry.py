@@ -15,8 +15,9 @@ from typing import Protocol, TypeVar
 from weakref import WeakSet, finalize
 
 from ipyproc.errors import JobNameError, JobStateError, UnknownJobError
-from ipyproc.hosts.base import Host, HostedJob
+from ipyproc.hosts.base import Host, HostedGroup, HostedJob
 from ipyproc.hosts.local.host import LocalHost
+from ipyproc.job.group import WorkerGroup
 from ipyproc.job.job import Announce, Claim, Job, release
 from ipyproc.job.names import FreeNames
 from ipyproc.model.event import Event, EventKind
@@ -180,7 +181,8 @@ class JobRegistry:
             hosted: the job, as its host holds it. One whose name another has gets a number.
         """
         with self._lock:
-            job = Job(hosted, self._announce, self._claim)
+            kind = WorkerGroup if isinstance(hosted, HostedGroup) else Job
+            job: Job = kind(hosted, self._announce, self._claim)  # type: ignore[arg-type]
             if job.name in self._jobs:
                 hosted.spec = hosted.spec.renamed(self._free_names.numbered(self._jobs, job.name))
             self._jobs[job.name] = job

@@ -17,6 +17,7 @@ from ipyproc.hosts.wire.values import (
     fields_of_event,
     fields_of_spec,
     fields_of_status,
+    need_command,
     spec_from,
     status_from,
 )
@@ -93,7 +94,7 @@ def test_what_a_host_does_not_know_of_a_spec_is_refused_and_not_left_out() -> No
 
 def test_a_group_is_refused() -> None:
     with pytest.raises(JobSpecError, match="runs commands only, and this is a GroupSpec"):
-        fields_of_spec(GroupSpec("helper", "group"))
+        need_command(GroupSpec("helper", "group"))
 
 
 STATUSES = [

@@ -33,17 +33,21 @@ class Helper:
     """Supervise the workers, report events to the kernel, and carry out its commands.
 
     Args:
-        kernel: the pid of the kernel; when the kernel exits, the workers are stopped.
+        kernel: the pid of the kernel; when the kernel exits, the workers are stopped. 0 for none.
         commands: the fd of the kernel's messages.
         events: the fd for messages to the kernel.
         leader: the leader of the session.
+        start: the fd of a file with the first message of the kernel; None where it comes with the others.
     """
 
-    def __init__(self, kernel: int, commands: int, events: int, leader: Detached) -> None:
+    def __init__(
+        self, kernel: int, commands: int, events: int, leader: Detached, start: int | None = None
+    ) -> None:
         self._commands = commands
         self._events = events
         self._leader = leader
-        self._kernel = open_pidfd(kernel)
+        self._kernel = open_pidfd(kernel) if kernel else None
+        self._start = start
         self._gate, self._gate_end = os.pipe()
         self._decoder = Decoder(START_LIMIT)
         self._supervisor: Supervisor | None = None
@@ -128,10 +132,13 @@ class Helper:
 
     def _receive_start(self) -> tuple[Message | None, list[Message]]:
         """Return the first message and those that came with it; None for the first if the kernel is gone."""
-        while data := os.read(self._commands, _CHUNK):
+        source = self._commands if self._start is None else self._start
+        while data := os.read(source, _CHUNK):
             messages = list(self._decoder.feed(data))
             if messages:
                 check_version(messages[0], "start")
+                if self._start is not None:
+                    os.close(self._start)
                 return messages[0], messages[1:]
         return None, []
 
@@ -169,6 +176,9 @@ class Helper:
         supervisor = self._supervisor
         assert supervisor is not None
         supervisor.remove_reader(fd)
+        if self._start is not None and not self._status:
+            # Of a kept group somebody looks at how it ended.
+            self._status = -signal.SIGTERM
         supervisor.stop(signal.SIGTERM)
 
     def _prepare(self, number: int) -> None:

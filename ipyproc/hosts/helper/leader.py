@@ -25,19 +25,20 @@ def main() -> None:
     if complaint := _misuse(sys.argv[1:]):
         print(f"ipyproc helper: {complaint}", file=sys.stderr)
         sys.exit(_MISUSED)
-    kernel, events = map(int, sys.argv[1:])
+    kernel, events, *start = map(int, sys.argv[1:])
     del sys.argv[1:]
-    os.set_inheritable(events, False)
+    for fd in (events, *start):
+        os.set_inheritable(fd, False)
     # A worker that reads its standard input must not consume the kernel's commands.
     commands = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    leader = _detach(commands, events)
+    leader = _detach(commands, events, *start)
     # Imported after the forks: a process that has imported little forks faster.
     from ipyproc.hosts.helper.helper import Helper
 
-    sys.exit(Helper(kernel, commands, events, leader).run())
+    sys.exit(Helper(kernel, commands, events, leader, *start).run())
 
 
 def _detach(*fds: int) -> Detached:
@@ -97,8 +98,10 @@ def _read(fd: int) -> bytes:
 def _misuse(arguments: list[str]) -> str:
     """Return what is wrong with the program's arguments, in one sentence; empty if they are right."""
     try:
-        kernel, events = arguments
-        if int(kernel) > 0 and stat.S_ISFIFO(os.fstat(int(events)).st_mode):
+        kernel, events, *start = arguments
+        # A group that is kept has no kernel to end with, and its first message is in a file.
+        is_kept = int(kernel) == 0 and len(start) == 1 and stat.S_ISREG(os.fstat(int(start[0])).st_mode)
+        if (is_kept or (int(kernel) > 0 and not start)) and stat.S_ISFIFO(os.fstat(int(events)).st_mode):
             return ""
     except (ValueError, OSError):
         pass

@@ -70,14 +70,16 @@ class Message:
         kind: its kind, such as "started".
         fields: its fields by name.
         body: its body.
+        size: the bytes that it took on the wire; 0 where it did not come from there.
     """
 
-    __slots__ = ("body", "fields", "kind")
+    __slots__ = ("body", "fields", "kind", "size")
 
-    def __init__(self, kind: str, fields: dict[str, Value], body: bytes = b"") -> None:
+    def __init__(self, kind: str, fields: dict[str, Value], body: bytes = b"", size: int = 0) -> None:
         self.kind = kind
         self.fields = fields
         self.body = body
+        self.size = size
 
     def __repr__(self) -> str:
         fields = "".join(f" {name}={value!r}" for name, value in self.fields.items())
@@ -151,8 +153,8 @@ class Decoder:
                     break
                 text = bytes(unread[start : start + text_size])
                 body = bytes(unread[start + text_size : end])
-                position = end
-                yield _message(text, body)
+                size, position = end - position, end
+                yield _message(text, body, size)
         finally:
             del unread[:position]
 
@@ -172,14 +174,14 @@ def check_version(message: Message, kind: str) -> None:
         )
 
 
-def _message(text: bytes, body: bytes) -> Message:
+def _message(text: bytes, body: bytes, size: int) -> Message:
     try:
         kind, *parts = text.decode().split("\0")
         pairs = dict(part.split("=", 1) for part in parts)
         types = _TYPES[kind]
         if pairs.keys() != types.keys():
             raise KeyError(kind)
-        return Message(kind, {name: of(pairs[name]) for name, of in types.items()}, body)
+        return Message(kind, {name: of(pairs[name]) for name, of in types.items()}, body, size)
     except (ValueError, KeyError):
         raise _error(f"{text[:80]!r} is not a message of this version") from None
 

@@ -10,6 +10,7 @@ from weakref import WeakSet
 from ipyproc.errors import JobStateError
 from ipyproc.hosts.base import Host
 from ipyproc.hosts.keeper.ends import what_ends_it
+from ipyproc.hosts.keeper.group import KeptGroup
 from ipyproc.hosts.keeper.job import KeptJob, lost_status
 from ipyproc.hosts.keeper.places import Place, all_places, new_place, place_of
 from ipyproc.hosts.keeper.record import Record, boot_id, read_record, write_spec
@@ -18,6 +19,7 @@ from ipyproc.hosts.keeper.sweep import sweep
 from ipyproc.hosts.local.limits import need_limits
 from ipyproc.hosts.wire.job import WireJob
 from ipyproc.hosts.wire.values import fields_of_spec
+from ipyproc.model.group import GroupSpec
 from ipyproc.model.life import rules_of
 from ipyproc.model.spec import JobSpec
 from ipyproc.model.state import JobState, Status
@@ -59,10 +61,12 @@ class KeeperHost(Host):
         if spec.stdin is not None:
             spec.stdin.need(spec.name)
             data = spec.stdin.data
+        elif isinstance(spec, GroupSpec):
+            data = spec.start.data
         place = new_place(spec.name)
         limit = None if spec.restart == "no" else spec.max_restarts
         status = Status(JobState.RUNNING, ready=spec.ready is None, max_restarts=limit)
-        job = self._enter(KeptJob(place, spec, status, self._forget))
+        job = self._enter(_kind_of(spec)(place, spec, status, self._forget))
         warning = job.warning = what_ends_it(os.environ)
         job.hold(lambda: write_spec(place, values, data, warning))
         return job
@@ -119,7 +123,7 @@ class KeeperHost(Host):
 
     def _attach(self, place: Place) -> KeptJob:
         record = known_record(place)
-        job = self._enter(KeptJob.of(place, record, self._forget))
+        job = self._enter(_kind_of(record.spec).of(place, record, self._forget))
         if record.status.state.done:
             job.rest()
         else:
@@ -133,6 +137,10 @@ class KeeperHost(Host):
     def _forget(self, job: WireJob) -> None:
         with self._lock:
             self._jobs.pop(job.ticket, None)
+
+
+def _kind_of(spec: JobSpec) -> type[KeptJob]:
+    return KeptGroup if isinstance(spec, GroupSpec) else KeptJob
 
 
 def known_record(place: Place) -> Record:

@@ -124,6 +124,7 @@ class KeptJob(WireJob):
         """Let go of the connection, and of the files; the job goes on."""
         self._gone = True
         self._link.close()
+        self.output.settle()
 
     def disown(self) -> None:
         """Let go of the connection in a fork of the process."""

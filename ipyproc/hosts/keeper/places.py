@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import tempfile
@@ -156,7 +157,10 @@ def remove(place: Place) -> None:
     # Last what it is found by: what is left by somebody who was killed meanwhile is found again.
     for name in sorted(names, key=lambda name: name == "record.json"):
         with suppress(OSError):
-            os.unlink(place.file(name))
+            if os.path.isdir(path := place.file(name)) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
     with suppress(OSError):
         os.unlink(socket_path)
     with suppress(OSError):

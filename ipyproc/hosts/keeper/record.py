@@ -21,6 +21,7 @@ from ipyproc.hosts.keeper.places import Place
 from ipyproc.hosts.wire.frames import Fields
 from ipyproc.hosts.wire.values import event_from, fields_of_event, fields_of_status, spec_from, status_from
 from ipyproc.model.event import Event
+from ipyproc.model.group import GroupSpec
 from ipyproc.model.input import Input
 from ipyproc.model.life import (
     Alive,
@@ -149,6 +150,7 @@ class Record:
         lost: the bytes of output that could not be kept.
         because: why.
         warning: what ends it anyway.
+        group: of a worker group, what its next runner has to know; None for other jobs.
         going: where its life is; None where nothing goes on.
     """
 
@@ -170,6 +172,8 @@ class Record:
         self.lost = given.number("lost", 0)
         self.because = given.text("because", "")
         self.warning = given.text("warning", "")
+        group = given.value("group")
+        self.group: dict[str, Any] | None = group if isinstance(group, dict) else None
         self._going = given.value("going")
 
     @property
@@ -203,7 +207,7 @@ def write_spec(place: Place, values: dict[str, object], data: bytes | None, warn
     Args:
         place: its directory.
         values: its spec, as it goes over the wire.
-        data: the bytes for its standard input; None for none.
+        data: the bytes for its standard input, or for the helper of a group; None for none.
         warning: what ends it anyway; may be empty.
 
     Raises:
@@ -227,6 +231,7 @@ def write_record(
     lost: int,
     because: str,
     warning: str,
+    group: dict[str, object] | None,
     going: Going | None,
 ) -> None:
     """Replace the record of a job; `Record` says what the arguments are.
@@ -247,6 +252,8 @@ def write_record(
         "because": because,
         "warning": warning,
     }
+    if group is not None:
+        values["group"] = group
     if going is not None:
         run = going.run
         values["going"] = {
@@ -288,6 +295,8 @@ def boot_id() -> str:
 
 
 def _with_input(spec: JobSpec) -> JobSpec:
+    if isinstance(spec, GroupSpec):
+        return replace(spec, start=FileInput(spec.start.size))
     return spec if spec.stdin is None else replace(spec, stdin=FileInput(spec.stdin.size))
 
 

@@ -14,8 +14,9 @@ from ipyproc.hosts.keeper.post import Post
 from ipyproc.hosts.keeper.record import RunFacts, input_path
 from ipyproc.hosts.local.ends import STREAMS, Ends
 from ipyproc.hosts.local.feed import Feed
+from ipyproc.hosts.local.group import HelperRun
 from ipyproc.hosts.local.resources import Resources
-from ipyproc.hosts.local.run import Run, RunListener
+from ipyproc.hosts.local.run import Run, RunListener, Side
 from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.stream import SpoolStream
 from ipyproc.hosts.local.terminal import Terminal
@@ -23,10 +24,11 @@ from ipyproc.model.spec import JobSpec
 from ipyproc.process.platform.processes import start_time
 from ipyproc.spool.output import Output
 
-__all__ = ["KeptRun"]
+__all__ = ["KeptHelperRun", "KeptRun"]
 
 # What the holder keeps: the names that begin with "in" it does not look at.
 _STDIN, _SLAVE, _THROUGH = "in", "in-slave", ("in-r", "in-w")
+_BESIDE = "events"
 # ioctl_tty(2), Linux 4.13: a slave by its master, whatever is mounted at /dev/pts.
 _TIOCGPTPEER = 0x5441
 _UNKNOWN = "its exit status is not known, since its holder was killed"
@@ -42,6 +44,7 @@ class KeptRun(Run):
         listener: the listener to notify.
         place: the directory of the job.
         post: where the holder is told what to keep.
+        side: the sink of a third pipe; None for no pipe.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class KeptRun(Run):
         listener: RunListener,
         place: Place,
         post: Post,
+        side: Side | None = None,
     ) -> None:
-        super().__init__(spec, resources, output, listener)
+        super().__init__(spec, resources, output, listener, side)
         self._place = place
         self._post = post
         self._through: tuple[int, int] | None = None
@@ -100,7 +104,7 @@ class KeptRun(Run):
         found: dict[str, int] = {}
         for stream in self._streams:
             if not stream.at_end:
-                found[stream.name] = stream.fileno()
+                found[self._key(stream)] = stream.fileno()
                 found.update(zip(_THROUGH, stream.through or (), strict=False))
         if self._terminal is not None:
             if (slave := self._terminal.fileno()) is not None:
@@ -119,6 +123,8 @@ class KeptRun(Run):
         for stream in STREAMS:
             if (fd := fds.pop(stream, None)) is not None:
                 self._streams.append(self._stream(fd, stream))
+        if self._side is not None and (fd := fds.pop(_BESIDE, None)) is not None:
+            self._streams.append(self._stream(fd, STREAMS[0], beside=True))
         master = self._streams[0].fileno() if self._spec.tty and self._streams else None
         self._open = len(self._streams)
         if master is not None:
@@ -146,8 +152,8 @@ class KeptRun(Run):
         ends = super()._open_ends(undo, theirs)
         undo.callback(self._post.drop_all)
         self._post.drop_all()
-        for fd, name, _ in ends.unread:
-            self._post.keep(name, fd)
+        for fd, name, is_beside in ends.unread:
+            self._post.keep(_BESIDE if is_beside else name, fd)
         if ends.terminal is not None:
             self._post.keep(_SLAVE, ends.stdout)
             self._through = os.pipe()
@@ -171,6 +177,9 @@ class KeptRun(Run):
         if self._through is not None:
             self._streams[0].through, self._through = self._through, None
 
+    def _key(self, stream: SpoolStream) -> str:
+        return stream.name if stream.sink is self._output else _BESIDE
+
     def _close_through(self) -> None:
         through, self._through = self._through, None
         for fd in through or ():
@@ -186,7 +195,7 @@ class KeptRun(Run):
     def _ended(self, stream: SpoolStream) -> None:
         super()._ended(stream)
         if stream.told:
-            self._post.drop(stream.name)
+            self._post.drop(self._key(stream))
             for name in _THROUGH:
                 self._post.drop(name)
 
@@ -195,3 +204,14 @@ class KeptRun(Run):
         status = super().abandon()
         self._post.drop_all()
         return -SIGKILL if status is None else status
+
+
+class KeptHelperRun(HelperRun, KeptRun):
+    """The helper of a kept group; see `HelperRun`. Its first message is in a file: nobody has to feed it."""
+
+    def _open_ends(self, undo: ExitStack, theirs: ExitStack) -> Ends:
+        ends = super()._open_ends(undo, theirs)
+        start = os.open(input_path(self._place), os.O_RDONLY | os.O_CLOEXEC)
+        theirs.callback(os.close, start)
+        ends.beside.append(start)
+        return ends

@@ -27,6 +27,7 @@ from ipyproc.hosts.keeper.running import RunningJob, unguarded
 from ipyproc.hosts.keeper.start import holder_command
 from ipyproc.hosts.wire.server import Server, serve
 from ipyproc.model.event import Event, EventKind
+from ipyproc.model.group import GroupSpec
 from ipyproc.model.spec import JobSpec
 
 __all__ = ["main"]
@@ -61,7 +62,11 @@ async def _run(place: Place, listening: int, post: Post, kept: Mapping[str, int]
     resources = unguarded()
     resources.loops.settle(io_loop)
     resources.pipes.open()
-    job = RunningJob(place, read_record(place), resources, resources.loops.find_driver(), post)
+    record, kind = read_record(place), RunningJob
+    if isinstance(record.spec, GroupSpec):
+        # Imported when there is a group: a runner is to start fast.
+        from ipyproc.hosts.keeper.group import RunningGroup as kind
+    job = kind(place, record, resources, resources.loops.find_driver(), post)
     io_loop.add_handler(post.fileno(), lambda *_: _holder_gone(place, job, listening), IOLoop.READ)
     job.go_on(kept)
     connections = socket.socket(fileno=listening)
@@ -150,7 +155,8 @@ class _Rest:
 
     def _happened(self, event: Event) -> None:
         self._last = time.monotonic()
-        if event.kind is not EventKind.WROTE:
+        # What is measured comes again from the helper's messages, should this process be killed.
+        if event.kind not in (EventKind.WROTE, EventKind.MEASURED):
             self._job.write_down()
 
 

@@ -59,6 +59,10 @@ class KeptExecution(Execution):
 
     def make_run(self) -> Run:
         """Return a process that has not been started."""
+        return self.new_run()
+
+    def new_run(self) -> KeptRun:
+        """Return a process that is to be started, or that another runner has started."""
         return KeptRun(self._spec, self._resources, self._output, self, self.job.place, self.job.post)
 
     def _launch(self) -> Run:
@@ -86,7 +90,7 @@ class KeptExecution(Execution):
             self.life, self.exits = life, exits
             state = life.state
             if facts is not None:
-                run = KeptRun(self._spec, self._resources, self._output, self, self.job.place, self.job.post)
+                run = self.new_run()
                 run.resume(facts, fds)
                 self.run = run
             if isinstance(state, Ended):
@@ -243,6 +247,10 @@ class RunningJob(LocalJob):
         super()._rest()
         self.write_down()
 
+    def facts_of_group(self) -> dict[str, object] | None:
+        """Return what the next runner of a worker group has to know; None for other jobs."""
+        return None
+
     def write_down(self) -> None:
         """Write what is known of it, so that another can go on from here."""
         execution = self._execution
@@ -261,6 +269,7 @@ class RunningJob(LocalJob):
                 lost=self.output.lost,
                 because=self.output.lost_because,
                 warning=self.record.warning,
+                group=self.facts_of_group(),
                 going=going,
             )
             self._is_written = True

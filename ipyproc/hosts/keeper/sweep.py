@@ -57,9 +57,10 @@ def sweep(max_seconds: float, max_bytes: int, now: float | None = None) -> list[
 
 def _size(place: Place) -> int:
     size = 0
-    with suppress(OSError), os.scandir(place.path) as entries:
-        for entry in entries:
-            size += entry.stat(follow_symlinks=False).st_size
+    for directory, _, names in os.walk(place.path):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(directory, name)).st_size
     return size
 
 

@@ -28,7 +28,7 @@ from ipyproc.model.life import Stopping
 from ipyproc.model.stimulus import GaveUp, Noted, StopAsked
 from ipyproc.spool.output import Output
 
-__all__ = ["LocalGroup"]
+__all__ = ["GroupExecution", "HelperRun", "LocalGroup", "Told"]
 
 log = logging.getLogger("ipyproc")
 
@@ -37,27 +37,34 @@ class LocalGroup(LocalJob, HostedGroup):
     """Forked workers under a helper, which is a child of this process; see `LocalJob`."""
 
     def __init__(self, spec: GroupSpec, resources: Resources, driver: Driver) -> None:
+        self._prepare(spec)
+        super().__init__(spec, resources, driver)
+
+    def _prepare(self, spec: GroupSpec) -> None:
         self._group = spec
         self._own: dict[int, Output] = {}
         self._usage = WorkerUsage()
         self._message_listeners: tuple[Callable[[Message], None], ...] = ()
-        super().__init__(spec, resources, driver)
 
     # What is known of it
 
     def status(self) -> GroupStatus:
         """Return what is known of it at this moment, each worker included."""
         told = self._told
-        pids = told.roster.pids if self.ending is None else []
+        used = self._used(told.roster.pids) if self.ending is None else {}
         of_job = vars(super().status()) | {
             "restarts": told.roster.restarts,
             "max_restarts": self._group.max_restarts,
         }
         return GroupStatus(
             **of_job,
-            workers=told.roster.snapshots(time.monotonic(), self._usage.sample(pids)),
+            workers=told.roster.snapshots(time.monotonic(), used),
             helper_pid=told.helper_pid,
         )
+
+    def _used(self, pids: list[int]) -> dict[int, tuple[float | None, int]]:
+        """Return the CPU and the memory of workers by their pids."""
+        return self._usage.sample(pids)
 
     def worker_output(self, task_id: int) -> Output | None:
         """Return what one worker has written; see `HostedGroup.worker_output`."""
@@ -99,8 +106,8 @@ class LocalGroup(LocalJob, HostedGroup):
     # Its lives
 
     def _make_execution(self) -> Execution:
-        self._told = _Told(Roster(self._group.workers))
-        return _GroupExecution(
+        self._told = Told(Roster(self._group.workers))
+        return GroupExecution(
             self._group,
             self._resources,
             self._driver,
@@ -136,26 +143,30 @@ class LocalGroup(LocalJob, HostedGroup):
 
 
 @dataclass
-class _Told:
+class Told:
     """The facts that a helper has reported, of its workers and of itself."""
 
     roster: Roster
     helper_pid: int | None = None
 
 
-class _GroupExecution(Execution):
+class GroupExecution(Execution):
     """One life of a group: one helper, and its workers."""
 
-    def __init__(self, spec: GroupSpec, *made: Any, group: LocalGroup, told: _Told, **callbacks: Any) -> None:
+    def __init__(self, spec: GroupSpec, *made: Any, group: LocalGroup, told: Told, **callbacks: Any) -> None:
         super().__init__(spec, *made, **callbacks)
         self._group_spec = spec
         self._group = group
         self._told = told
-        self._link = Link(self._output, group.output_of, self.driver, self.lock, self.run_wrote, self._take)
+        self._link = self._make_link()
+
+    def _make_link(self) -> Link:
+        of = self._group.output_of
+        return Link(self._output, of, self.driver, self.lock, self.run_wrote, self.take)
 
     def make_run(self) -> Run:
         """Return the leader of a helper's session, which has not been started."""
-        return _HelperRun(self._spec, self._resources, self._output, self, self._link)
+        return HelperRun(self._spec, self._resources, self._output, self, self._link)
 
     def process_started(self, run: Run) -> None:
         """Send the helper its first message."""
@@ -174,7 +185,7 @@ class _GroupExecution(Execution):
         self._link.end()
         self._told.roster.end()
 
-    def _take(self, message: Message | WireError) -> None:
+    def take(self, message: Message | WireError) -> None:
         """Take what the helper sent; where the loop is driven."""
         if isinstance(message, WireError):
             self.tell(StopAsked(None, (SIGKILL,), str(message)))
@@ -185,7 +196,7 @@ class _GroupExecution(Execution):
         try:
             kind, detail = self._told.roster.take(message)
         except KeyError:
-            self._take(WireError(f"Unexpected bytes from the helper: {message!r} is not for a kernel"))
+            self.take(WireError(f"Unexpected bytes from the helper: {message!r} is not for a kernel"))
             return
         if kind is not EventKind.GAVE_UP:
             self._group.publish(kind, detail, message.number("task"))
@@ -195,7 +206,7 @@ class _GroupExecution(Execution):
         self._group.tell_listeners(message)
 
 
-class _HelperRun(Run):
+class HelperRun(Run):
     """The leader of a helper's session; the helper and its workers are in it."""
 
     def signal_session(self, signum: int) -> None:

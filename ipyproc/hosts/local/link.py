@@ -11,7 +11,7 @@ from typing import cast
 from ipyproc.errors import WireError
 from ipyproc.hosts.helper.wire import Decoder, Message, check_version
 from ipyproc.hosts.local.driver import Driver
-from ipyproc.hosts.local.marks import HELD_SECONDS, Marker
+from ipyproc.hosts.local.marks import HELD_SECONDS, Appendable, Marker
 from ipyproc.spool.output import Output, StreamName
 
 __all__ = ["Link"]
@@ -36,7 +36,7 @@ class Link:
     def __init__(
         self,
         output: Output,
-        output_of: Callable[[int], Output],
+        output_of: Callable[[int], Appendable],
         driver: Driver,
         job_lock: AbstractContextManager[object],
         on_output: Callable[[], None],

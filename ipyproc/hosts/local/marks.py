@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from ipyproc.spool.output import Output, StreamName
+from ipyproc.spool.output import StreamName
 
-__all__ = ["Marker"]
+__all__ = ["Appendable", "Marker"]
 
 HELD_SECONDS = 0.2
 """The seconds for which the beginning of a line waits for its end."""
@@ -17,6 +18,13 @@ _HELD_BYTES = 32 << 10
 _RETURN = re.compile(rb"\r(?=[^\r\n])")
 
 _Key = tuple[int, StreamName]
+
+
+class Appendable(Protocol):
+    """What takes output, such as an `Output`."""
+
+    def append(self, stream: StreamName, data: bytes | memoryview, at: float) -> None:
+        """Append bytes that came at the time ``at``."""
 
 
 class Marker:
@@ -30,7 +38,7 @@ class Marker:
         clock: returns seconds, and is monotonic.
     """
 
-    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, output: Appendable, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
         self._clock = clock
         self._held: dict[_Key, tuple[bytes, float]] = {}
@@ -39,6 +47,14 @@ class Marker:
     def __bool__(self) -> bool:
         """Return True while text is held back."""
         return bool(self._held)
+
+    def state(self) -> tuple[dict[_Key, tuple[bytes, float]], _Key | None]:
+        """Return the text that is held back, with its time on the clock, and whose last line is not ended."""
+        return self._held, self._unfinished
+
+    def restore(self, held: dict[_Key, tuple[bytes, float]], unfinished: _Key | None) -> None:
+        """Go on with what `state` has returned, maybe in another process."""
+        self._held, self._unfinished = held, unfinished
 
     def write(self, task_id: int, stream: StreamName, data: bytes, at: float) -> bool:
         """Add bytes that a worker wrote; return True if any were appended to the output."""

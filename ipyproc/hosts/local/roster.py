@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from signal import SIGKILL
+from typing import Any
 
 from ipyproc.hosts.helper.wire import Message
 from ipyproc.model.event import EventKind
@@ -44,6 +46,29 @@ class Roster:
         self._workers = [_Worker(number) for number in range(size)]
         self.restarts = 0
         self.verdict = ""
+
+    def facts(self) -> dict[str, object]:
+        """Return all that is known, as JSON has it."""
+        workers = [
+            {**vars(worker), "state": worker.state.value, "exits": [*worker.exits.items()]}
+            for worker in self._workers
+        ]
+        return {"restarts": self.restarts, "verdict": self.verdict, "workers": workers}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Go on with what `facts` has returned, maybe in another process."""
+        self.restarts, self.verdict = facts["restarts"], facts["verdict"]
+        self._workers = [
+            _Worker(
+                **{
+                    **worker,
+                    "state": WorkerState(worker["state"]),
+                    "exits": Counter(dict(worker["exits"])),
+                    "measured": tuple(worker["measured"]) if worker["measured"] else None,
+                }
+            )
+            for worker in facts["workers"]
+        ]
 
     @property
     def pids(self) -> list[int]:

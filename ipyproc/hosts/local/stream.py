@@ -172,6 +172,11 @@ class SpoolStream(PipeIOStream):
             put_nothing_at(self.fd)
 
     @property
+    def sink(self) -> Sink:
+        """The destination of the bytes."""
+        return self._sink
+
+    @property
     def name(self) -> StreamName:
         """The name of the stream."""
         return self._name

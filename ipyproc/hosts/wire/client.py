@@ -14,7 +14,7 @@ from ipyproc.hosts.base import Host
 from ipyproc.hosts.wire.frames import Frame
 from ipyproc.hosts.wire.job import WireJob
 from ipyproc.hosts.wire.link import Link
-from ipyproc.hosts.wire.values import fields_of_spec, spec_from
+from ipyproc.hosts.wire.values import fields_of_spec, need_command, spec_from
 from ipyproc.model.spec import JobSpec
 
 __all__ = ["ServerProcess", "WireHost"]
@@ -71,6 +71,7 @@ class WireHost(Host):
             OSError: it cannot be started, or there is no server.
             JobSpecError: the spec asks for what the host has not.
         """
+        need_command(spec)
         values, size = fields_of_spec(spec), 0
         ticket = secrets.token_hex(16)
         if spec.stdin is not None:

@@ -31,7 +31,7 @@ from ipyproc.hosts.wire.address import need_own_peer
 from ipyproc.hosts.wire.frames import OLDEST, VERSION, Fields, Frame
 from ipyproc.hosts.wire.served import Served, picture_of
 from ipyproc.hosts.wire.session import Session
-from ipyproc.hosts.wire.values import fields_of_error, fields_of_spec, spec_from
+from ipyproc.hosts.wire.values import fields_of_error, fields_of_spec, need_command, spec_from
 from ipyproc.model.life import stop_ladder
 from ipyproc.model.spec import need_signal, need_size
 
@@ -273,7 +273,9 @@ class Server:
         body = bytes(client.inputs.pop(ticket, b""))
         if not ticket.isalnum() or len(ticket) > 64 or ticket in self._jobs:
             raise WireError(f"The ticket {ticket[:64]!r} of a job is not a new one; restart the host.")
-        job = self._host.start(spec_from(fields.inner("spec"), body))
+        spec = spec_from(fields.inner("spec"), body)
+        need_command(spec)
+        job = self._host.start(spec)
         self._jobs[ticket] = Served(ticket, job, client.id, self._io_loop)
         return picture_of(job)
 

@@ -12,6 +12,7 @@ from ipyproc import errors
 from ipyproc.errors import IpyprocError, JobSpecError, WireError
 from ipyproc.hosts.wire.frames import Fields
 from ipyproc.model.event import Event, EventKind
+from ipyproc.model.group import GroupSpec, GroupStatus, WorkerSnapshot, WorkerState
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits
 from ipyproc.model.shell import ShellChoice
@@ -25,12 +26,14 @@ __all__ = [
     "fields_of_event",
     "fields_of_spec",
     "fields_of_status",
+    "need_command",
     "spec_from",
     "status_from",
 ]
 
 Values = dict[str, object]
 
+_GROUP = "group"
 # What a pattern can be compiled with here too; DEBUG would print.
 _FLAGS = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.ASCII | re.UNICODE | re.LOCALE
 
@@ -39,23 +42,34 @@ _FLAGS = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.ASCII | re.U
 
 
 def fields_of_spec(spec: JobSpec) -> Values:
-    """Return a spec as fields, without the bytes of its input; what is as by default is left out.
+    """Return a spec as fields, without the bytes of its input; what is as by default is left out."""
+    usual = JobSpec("true", "usual")
+    values: Values = {}
+    if isinstance(spec, GroupSpec):
+        values[_GROUP] = {
+            "workers": spec.workers,
+            "start": spec.start.size,
+            "gives_up": spec.gives_up,
+            "shown": spec.shown,
+        }
+    for field in fields_of(JobSpec):
+        value = getattr(spec, field.name)
+        if field.name in ("command", "name") or value != getattr(usual, field.name):
+            values[field.name] = _spec_value(value)
+    return values
+
+
+def need_command(spec: JobSpec) -> None:
+    """See to it that a spec asks for no more than a command.
 
     Raises:
-        JobSpecError: it asks for more than a command.
+        JobSpecError: it does.
     """
     if type(spec) is not JobSpec:
         raise JobSpecError(
             f"The host of {spec.name!r} runs commands only, and this is a {type(spec).__name__}; "
             "start it in this kernel."
         )
-    usual = JobSpec("true", "usual")
-    values: Values = {}
-    for field in fields_of(JobSpec):
-        value = getattr(spec, field.name)
-        if field.name in ("command", "name") or value != getattr(usual, field.name):
-            values[field.name] = _spec_value(value)
-    return values
 
 
 def spec_from(given: Fields, body: bytes | None) -> JobSpec:
@@ -70,7 +84,7 @@ def spec_from(given: Fields, body: bytes | None) -> JobSpec:
             something else.
         WireError: it is no spec.
     """
-    if unknown := given.names() - _SPEC_FIELDS.keys():
+    if unknown := given.names() - {_GROUP, *_SPEC_FIELDS}:
         raise JobSpecError(
             f"The host does not know {', '.join(map(repr, sorted(unknown)))}, which the job asks for; "
             "leave it out, or restart the host with the ipyproc of this kernel."
@@ -85,7 +99,21 @@ def spec_from(given: Fields, body: bytes | None) -> JobSpec:
                 f"A job's input of {size:,} bytes came to a host as {len(body):,}; start its command again."
             )
         values["stdin"] = Input.gone(size) if body is None else Input(body)
+    if given.has(_GROUP):
+        return GroupSpec(**values, **_group(given.inner(_GROUP)))  # type: ignore[arg-type]
     return JobSpec(**values)  # type: ignore[arg-type]
+
+
+def _group(given: Fields) -> Values:
+    workers = given.number("workers")
+    if workers < 1:
+        raise WireError(f"A group came to a host with {workers} workers; restart the host.")
+    return {
+        "workers": workers,
+        "start": Input.gone(given.number("start")),
+        "gives_up": given.flag("gives_up", True),
+        "shown": given.text("shown"),
+    }
 
 
 def _spec_value(value: object) -> object:
@@ -187,7 +215,12 @@ _SPEC_FIELDS: dict[str, Callable[[Fields, str], object]] = {
 def fields_of_status(status: Status) -> Values:
     """Return a status as fields."""
     ending = status.ending
+    of_group: Values = {}
+    if isinstance(status, GroupStatus):
+        workers = [_fields_of_worker(worker) for worker in status.workers]
+        of_group = {"workers": workers, "helper_pid": status.helper_pid}
     return {
+        **of_group,
         "state": status.state.value,
         "pid": status.pid,
         "elapsed": status.elapsed,
@@ -230,7 +263,7 @@ def status_from(given: Fields) -> Status:
         raise WireError(
             f"A host says that a job is {state[:40]!r}, which this version does not know; upgrade ipyproc."
         ) from None
-    return Status(
+    of_job = Status(
         state=known,
         pid=given.number("pid", 0),
         elapsed=given.seconds("elapsed", 0.0),
@@ -249,6 +282,49 @@ def status_from(given: Fields) -> Status:
         lives=given.number("lives", 0),
         again=given.flag("again", False),
         error=error_from(given.inner("error")) if given.has("error") else None,
+    )
+    if not given.has("workers"):
+        return of_job
+    return GroupStatus(
+        **vars(of_job),
+        workers=tuple(_worker_from(one) for one in given.inners("workers")),
+        helper_pid=given.number("helper_pid") if given.has("helper_pid") else None,
+    )
+
+
+def _fields_of_worker(worker: WorkerSnapshot) -> Values:
+    exits = [list(one) for one in worker.exits]
+    return {**vars(worker), "state": worker.state.value, "exits": exits}
+
+
+def _worker_from(given: Fields) -> WorkerSnapshot:
+    exits: list[tuple[int, int]] = []
+    for item in given.items("exits"):
+        match item:
+            case [int(status), int(times)]:
+                exits.append((status, times))
+    try:
+        state = WorkerState(given.text("state"))
+    except ValueError as error:
+        raise WireError(f"A host says of a worker what this version does not know ({error}).") from None
+
+    def number(name: str) -> int | None:
+        return given.number(name) if given.has(name) else None
+
+    def seconds(name: str) -> float | None:
+        return given.seconds(name) if given.has(name) else None
+
+    return WorkerSnapshot(
+        task_id=given.number("task_id"),
+        pid=number("pid"),
+        state=state,
+        last_exit=number("last_exit"),
+        exits=tuple(exits),
+        restarts=given.number("restarts", 0),
+        uptime=seconds("uptime"),
+        cpu=seconds("cpu"),
+        memory=number("memory"),
+        operations=seconds("operations"),
     )
 
 

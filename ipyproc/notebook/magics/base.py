@@ -34,6 +34,7 @@ __all__ = [
     "ALL_RUNNING",
     "BG",
     "FORGIVE",
+    "KEEP",
     "PUSH",
     "QUIET",
     "REPLACE",
@@ -60,6 +61,9 @@ WAIT = argument("-w", "--wait", action="store_true", help="Wait for its end; ■
 REPLACE = argument("--replace", action="store_true", help="First stop the job of this name, if it runs.")
 QUIET = argument("-q", "--quiet", action="store_true", help="Show nothing in this cell.")
 BG = argument("--bg", action="store_true", help="Do not wait, not even in a batch run (nbclient, papermill).")
+KEEP = argument(
+    "--keep", action="store_true", help="Keep it when the kernel ends; later notebooks have it again."
+)
 PUSH = argument("--push", metavar="A,B", action="append", help="Send these variables of the notebook to it.")
 FORGIVE = argument(
     "--no-raise-error", action="store_true", help="Do not raise an error if it fails while waited for."

@@ -12,7 +12,18 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from ipyproc.notebook.expansion import expand
 from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.lines import continued, with_line_numbers
-from ipyproc.notebook.magics.base import BG, FORGIVE, PUSH, QUIET, REPLACE, WAIT, Sentences, Verb, Waiting
+from ipyproc.notebook.magics.base import (
+    BG,
+    FORGIVE,
+    KEEP,
+    PUSH,
+    QUIET,
+    REPLACE,
+    WAIT,
+    Sentences,
+    Verb,
+    Waiting,
+)
 from ipyproc.notebook.options import parse, pushed
 from ipyproc.notebook.private.ipython import cell_name
 
@@ -56,6 +67,7 @@ class Fork(Verb):
     @QUIET
     @FORGIVE
     @BG
+    @KEEP
     @cell_magic
     @no_var_expand
     def fork(self, line: str, cell: str) -> object:
@@ -113,6 +125,7 @@ class Fork(Verb):
                     filename=cell_name(self._shell),
                     first_line=_BODY_LINE,
                     shown="%%fork",
+                    keep=options.keep,
                 )
 
         return self.begin_job(

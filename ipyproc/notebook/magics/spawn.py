@@ -20,6 +20,7 @@ from ipyproc.notebook.foreground import taken_mark
 from ipyproc.notebook.lines import continued
 from ipyproc.notebook.magics.base import (
     BG,
+    KEEP,
     QUIET,
     REPLACE,
     SIGNS,
@@ -78,9 +79,7 @@ class Spawn(Verb):
     @argument("--err", metavar="VAR", help="Put its standard error into this variable when it ends.")
     @argument("--no-raise-error", action="store_true", help="With --wait, do not raise an error if it fails.")
     @BG
-    @argument(
-        "--keep", action="store_true", help="Keep it when the kernel ends; later notebooks have it again."
-    )
+    @KEEP
     @argument("--cwd", metavar="DIR", help="Its working directory.")
     @argument(
         "--env",
