@@ -55,7 +55,7 @@ def load(shell: InteractiveShell) -> None:
     config = IPyProc(parent=shell)
     front_end = ShellFrontEnd(shell, io_loop, [f"%%{verb.name}" for verb in VERBS if verb.magics["cell"]])
     pages = PageViews(shell, jobs, io_loop, config, lambda: views.renew())
-    views = ViewManager(front_end, jobs, io_loop, config, pages.live_form)
+    views = ViewManager(front_end, jobs, io_loop, config, pages.live_form, pages.live_table)
     stand_in = jobs.local.stand_in(io_loop, Publishers((views, pages.lives)))
     cells = RunningCells()
     context = Context(shell, jobs, views, config, pages)

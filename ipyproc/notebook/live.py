@@ -17,6 +17,7 @@ from ipyproc.process.loops import asyncio_loop, on_loop, running_loop
 from ipyproc.safe import SafeText
 from ipyproc.views.cell import Medium
 from ipyproc.widget.lives import LiveViews
+from ipyproc.widget.table import LiveTables
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from ipyproc.job.table import JobTable
     from ipyproc.notebook.config import IPyProc
     from ipyproc.views.cell import Cell
-    from ipyproc.views.live import LiveForm
+    from ipyproc.views.live import LiveForm, LiveTableForm
+    from ipyproc.views.live_table import TableOfJobs
     from ipyproc.widget.lives import Channel
 
 __all__ = ["PageViews", "is_installed"]
@@ -66,6 +68,7 @@ class PageViews:
         ready: Callable[[], object],
     ) -> None:
         self.lives = LiveViews(jobs, io_loop, self._open_channel, config, ready)
+        self.tables = LiveTables(io_loop, self._open_channel, config, self.lives.answers, self.lives.forget)
         self._shell = shell
         self._kernel = kernel_of(shell)
         self._io_loop = io_loop
@@ -95,13 +98,15 @@ class PageViews:
         if self._importing is not None:
             self._importing.join(_IMPORT_SECONDS)
         self.lives.close()
+        self.tables.close()
 
     def live_form(self, job: Job, cell: Cell, as_terminal: bool) -> LiveForm | None:
         """Return the live form of a job in a cell; None if the cell shows none."""
-        if not self._is_able or not self._config.live_view or not self._shows(cell):
-            return None
-        self._begin_import()
-        return self.lives.of(job, as_terminal)
+        return self.lives.of(job, as_terminal) if self._takes(cell) else None
+
+    def live_table(self, jobs: TableOfJobs, cell: Cell) -> LiveTableForm | None:
+        """Return a live form of a table of jobs in a cell; None if the cell shows none."""
+        return self.tables.of(jobs) if self._takes(cell) else None
 
     def lack(self) -> str:
         """Return a sentence that says why the running cell can have no terminal; empty if it can.
@@ -113,6 +118,13 @@ class PageViews:
         if not self._is_able:
             return _MISSING
         return "" if self._config.live_view else _OFF
+
+    def _takes(self, cell: Cell) -> bool:
+        """Return True if a cell shows live forms; begin to import what they need."""
+        takes = self._is_able and self._config.live_view and self._shows(cell)
+        if takes:
+            self._begin_import()
+        return takes
 
     @staticmethod
     def _shows(cell: Cell) -> bool:
@@ -160,12 +172,16 @@ class PageViews:
         key = self._keys.get(comm_id)
         if key is None or not isinstance(data, dict) or data.get("method") != "custom":
             return False
-        self.lives.receive(key, data.get("content"))
+        self._deliver(key, data.get("content"))
         return True
 
     def receive_for(self, model_id: str, message: Any) -> None:
         """Take a message for the model of that id."""
         if (key := self._keys.get(model_id)) is not None:
+            self._deliver(key, message)
+
+    def _deliver(self, key: str, message: Any) -> None:
+        if not self.tables.receive(key, message):
             self.lives.receive(key, message)
 
 

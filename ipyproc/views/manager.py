@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from ipyproc.model.event import Event, EventKind
 from ipyproc.views.budget import Budget
 from ipyproc.views.cell import Cell, Medium
+from ipyproc.views.kinds import freshness_of
 from ipyproc.views.live_table import LiveTable
 from ipyproc.views.places import Places
 from ipyproc.views.quiet import QuietFailures
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ipyproc.views.budget import Limits
     from ipyproc.views.cell import FrontEnd
     from ipyproc.views.form import Form
-    from ipyproc.views.live import LiveForm
+    from ipyproc.views.live import LiveForm, LiveTableForm
     from ipyproc.views.live_table import TableOfJobs
 
 __all__ = ["ViewManager"]
@@ -51,6 +52,7 @@ class ViewManager:
         io_loop: the kernel's loop, whose timers flush the views.
         limits: how much is shown, and how fast.
         live_form: returns the live form of a job for a cell, with its terminal open or not; None for none.
+        live_table: returns the live form of a table of jobs for a cell; None for none.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class ViewManager:
         io_loop: IOLoop,
         limits: Limits,
         live_form: Callable[[Job, Cell, bool], LiveForm | None] = lambda *_: None,
+        live_table: Callable[[TableOfJobs, Cell], LiveTableForm | None] = lambda *_: None,
     ) -> None:
-        self._live_form = live_form
+        self._live_form, self._live_table = live_form, live_table
         self._here = threading.local()
         self._front_end = front_end
         self._jobs = jobs
@@ -182,7 +185,8 @@ class ViewManager:
         width = shutil.get_terminal_size().columns if medium is Medium.TERMINAL else _PAGE_WIDTH
         if self._table is not None:
             self._table.close()
-        self._table = LiveTable(jobs or self._jobs, cell, self._io_loop, width)
+        shown = self._jobs if jobs is None else jobs
+        self._table = LiveTable(shown, cell, self._io_loop, width, self._live_table(shown, cell))
         self._table.open(live=medium is Medium.PAGE)
 
     def catch_up(self, jobs: Iterable[Job]) -> None:
@@ -311,7 +315,8 @@ class ViewManager:
 
     def _view_of(self, job: Job, cell: Cell, output: bool, last: int | None, form: Form | None) -> View:
         live = None
-        if not job.done and (form is None or form.stream is None):
+        # What moves all the time, as a benchmark does, is drawn by its plain form.
+        if not (job.done or (form is not None and form.stream) or freshness_of(job.snapshot()).moves):
             live = self._live_form(job, cell, getattr(self._here, "in_terminals", False))
         if last is None and form is None:
             return View(job, cell, self._limits, output=output, live=live)

@@ -24,7 +24,10 @@ from ipyproc.views.palette import AMBER, BLUE, GREEN, GREY, RED
 if TYPE_CHECKING:
     from ipyproc.model.usage import Usage
 
-__all__ = ["bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"]
+__all__ = [
+    *("bundle", "human_bytes", "human_rate", "human_seconds", "jobs_table", "status_line", "tail_block"),
+    "what_is_not_shown",
+]
 
 # rich lays these out in columns, so a page must not fold their lines.
 _LAID_OUT = (Table, Group)
@@ -107,12 +110,23 @@ def jobs_table(
     table = fitted(_COLUMNS, [_row(snapshot, usage.get(snapshot.pid)) for snapshot in snapshots], width)
     if not snapshots:
         table.caption = Text("no jobs yet; %%spawn starts one", GREY)
-    elif left_out or forgotten:
-        ended = f"{left_out:,} earlier ones that have ended" if left_out else ""
-        gone = f"{forgotten:,} earlier ones that were forgotten" if forgotten else ""
-        table.caption = Text(f"… and {' and '.join(part for part in (ended, gone) if part)}", GREY)
+    elif rest := what_is_not_shown(left_out, forgotten):
+        table.caption = Text(rest, GREY)
     table.caption_justify = "left"
     return table
+
+
+def what_is_not_shown(left_out: int, forgotten: int, running: int = 0) -> str:
+    """Return what a table of jobs says of those that it does not show; empty if it shows all.
+
+    Args:
+        left_out: the number of ended jobs.
+        forgotten: the number of ended jobs that the table of jobs has dropped.
+        running: the number of jobs that run.
+    """
+    kinds = (running, "run"), (left_out, "have ended"), (forgotten, "were forgotten")
+    parts = [f"{number:,} earlier ones that {do}" for number, do in kinds if number]
+    return f"… and {' and '.join(parts)}" if parts else ""
 
 
 def bundle(renderable: RenderableType, width: int) -> dict[str, SafeText]:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 from ipyproc.model.event import EventKind
 from ipyproc.safe import SafeText
 from ipyproc.views.schedule import Schedule
+from ipyproc.widget.answers import Answers
 from ipyproc.widget.bundle import code, version
 from ipyproc.widget.conversation import Conversation
 from ipyproc.widget.share import Share
@@ -177,7 +178,11 @@ class Live:
         return self._job() is None
 
     def _may_be_shown(self, now: float) -> bool:
-        return self.is_heard or now < self._since + self._lives.settings.live_patience
+        if self.is_heard or now < self._since + self._lives.settings.live_patience:
+            return True
+        if self._channel is not None:
+            self._lives.answers.none_came(self._lives.settings.live_patience)
+        return False
 
     def _opened_channel(self) -> Channel | None:
         if self._channel is None:
@@ -223,6 +228,7 @@ class LiveViews:
         self._made = 0
         self._is_closed = False
         self._opened: deque[float] = deque(maxlen=_MOST_AT_ONCE)
+        self.answers = Answers()
         self._schedule = Schedule(io_loop, self.flush_due, lambda: False)
 
     def of(self, job: Job, as_terminal: bool) -> Live:
@@ -298,6 +304,8 @@ class LiveViews:
         with self._lock:
             act = live.receive(message)
             self._dirty.add(live)
+        if self.answers.came():
+            self._io_loop.add_callback(self._retry)
         if act is not None:
             # Without the lock: it may lock the job.
             note = act()
@@ -330,9 +338,11 @@ class LiveViews:
         """Open the way of a view's messages; None while that is not possible, or many have just been opened.
 
         A cell may start hundreds of jobs, most of which have ended before anybody could look at them. Those
-        that go on get theirs when their status is shown anew.
+        that go on get theirs when their status is shown anew. Nor is it where no answer is expected.
         """
         now = time.monotonic()
+        if not (live.as_terminal or self.answers.are_expected(self.settings.live_patience)):
+            return None
         if not live.as_terminal and len(self._opened) == _MOST_AT_ONCE and self._opened[0] > now - 1.0:
             self._io_loop.add_callback(self._retry)
             return None

@@ -20,15 +20,15 @@ class LiveModel(anywidget.AnyWidget):
     """The model that a page has of a live view: what it needs to ask the kernel for all else.
 
     Args:
-        kind: ``terminal`` if the terminal is open at first, else ``status``.
+        kind: ``terminal`` if the terminal is open at first, else ``status``; ``table`` for a table of jobs.
         takes_control: whether the kernel takes messages on its control channel.
         received: called with each message of a page, and its buffers; on any thread.
 
     Attributes:
-        key: a text that identifies the job, in this kernel.
+        key: a text that identifies the job or the table, in this kernel.
         version: a text that changes with the code of the page side.
         control: the id of the comm, if the kernel takes its messages on the control channel; else empty.
-        kind: ``terminal`` or ``status``.
+        kind: ``terminal``, ``status`` or ``table``.
     """
 
     _esm = traitlets.Unicode("").tag(sync=True)

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any
 from ipyproc.model.group import GroupSnapshot, WorkerState
 from ipyproc.model.spec import Endpoint
 from ipyproc.model.state import JobState, Snapshot, describe_status
-from ipyproc.safe import url_of
+from ipyproc.safe import line, url_of
 from ipyproc.views.cell import Medium
 from ipyproc.views.kinds import picture
 
 if TYPE_CHECKING:
     from ipyproc.job.job import Job
     from ipyproc.model.group import WorkerSnapshot
+    from ipyproc.views.live import MeasuredJob
 
-__all__ = ["is_new", "plain_form", "told"]
+__all__ = ["is_new", "plain_form", "row", "told"]
 
 Told = dict[str, Any]
 
 _KINDS = {JobState.RUNNING: "running", JobState.STOPPING: "stopping", JobState.BACKOFF: "waiting"}
+_OF_TABLE = ("stop", "restart", "signal", "forget")
+_LAST_LINE = 200
 # What changes all the time, and which the page counts by itself.
 _CLOCKS = ("seconds", "since")
 
@@ -62,6 +65,26 @@ def told(job: Job, snapshot: Snapshot, *, wants_input: bool) -> Told:
     if isinstance(snapshot, GroupSnapshot):
         status["workers"] = [_worker(worker) for worker in snapshot.workers]
     return status
+
+
+def row(measured: MeasuredJob) -> Told:
+    """Return what a page is told of a job in a table; every text in it is to be shown as text."""
+    snapshot, cpu = measured.snapshot, measured.cpu
+    over = snapshot.state.done or snapshot.ends_with_kernel
+    return {
+        "name": snapshot.name,
+        "words": _words(snapshot),
+        "kind": _kind(snapshot),
+        "pid": None if over and not snapshot.left_running else snapshot.pid,
+        "seconds": round(snapshot.elapsed, 1),
+        "left": snapshot.left_running,
+        "restarts": snapshot.restarts,
+        "can": [action for action in _actions(measured.job, snapshot) if action in _OF_TABLE],
+        "size": snapshot.size,
+        "cpu": None if cpu is None else round(cpu),
+        "memory": measured.memory,
+        "last": line(snapshot.last_line)[:_LAST_LINE],
+    }
 
 
 def is_new(before: Told, now: Told) -> bool:

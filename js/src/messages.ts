@@ -70,7 +70,7 @@ export type FromKernel =
   | { type: "output"; page: string; offset: number; replay?: boolean }
   | { type: "file"; page: string; name: string; text?: boolean }
   | { type: "note"; page?: string; text: string }
-  | { type: "table"; page?: string; rows: JobStatus[]; caption?: string };
+  | { type: "table"; page?: string; rows: JobStatus[]; caption?: string; over?: boolean };
 
 /** What a page says, without its own name, which the transport adds. */
 export type FromPage =

@@ -1,6 +1,6 @@
 /** A table of what has states and can be acted on: the workers of a group, the jobs of a kernel. */
 import { button, element, say } from "./dom.ts";
-import { RESTART, STOP } from "./icons.ts";
+import { FORGET, RESTART, STOP } from "./icons.ts";
 import { Menu } from "./menu.ts";
 import type { Action } from "./messages.ts";
 import { SIGNALS } from "./status.ts";
@@ -14,7 +14,7 @@ export interface RowsForm<Item> {
   /** The state as a style; a column of the class `ipyproc-state` has its colour. */
   kind(item: Item): string;
   can(item: Item): readonly Action[];
-  actions: readonly ("stop" | "restart" | "signal")[];
+  actions: readonly ("stop" | "restart" | "forget" | "signal")[];
   columns: readonly Column<Item>[];
 }
 
@@ -26,6 +26,8 @@ export interface Column<Item> {
   /** Whether the column is shown at all; it is where nothing is said. */
   shown?(items: readonly Item[]): boolean;
 }
+
+const BUTTONS = { stop: ["Stop", STOP], restart: ["Restart", RESTART], forget: ["Forget", FORGET] } as const;
 
 type Act<Item> = (item: Item, action: Action, signal?: string) => void;
 
@@ -51,7 +53,7 @@ class Row<Item> {
         this.buttons.set(action, menu);
         tools.append(menu.root);
       } else {
-        const [word, icon] = action === "stop" ? ["Stop", STOP] : ["Restart", RESTART];
+        const [word, icon] = BUTTONS[action];
         const made = button("", icon, () => act(this.item, action), `${word} ${name}`);
         this.buttons.set(action, made);
         tools.append(made);
@@ -81,6 +83,7 @@ class Row<Item> {
 
 export class Rows<Item> {
   readonly root: HTMLElement;
+  private readonly table: HTMLElement;
   private readonly body = element("tbody");
   private readonly heads: HTMLTableCellElement[];
   private readonly rows = new Map<string | number, Row<Item>>();
@@ -97,9 +100,9 @@ export class Rows<Item> {
     );
     for (const head of this.heads) head.scope = "col";
     const tools = element("td");
-    const table = element("table", { class: "ipyproc-table", label: form.label });
-    table.append(element("thead", {}, element("tr", {}, ...this.heads, tools)), this.body);
-    this.root = element("div", { class: "ipyproc-rows" }, table);
+    this.table = element("table", { class: "ipyproc-table", label: form.label });
+    this.table.append(element("thead", {}, element("tr", {}, ...this.heads, tools)), this.body);
+    this.root = element("div", { class: "ipyproc-rows" });
     this.root.hidden = true;
   }
 
@@ -109,6 +112,9 @@ export class Rows<Item> {
     this.items = items;
     this.usable = usable;
     this.root.hidden = items.length === 0;
+    // Without items there are no heads either: what reads the view as text would find their words.
+    if (!items.length) this.table.remove();
+    else if (!this.table.parentNode) this.root.append(this.table);
     const before = new Set(this.rows.keys());
     for (const item of items) {
       const key = this.form.key(item);

@@ -15,7 +15,7 @@ const JOBS: RowsForm<JobStatus> = {
   called: ({ name }) => name,
   kind: ({ kind }) => kind,
   can: ({ can }) => can ?? [],
-  actions: ["stop", "restart", "signal"],
+  actions: ["stop", "restart", "forget", "signal"],
   columns: [
     { head: "name", class: "ipyproc-name-cell", text: ({ name }) => name },
     { head: "pid", text: ({ pid }) => (pid ? String(pid) : "") },
@@ -96,7 +96,7 @@ export class TableView {
     this.gone = false;
     this.root.dataset.gone = "false";
     this.jobs = message.rows;
-    this.rows.update(this.jobs, true);
+    this.rows.update(this.jobs, !message.over);
     const caption = message.caption ?? (this.jobs.length ? "" : "no jobs yet; %%spawn starts one");
     say(this.caption, caption);
     this.caption.hidden = !caption;

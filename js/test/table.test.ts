@@ -50,6 +50,23 @@ test("rows stay as they are when the order changes, and go when their job does",
   assert.equal(view.root.querySelectorAll("tbody tr").length, 0);
 });
 
+test("a job that has ended is forgotten by its button, and a table that is over does nothing", () => {
+  const rows = [RUNNING, { ...ENDED, can: ["forget" as const] }];
+  kernel.say({ type: "table", rows, caption: "… and 3 others" });
+  assert.equal(find<HTMLButtonElement>(view.root, '[aria-label="Forget train"]').disabled, true);
+  find<HTMLButtonElement>(view.root, '[aria-label="Forget done"]').click();
+  const { page: _, ...act } = kernel.heard.at(-1) ?? {};
+  assert.deepEqual(act, { type: "act", do: "forget", name: "done" });
+  assert.match(view.root.textContent ?? "", /and 3 others/);
+  kernel.say({ type: "table", rows, over: true });
+  assert.equal(view.root.querySelectorAll('tbody button:enabled:not([role="menuitem"])').length, 0);
+  mock.timers.tick(5000);
+  assert.equal(find(view.root, "tbody td:nth-child(5)").textContent, "1 min 23 s");
+  // Without rows there are no heads, which would be found as text.
+  kernel.say({ type: "table", rows: [], caption: "none" });
+  assert.equal(view.root.textContent, "none");
+});
+
 test("when the kernel has gone the table can be read, and does nothing", () => {
   kernel.say({ type: "table", rows: [RUNNING] });
   kernel.emit("comm_live_update");

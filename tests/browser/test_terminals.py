@@ -31,7 +31,8 @@ def test_bars_move_in_place_and_a_listing_has_colours(page: Lab) -> None:
     (page.server.files / "richly.py").write_text(_RICH)
     notebook(
         page.server.files / "terminals.ipynb",
-        "%load_ext ipyproc",
+        # The plain form: a page is busy for a while when it shows its first live view.
+        "%load_ext ipyproc\n%config IPyProc.live_view = False",
         f"%%spawn {sys.executable} nested.py",
         f"%%spawn {sys.executable} richly.py",
         "%%spawn --name listing\nmkdir -p folder && ls --color=auto",

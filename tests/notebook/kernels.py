@@ -373,7 +373,8 @@ def running_kernel(
     try:
         kernel.connect()
         if extension:
-            cell = kernel.run("%load_ext ipyproc\nimport ipyproc")
+            # Nobody here shows a widget: the plain form is what is waited for.
+            cell = kernel.run("%load_ext ipyproc\nimport ipyproc\n%config IPyProc.live_patience = 0")
             assert cell.status == "ok" and not cell.stderr, cell.error or cell.stderr
         yield kernel
     finally:

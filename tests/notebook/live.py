@@ -48,6 +48,16 @@ class LivePage:
         self.say("hello", fresh=True, age=age)
         return self._kernel.until(lambda: self.told("status", "ended")[before:])[-1]["job"]
 
+    def table(self, age: float = 1e9) -> dict[str, Any]:
+        """Say hello as the view of a table of jobs, and return the table as the kernel tells it."""
+        before = len(self.told("table"))
+        self.say("hello", age=age)
+        return self._kernel.until(lambda: self.told("table")[before:])[-1]
+
+    def row(self, name: str) -> dict[str, Any]:
+        """The row of a job in the last table; empty if it has none."""
+        return next((row for row in self.told("table")[-1]["rows"] if row["name"] == name), {})
+
     def open(self, **fields: object) -> None:
         self.say("open", **{"rows": 24, "columns": 100, "owns": True, **fields})
 

@@ -52,6 +52,12 @@ def test_without_an_answer_the_plain_form_goes_on(kernel: Kernel) -> None:
     kernel.until(lambda: VIEW not in page.display.data and cell.stdout == "out\n")
     kernel.run("%stop plain")
     kernel.until(lambda: "SIGINT" in page.display.text)
+    # Nor does the next job's status stand still at first, until a page is heard.
+    other = kernel.run("%%spawn --name other\nexec sleep 100")
+    assert VIEW not in other.displays[0].data
+    page.hello()
+    kernel.until(lambda: VIEW in other.displays[0].data)
+    kernel.run("%stop other")
 
 
 def test_a_terminal_shows_what_is_written_and_the_cell_has_it_at_the_end(kernel: Kernel) -> None:
@@ -208,3 +214,60 @@ def test_what_starts_within_an_output_widget_is_live_in_it(kernel: Kernel) -> No
     kernel.run("%send within")
     kernel.ask_until("'exit 0' in repr(out.outputs) and 'gone' in repr(out.outputs)")
     assert kernel.ask("'widget-view' in repr(out.outputs)") is False
+
+
+def test_the_table_of_jobs_is_live_until_none_runs_or_another_comes(kernel: Kernel) -> None:
+    kernel.run("%stop --all")
+    kernel.ask_until("all(job.done for job in ipyproc.jobs)")
+    kernel.run("ipyproc.jobs.clear()")
+    kernel.run("%spawn -w --name ended true")
+    kernel.run("%spawn --tty --name evil sh -c 'printf \"<b>\\033[31m\"; exec sleep 100'")
+    kernel.run("%spawn --name other sleep 100")
+    kernel.run("%config IPyProc.live_patience = 0.2")
+    plain = LivePage(kernel, kernel.run("%jobs other"))
+    # No page answers: the plain form goes on.
+    kernel.until(lambda: VIEW not in plain.display.data and plain.is_closed)
+    assert "running" in plain.display.text
+    kernel.run(PATIENT)
+    kernel.run("%%capture cap\n%jobs")
+    assert VIEW not in kernel.ask("repr([output.data for output in cap.outputs])")
+    page = LivePage(kernel, kernel.run("%jobs ended evil"))
+    assert page.state["kind"] == "table" and "text/html" in page.display.data and b"export" in page.code()
+    assert [(row["name"], row["kind"]) for row in page.table()["rows"]] == [
+        ("ended", "ok"),
+        ("evil", "running"),
+    ]
+    kernel.until(lambda: page.row("evil")["cpu"] is not None and page.row("evil")["last"])
+    evil, updates = page.row("evil"), page.display.updates
+    assert evil["last"] == "<b>" and evil["memory"] and evil["can"] == ["stop", "restart", "signal"]
+    # What the table does not show, and what it has no button for, is not done.
+    for name, what, words in (("other", "stop", "does not show"), ("evil", "close", "reload it")):
+        page.say("act", do=what, name=name)
+        kernel.until(lambda: [note for note in page.told("note") if words in note["text"]])
+    page.say("act", do="forget", name="evil")
+    kernel.until(lambda: "stop it before" in page.told("note")[-1]["text"])
+    page.say("act", do="forget", name="ended")
+    kernel.until(lambda: not page.row("ended"))
+    page.say("act", do="restart", name="evil")
+    kernel.until(lambda: page.row("evil")["pid"] not in (evil["pid"], None))
+    assert page.display.updates == updates and VIEW in page.display.data
+    # Another table takes its place; of that, a page that was loaded later still learns the end.
+    kernel.run("from ipyproc.widget.table import TableForm; TableForm.most_rows = 1")
+    other = LivePage(kernel, kernel.run("%jobs"))
+    kernel.until(lambda: VIEW not in page.display.data and page.told("table")[-1]["over"])
+    assert page.row("evil")["kind"] == "running" and not page.is_closed
+    page.say("act", do="stop", name="evil")
+    kernel.until(lambda: "has ended" in page.told("note")[-1]["text"])
+    page.say("bye")
+    kernel.until(lambda: page.is_closed)
+    table = other.table(age=0.0)
+    assert [row["name"] for row in table["rows"]] == ["other"] and "1 earlier ones that run" in table[
+        "caption"
+    ]
+    other.say("act", do="signal", signal="KILL", name="other")
+    kernel.until(lambda: other.row("evil"))
+    kernel.run("%stop evil")
+    kernel.until(lambda: VIEW not in other.display.data and other.told("table")[-1]["over"])
+    other.say("bye")
+    kernel.run("TableForm.most_rows = 200")
+    assert "SIGKILL" in other.display.text and other.table()["over"] and not other.is_closed
