@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from ipyproc import safe
 from ipyproc.console.terminal import Keyboard, key_of
 from ipyproc.errors import IpyprocError, JobSpecError, JobStateError, UnknownJobError
+from ipyproc.hosts.base import HostedGroup
 from ipyproc.hosts.keeper.host import KeeperHost, known_record
 from ipyproc.hosts.keeper.job import KeptJob
 from ipyproc.hosts.keeper.places import Place, all_places
@@ -116,7 +117,10 @@ def attach(options: argparse.Namespace) -> int:
 def send(options: argparse.Namespace) -> int:
     """Write to a job."""
     with _attached(options.job) as job:
-        if not job.block_until(lambda: job.takes_input or job.state.done, _HELD_SECONDS) or job.state.done:
+        # What a group reads are the commands for its helper.
+        is_group = isinstance(job, HostedGroup)
+        takes = job.block_until(lambda: job.takes_input or job.state.done, _HELD_SECONDS)
+        if is_group or not takes or job.state.done:
             raise JobStateError(f"Job {job.spec.name!r} takes no input; see 'ipyproc ls'.")
         data = options.text.encode() + (b"" if options.bare or (options.eof and not options.text) else b"\n")
         job.write(data, close=options.eof)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ipyproc.console.main import main
 from ipyproc.errors import JobStateError
 from ipyproc.hosts.keeper.group import KeptGroup
 from ipyproc.job.fork import fork
@@ -143,7 +144,7 @@ while True:
 """
 
 
-def test_another_kernel_has_the_group_again(tmp_path: Path) -> None:
+def test_another_kernel_has_the_group_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flag = tmp_path / "flag"
     code = _SERVES.replace("import sys", "import os, sys")
     with kernels() as table:
@@ -177,6 +178,9 @@ def test_another_kernel_has_the_group_again(tmp_path: Path) -> None:
         block(group, lambda: group.worker_output(0).count("up 0\n") == 3)
         with pytest.raises(JobStateError, match="does not report to this kernel"):
             group.listen(print)
+        # A terminal's words are no commands for the helper.
+        assert main(["send", "web", "text"]) == 1 and "takes no input" in capsys.readouterr().err
+        assert main(["ls"]) == 0 and "fork -n 2" in capsys.readouterr().out
         # The whole anew.
         hosted(group).restart(5.0, LADDER)
         block(group, lambda: group.pid not in (0, pid) and all(worker.uptime for worker in group.workers))
