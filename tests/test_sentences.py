@@ -21,6 +21,7 @@ from ipyproc.bench.code import Statement
 from ipyproc.console.main import parser
 from ipyproc.errors import IpyprocError
 from ipyproc.hosts.helper.wire import VERSION, encode
+from ipyproc.hosts.keeper.group import KeptGroup
 from ipyproc.hosts.keeper.host import KeeperHost
 from ipyproc.hosts.keeper.job import KeptJob
 from ipyproc.hosts.keeper.places import Place, jobs_directory, remove
@@ -232,6 +233,13 @@ def names_of_kept(patch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
             assert job.ending is None or until_nobody_runs()
             yield job
 
+    @contextmanager
+    def kept_group() -> Iterator[KeptGroup]:
+        with keeping() as host:
+            group = host.start(GroupSpec(("true",), "a"))
+            assert isinstance(group, KeptGroup)
+            yield group
+
     def until_nobody_runs() -> bool:
         return wait_until(lambda: not kept_processes())
 
@@ -252,7 +260,7 @@ def names_of_kept(patch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
         else:
             patch.setattr("os.geteuid", lambda: 7)
 
-    named = (console, kept, record_of, jobs_are, remove, start_holder)
+    named = (console, kept, kept_group, record_of, jobs_are, remove, start_holder)
     return {
         **{one.__name__: one for one in (*named, JobSpec, KeeperHost, Place)},
         "patch": patch,
@@ -404,6 +412,7 @@ _NOBODY_MEETS = {
     "no kept jobs; 'ipyproc start COMMAND' or '%%spawn --keep' starts one": "a table without rows",
     "ipyproc: there is no command; write 'ipyproc start COMMAND'": "a misuse, as in test_console.py",
     "A kept job's holder starts no other; start {} with a holder of its own.": "clients ask for none",
+    "what its helper reports could not be kept": "a group's note, where the disk is full",
     "The host does not know {}; restart it with the ipyproc of this kernel.": "of a newer client",
 }
 _HAVE_NO_WORDS = {

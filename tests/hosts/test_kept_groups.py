@@ -84,6 +84,12 @@ def block(group: WorkerGroup, condition: object) -> None:
     assert hosted(group).block_until(condition, _SECONDS), (group.workers, group.stdout[-500:])  # type: ignore[arg-type]
 
 
+def running(group: WorkerGroup) -> list[int]:
+    """Waits until all workers run, as far as this client has heard; returns their pids."""
+    block(group, lambda: all(worker.uptime is not None for worker in group.workers))
+    return [worker.pid or 0 for worker in group.workers]
+
+
 def need_all(group: WorkerGroup, workers: int) -> None:
     """Nothing that the workers wrote is lost or doubled, with marks and without, and all is in order."""
     for task_id in range(workers):
@@ -105,7 +111,7 @@ def test_kills_of_holders_and_runners_lose_nothing_of_a_group(times: int, tmp_pa
         group = fork(_COUNTS, 2, variables={"flag": str(flag)}, name="counts", keep=True, table=table)
         job = hosted(group)
         said(job, b"[1] 1 20\n")
-        pids = [worker.pid for worker in group.workers]
+        pids = running(group)
         for _ in range(times):
             before = job.output.end
             time.sleep(chance.random() * 0.2)
@@ -145,7 +151,8 @@ def test_another_kernel_has_the_group_again(tmp_path: Path) -> None:
             group = fork(code, 2, variables={"flag": str(flag)}, name="web", keep=True, table=first)
             assert [worker.state for worker in group.workers] == [WorkerState.STARTING] * 2
             said(hosted(group), b"[1] up 1\n")
-            pid, pids = group.pid, [worker.pid for worker in group.workers]
+            pids = running(group)
+            pid = group.pid
         # Nobody is there, nor a runner: the holder hears of it.
         wait_until(lambda: len(kept_processes()) == 2)
         flag.touch()
@@ -153,7 +160,7 @@ def test_another_kernel_has_the_group_again(tmp_path: Path) -> None:
         group = adopted(table, "web")
         assert group.command == "fork -n 2" and group.pid == pid and group.snapshot().is_kept
         block(group, lambda: hosted(group).output.text().count("up 1") == 2)
-        block(group, lambda: group.workers[1].uptime is not None)
+        block(group, lambda: group.workers[1].restarts == 1 and group.workers[1].uptime is not None)
         first_worker, second = group.workers
         assert first_worker.pid == pids[0] and second.pid != pids[1]
         assert (second.restarts, second.exits, second.last_exit) == (1, ((3, 1),), 3)
@@ -211,7 +218,7 @@ def test_a_group_that_nobody_holds_any_more_ends_and_says_so() -> None:
         group = fork("import time\nprint('up')\ntime.sleep(600)", 2, name="idle", keep=True, table=table)
         job = hosted(group)
         block(group, lambda: job.output.text().count("up") == 2)
-        pids = [pid for worker in group.workers if (pid := worker.pid)]
+        pids = running(group)
         wait_until(lambda: len(kept_processes()) == 2)
         for signum in (signal.SIGSTOP, signal.SIGKILL):
             for pid in kept_processes():
@@ -224,3 +231,22 @@ def test_a_group_that_nobody_holds_any_more_ends_and_says_so() -> None:
             assert again.hosted.status().returncode in (-signal.SIGTERM, 255)
             assert "its holders were killed, and its workers ended with them" in again.hosted.status().notes
             assert {worker.state for worker in again.workers} == {WorkerState.EXITED}
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_as_it_starts_a_group_starts_one_in_the_end(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    code = "import os, time\nopen(path, 'a').write(f'{os.getpid()}\\n')\nprint('up')\ntime.sleep(600)"
+    with kernels() as table:
+        for number in range(8):
+            path, large = tmp_path / f"{number}", bytes(200_000)
+            group = fork(code, 2, variables={"path": str(path), "large": large}, keep=True, table=table)
+            runner = wait_until(lambda: newest_runner(hosted(group).place.path))
+            time.sleep(0.1 + chance.random() * 0.5)
+            os.kill(runner, signal.SIGKILL)
+            pids = running(group)
+            # What was started before it is gone, or is it.
+            wait_until(lambda: {int(pid) for pid in path.read_text().split() if lives(int(pid))} == {*pids})
+            block(group, lambda: [group.worker_output(task_id).count("up") for task_id in range(2)] == [1, 1])
+            group.kill()
+            ended(hosted(group))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from signal import SIGTERM
 from typing import Any
 
@@ -22,7 +23,7 @@ from ipyproc.hosts.wire.values import (
     status_from,
 )
 from ipyproc.model.event import Event, EventKind
-from ipyproc.model.group import GroupSpec
+from ipyproc.model.group import GroupSpec, GroupStatus, WorkerSnapshot, WorkerState
 from ipyproc.model.input import Input
 from ipyproc.model.limits import Limits
 from ipyproc.model.shell import ShellChoice
@@ -92,7 +93,21 @@ def test_what_a_host_does_not_know_of_a_spec_is_refused_and_not_left_out() -> No
         spec_from(Fields({"command": "true", "name": "a", "queue": "long", "gpus": 2}, "it"), b"")
 
 
-def test_a_group_is_refused() -> None:
+def test_a_group_comes_out_as_it_was_without_the_bytes_of_its_start() -> None:
+    spec = GroupSpec(
+        ("helper", "0"), "group", workers=3, start=Input(b"abc"), gives_up=False, shown="fork -n 3"
+    )
+    taken = spec_from(over(fields_of_spec(spec))[0], None)
+    assert isinstance(taken, GroupSpec) and taken.start.size == 3
+    assert replace(taken, start=spec.start) == spec
+    idle = WorkerSnapshot(0, None, WorkerState.STARTING, None, (), 0, None, None, None, None)
+    busy = WorkerSnapshot(1, 7, WorkerState.RUNNING, -9, ((-9, 2), (1, 1)), 3, 1.5, 2.5, 1 << 20, 0.5)
+    for workers, helper in (((idle, busy), 12), ((busy,), None)):
+        status = GroupStatus(JobState.RUNNING, 5, workers=workers, helper_pid=helper)
+        assert status_from(over(fields_of_status(status))[0]) == status
+
+
+def test_a_host_that_runs_commands_refuses_a_group() -> None:
     with pytest.raises(JobSpecError, match="runs commands only, and this is a GroupSpec"):
         need_command(GroupSpec("helper", "group"))
 

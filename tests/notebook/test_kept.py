@@ -120,3 +120,25 @@ def test_what_cannot_be_kept_is_said_in_a_sentence(kernel: Kernel) -> None:
     assert kernel.ask("len(ipyproc.jobs)") == 0
     late = kernel.run("%spawn --keep --pipes --name late -w /no/such/thing")
     assert "/no/such/thing" in late.error + late.shown + late.stdout + late.stderr
+
+
+def test_a_kept_group_is_there_in_the_next_kernel(tmp_path: Path) -> None:
+    with a_kernel(tmp_path, "one") as first:
+        cell = first.run("%%fork --keep -n 2 --name pair\nimport time\nprint('up')\ntime.sleep(600)")
+        assert cell.status == "ok", cell.error
+        first.until(lambda: cell.stdout.count(" up\n") == 2)
+        wait_until(lambda: None not in first.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]"))
+        pids = first.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]")
+        first.kill()
+    with a_kernel(tmp_path, "two") as second:
+        assert second.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]") == pids
+        logs = second.run("%logs pair")
+        second.until(
+            lambda: "[0]" in logs.stdout and "[1]" in logs.stdout and logs.stdout.count(" up\n") == 2
+        )
+        second.until(lambda: str(pids[1]) in logs.shown)
+        assert second.run("ipyproc.jobs['pair'].signal(9, 1)").status == "ok"
+        second.until(lambda: logs.stdout.count(" up\n") == 3)
+        assert second.run("%stop pair").status == "ok"
+        assert second.ask("ipyproc.jobs['pair'].join(20, False).ended_by") == "SIGINT"
+        assert second.run("%forget pair").status == "ok"

@@ -181,7 +181,7 @@ class KeptLink(Link):
             data = self._events.read(self._read_to, self._read_to + _CHUNK)
             if not data or self._read_to < self._events.start or self._events.lost:
                 self._broken = True
-                self._queue_up(WireError("Messages of the helper were lost, since they could not be kept"))
+                self._queue_up(WireError("what its helper reports could not be kept"))
                 return
             self._read_to += len(data)
             try:

@@ -107,7 +107,7 @@ def spec_from(given: Fields, body: bytes | None) -> JobSpec:
 def _group(given: Fields) -> Values:
     workers = given.number("workers")
     if workers < 1:
-        raise WireError(f"A group came to a host with {workers} workers; restart the host.")
+        raise WireError(f"A host says that a group has {workers} workers, which cannot be; restart the host.")
     return {
         "workers": workers,
         "start": Input.gone(given.number("start")),
@@ -303,10 +303,13 @@ def _worker_from(given: Fields) -> WorkerSnapshot:
         match item:
             case [int(status), int(times)]:
                 exits.append((status, times))
+    name = given.text("state")
     try:
-        state = WorkerState(given.text("state"))
-    except ValueError as error:
-        raise WireError(f"A host says of a worker what this version does not know ({error}).") from None
+        state = WorkerState(name)
+    except ValueError:
+        raise WireError(
+            f"A host says that a worker is {name[:40]!r}, which this version does not know; upgrade ipyproc."
+        ) from None
 
     def number(name: str) -> int | None:
         return given.number(name) if given.has(name) else None

@@ -89,7 +89,7 @@ class Fork(Verb):
             for path in paths[task_id()::2]:
                 print(path, model.score(path))
 
-            %%fork -n 4 --name web
+            %%fork -n 4 --name web --keep
             import asyncio, tornado.httpserver, tornado.netutil, tornado.web
             sockets = tornado.netutil.bind_sockets(8001, "127.0.0.1")
             fork_processes()
