@@ -548,10 +548,7 @@ def test_a_loop_that_is_closed_under_a_job_ends_it(
     gc.collect()
     table.clear()
     # The census has some for a moment.
-    try:
-        wait_until(lambda: len(open_fds()) <= len(fds), 6)
-    except AssertionError:
-        raise AssertionError(f"{fds} {open_fds()}")
+    wait_until(lambda: len(open_fds()) <= len(fds))
     assert job.snapshot().notes == ("its event loop was closed while it ran",)
 
     @looped
@@ -628,10 +625,7 @@ def test_a_job_started_for_a_loop_that_is_closed_before_it_comes_round_is_ended(
     del fresh, job
     gc.collect()
     # The census has some for a moment.
-    try:
-        wait_until(lambda: len(open_fds()) <= len(fds), 6)
-    except AssertionError:
-        raise AssertionError(f"{fds} {open_fds()}")
+    wait_until(lambda: len(open_fds()) <= len(fds))
 
 
 def test_jobs_on_two_loops_at_once_stay_each_on_its_own(table: JobTable) -> None:
