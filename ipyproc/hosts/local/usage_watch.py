@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeGuard
+from weakref import ref
 
 from ipyproc.hosts.local.census import Census
 from ipyproc.hosts.local.driver import Driver, Timer
@@ -81,7 +82,14 @@ class UsageWatch:
     def _arm(self, driver: Driver) -> None:
         if self._is_new:
             self._is_new, self._pause = False, _FIRST_SECONDS
-        self._timer = driver.later(self._pause, self._look)
+        watch = ref(self)
+
+        def look() -> None:
+            if (this := watch()) is not None:
+                this._look()
+
+        # Of a loop that is closed the timer is never due, and would keep this, and the jobs, for ever.
+        self._timer = driver.later(self._pause, look)
 
     def _look(self) -> None:
         """Have all jobs measured; where a loop is driven."""
