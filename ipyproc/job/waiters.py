@@ -11,8 +11,12 @@ from ipyproc.process.loops import running_loop
 __all__ = ["Waiters"]
 
 
-_lock = threading.Lock()
-"""One lock for all waiters, held for a few instructions only."""
+_lock = threading.RLock()
+"""One lock for all waiters, held for a few instructions only.
+
+Reentrant, as those of drivers and wardens are: the garbage collector may run within, and close a coroutine
+that waits, which then forgets its future.
+"""
 
 
 class Waiters:
@@ -70,7 +74,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 def _forked() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_forked)

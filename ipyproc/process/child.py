@@ -107,9 +107,11 @@ class Subprocess:
 
     @classmethod
     def of(cls, io_loop: IOLoop, popen: Callable[[], subprocess.Popen[bytes]]) -> Subprocess:
-        """Start a subprocess by ``popen``, which returns it; otherwise as `on` does.
+        """Start a subprocess by ``popen``; otherwise as `on` does.
 
-        For processes that another class than `subprocess.Popen` itself starts.
+        Args:
+            io_loop: the loop of its exit callbacks.
+            popen: starts the process and returns its Popen, which may be of a subclass.
         """
         self = cls.__new__(cls)
         self._start(io_loop, (), {}, popen)

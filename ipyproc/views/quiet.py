@@ -46,7 +46,7 @@ class QuietFailures:
         self._show_end = show_end
         self._jobs = jobs
         self._io_loop = io_loop
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._cells: WeakKeyDictionary[Job, Cell] = WeakKeyDictionary()
         self._failed: list[Job] = []
         self._running = 0

@@ -94,7 +94,7 @@ class Driver:
     def __init__(self, io_loop: IOLoop) -> None:
         self.io_loop = io_loop
         self.on_work: Work | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._work: deque[Work] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
@@ -287,7 +287,7 @@ class Driver:
 
     def lose(self) -> None:
         """Drop all work in a fork of the process, and the lock, whose holder may not exist there."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.on_work = None
         self._work.clear()
         self._timers.clear()

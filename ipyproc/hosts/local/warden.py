@@ -58,7 +58,7 @@ class Warden:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._owner = os.getpid()
         self._guarded: dict[int, None] = {}
         self._expected: dict[int, bytes] = {}
@@ -254,7 +254,7 @@ class Warden:
 
     def _disown(self) -> None:
         # In a fork the lock may be held by a thread that does not exist.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._guarded, self._expected, self._directories = {}, {}, {}
         program, self._program = self._program, None
         if program is not None:
