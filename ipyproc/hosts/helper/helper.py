@@ -60,6 +60,9 @@ class Helper:
         """
         try:
             status = self._serve()
+            if task_id() is None:
+                # In here, so that a signal which comes just now is a stop, and no traceback.
+                _ignore_stops()
         except Stopped as stopped:
             status = -stopped.signum
         except SystemExit as error:
