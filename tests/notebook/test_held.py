@@ -211,8 +211,11 @@ def test_an_interrupt_of_a_waiting_line_goes_to_its_job(kernel: Kernel, where: s
 
 
 def test_an_interrupt_of_a_join_leaves_the_job_running(kernel: Kernel) -> None:
-    cell = kernel.start("job = ipyproc.spawn('echo up; exec sleep 60', name='it')\njob.join()")
-    kernel.until(lambda: "up" in cell.stdout)
+    cell = kernel.start(
+        "job = ipyproc.spawn('echo up; exec sleep 60', name='it')\nprint('joins', flush=True)\njob.join()"
+    )
+    # The job's output may be shown before `job` is assigned.
+    kernel.until(lambda: "up" in cell.stdout and "joins" in cell.stdout)
     kernel.interrupt()
     kernel.finish(cell)
     assert "KeyboardInterrupt" in cell.error
