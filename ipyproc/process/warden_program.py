@@ -196,15 +196,22 @@ def _sessions_holding(expected: dict[int, set[int]], kernels_session: int, ended
     """Return the sessions in which a process holds one of the pipes or terminals that are expected.
 
     Not the kernel's own: forks of the kernel in it may hold them too. Its number is 0 where its leader is
-    outside the kernel's pid namespace, as in many containers. And no process that was started after the
-    kernel's end: the system may have given it the number of the kernel's terminal.
+    outside the kernel's pid namespace, as in many containers.
+
+    A pipe's number is nobody else's. Nor is a terminal's as long as a process has it open, and its name says
+    that it is deleted, since the kernel that had its other end is gone. One that is not deleted may be a new
+    terminal, of a process that was started after the kernel's end.
     """
-    wanted: set[str] = set()
+    ours: set[str] = set()
+    terminals: set[str] = set()
     for marks in expected.values():
         for mark in marks:
-            name = f"pipe:[{mark}]" if mark >= 0 else f"/dev/pts/{-mark - 1}"
-            # A terminal's name ends so once the kernel, which had its other end, is gone.
-            wanted |= {name, f"{name} (deleted)"}
+            if mark >= 0:
+                ours.add(f"pipe:[{mark}]")
+            else:
+                name = f"/dev/pts/{-mark - 1}"
+                ours.add(f"{name} (deleted)")
+                terminals.add(name)
     found: set[int] = set()
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -219,7 +226,7 @@ def _sessions_holding(expected: dict[int, set[int]], kernels_session: int, ended
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except OSError:
             continue  # It is gone, or another user's.
-        if wanted.intersection(links) and (start_time(pid) or 0) <= ended_at:
+        if ours.intersection(links) or (terminals.intersection(links) and (start_time(pid) or 0) <= ended_at):
             found.add(sid)
     return found
 

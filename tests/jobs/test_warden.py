@@ -21,7 +21,10 @@ from tornado.ioloop import IOLoop
 import ipyproc.hosts.local.warden as warden_module
 from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.process.platform import processes as processes_module
+from ipyproc.process.platform.processes import ticks_since_boot
+from ipyproc.process.platform.pty import number_of
 from ipyproc.process.platform.sessions import session_members
+from ipyproc.process.warden_program import _sessions_holding
 from tests.support import NEW_NAMESPACE, PROGRAMS, PYTHONPATH, lives, open_fds, run_program, until, wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -509,6 +512,31 @@ def test_what_a_kernel_was_about_to_start_is_found_after_its_first_process_has_g
         timeout=60,
     )
     assert done.stdout == "False True\n"
+
+
+def test_an_expected_pipe_is_ours_whenever_its_process_began_and_a_terminal_that_lives_only_before() -> None:
+    late, early = 0, ticks_since_boot() + 10**6
+    master, slave = pty.openpty()
+    number = number_of(slave)
+    assert number is not None
+    with (
+        subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.PIPE) as piped,
+        subprocess.Popen(["sleep", "60"], start_new_session=True, stdin=slave) as on_terminal,
+    ):
+        try:
+            assert piped.stdout is not None
+            inode = os.fstat(piped.stdout.fileno()).st_ino
+            expected = {inode: {inode}, -number - 1: {-number - 1}}
+            session = os.getsid(0)
+            assert _sessions_holding(expected, session, late) == {piped.pid}
+            assert _sessions_holding(expected, session, early) == {piped.pid, on_terminal.pid}
+            # As when the kernel has gone.
+            os.close(master)
+            assert _sessions_holding(expected, session, late) == {piped.pid, on_terminal.pid}
+        finally:
+            piped.kill()
+            on_terminal.kill()
+            os.close(slave)
 
 
 def test_session_members_are_those_of_every_group_and_no_zombies() -> None:

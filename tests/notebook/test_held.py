@@ -199,11 +199,21 @@ def test_the_extension_is_loaded_and_used_in_one_cell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["%spawn -w -n it {}", "def f():\n    %spawn -w -n it {}\nf()"])
 def test_an_interrupt_of_a_waiting_line_goes_to_its_job(kernel: Kernel, where: str) -> None:
+    kernel.run(
+        "class Watcher:\n"
+        "    def on_started(self, job): pass\n"
+        "    def on_event(self, job, event):\n"
+        "        if event.kind.name == 'AWAITED': print('waits', flush=True)\n"
+        "watcher = Watcher()\n"
+        "ipyproc.jobs.add_watcher(watcher)"
+    )
     program = "import time; print('up', flush=True); time.sleep(60)"
     cell = kernel.start(where.format(f'{sys.executable} -c "{program}"'))
-    kernel.until(lambda: "up" in cell.stdout)
+    # Its output may be shown before the wait for it has begun.
+    kernel.until(lambda: "up" in cell.stdout and "waits" in cell.stdout)
     kernel.interrupt()
     kernel.finish(cell)
+    kernel.run("ipyproc.jobs.remove_watcher(watcher)")
     assert cell.status == "error"
     kernel.ask_until("ipyproc.jobs['it'].done")
     assert kernel.ask("ipyproc.jobs['it'].returncode") == -2

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 
 def worker(listener: socket.socket, generation: int, ready: int) -> None:
@@ -60,7 +61,8 @@ def main(port: int) -> None:
     signal.alarm(90)
     replace()
     while True:
-        signal.pause()
+        # Not pause(): a signal that comes right before it would wait for the next one.
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":
