@@ -122,6 +122,8 @@ class Kernel:
         self._displays: dict[str, list[Display]] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._sockets: list[zmq.Socket[bytes]] = []
+        self.ending = False
+        """Whether it was told to end: it is then left to do so."""
 
     def connect(self) -> None:
         """Connects to the kernel and waits until it answers on all channels."""
@@ -252,6 +254,11 @@ class Kernel:
         """What a front end's ■ does: SIGINT to the kernel's process group."""
         self.manager.interrupt_kernel()
 
+    def shut_down(self) -> None:
+        """As a front end's Shut Down does."""
+        self.ending = True
+        self.control("shutdown_request", restart=False)
+
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
@@ -379,6 +386,9 @@ def running_kernel(
         yield kernel
     finally:
         kernel.disconnect()
+        if kernel.ending:
+            # A request in the midst of ipykernel's end meets closed sockets, and leaves a traceback.
+            wait_until(lambda: not manager.is_alive())
         manager.shutdown_kernel(now=not process.is_running())
         manager.cleanup_resources()
         context.destroy(0)

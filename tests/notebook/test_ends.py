@@ -140,7 +140,7 @@ def test_a_stopped_kernels_large_outputs_leave_no_file(fresh_kernel: Kernel) -> 
         return [path for path in directory.iterdir() if path.name.startswith("ipyproc")]
 
     assert len(left()) == 1
-    kernel.control("shutdown_request", restart=False)
+    kernel.shut_down()
     wait_until(lambda: not left())
 
 

@@ -15,11 +15,6 @@ from tests.support import PYTHONPATH
 ENDED = "ended with the kernel"
 
 
-def shut_down(kernel: Kernel, *, restart: bool = False) -> None:
-    """As a front end's Shut Down does."""
-    kernel.control("shutdown_request", restart=restart)
-
-
 def test_the_cells_of_running_jobs_say_that_they_ended_with_the_kernel(fresh_kernel: Kernel) -> None:
     kernel = fresh_kernel
     one = kernel.run("%%spawn -n one\necho up; exec sleep 60")
@@ -27,7 +22,7 @@ def test_the_cells_of_running_jobs_say_that_they_ended_with_the_kernel(fresh_ker
     over = kernel.run("%%spawn -n over true")
     table = kernel.run("%jobs")
     kernel.until(lambda: "up\n" in one.stdout and "exit 0" in over.shown)
-    shut_down(kernel)
+    kernel.shut_down()
     kernel.until(lambda: ENDED in one.shown and ENDED in two.shown)
     assert "running" not in one.shown + two.shown
     assert ENDED not in over.shown
@@ -40,7 +35,7 @@ def test_a_cell_that_runs_at_the_kernels_shutdown_does_not_keep_its_jobs_from_sa
 ) -> None:
     cell = fresh_kernel.start("ipyproc.spawn('sleep 60')\nimport time; time.sleep(30)")
     fresh_kernel.until(lambda: "running" in cell.shown)
-    shut_down(fresh_kernel)
+    fresh_kernel.shut_down()
     fresh_kernel.until(lambda: ENDED in cell.shown)
     fresh_kernel.kill()
 
@@ -48,7 +43,7 @@ def test_a_cell_that_runs_at_the_kernels_shutdown_does_not_keep_its_jobs_from_sa
 def test_a_worker_group_says_that_it_ended_with_the_kernel(fresh_kernel: Kernel) -> None:
     cell = fresh_kernel.run("%%fork -n 2 --bg\nprint('up')\nimport time; time.sleep(60)")
     fresh_kernel.until(lambda: cell.stdout.count("up") == 2)
-    shut_down(fresh_kernel)
+    fresh_kernel.shut_down()
     fresh_kernel.until(lambda: ENDED in cell.shown)
     assert "running" not in cell.shown
 
@@ -56,13 +51,14 @@ def test_a_worker_group_says_that_it_ended_with_the_kernel(fresh_kernel: Kernel)
 def test_output_that_came_last_is_shown_before_the_kernels_end(fresh_kernel: Kernel) -> None:
     cell = fresh_kernel.run("%%spawn -n flood yes")
     fresh_kernel.until(lambda: "not shown" in cell.shown)
-    shut_down(fresh_kernel)
+    fresh_kernel.shut_down()
     fresh_kernel.until(lambda: ENDED in cell.shown)
 
 
 def test_quit_in_a_cell_says_it_too(fresh_kernel: Kernel) -> None:
     cell = fresh_kernel.run("%%spawn sleep 60")
     fresh_kernel.start("quit()")
+    fresh_kernel.ending = True
     fresh_kernel.until(lambda: ENDED in cell.shown)
 
 
@@ -70,7 +66,7 @@ def test_a_captured_status_and_one_in_a_widget_say_it(fresh_kernel: Kernel) -> N
     kernel = fresh_kernel
     kernel.run("import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    ipyproc.spawn('sleep 60')")
     kernel.ask_until("'running' in repr(out.outputs)")
-    shut_down(kernel)
+    kernel.shut_down()
     kernel.until(
         lambda: any(m.kind == "comm_msg" and ENDED in str(m.content) for m in kernel.messages), timeout=10
     )

@@ -100,7 +100,7 @@ def test_the_versions_that_colab_has_work(tmp_path: Path, colab: str) -> None:
         group = kernel.run("%%fork -n 2\nprint('worker', task_id())")
         kernel.until(lambda: group.stdout.count("worker") == 2)
         last = kernel.run("%%spawn sleep 60")
-        kernel.control("shutdown_request", restart=False)
+        kernel.shut_down()
         kernel.until(lambda: "ended with the kernel" in last.shown)
 
 
