@@ -277,7 +277,7 @@ def test_a_number_that_a_stranger_has_by_now_is_left_alone() -> None:
         job = ended(host.start(JobSpec("true", "one")))
         seen: list[int] = []
         # This process stands for the stranger.
-        process = Adopted(os.getpid(), 1, job.place, io_loop)
+        process = Adopted(os.getpid(), 1, job.place, io_loop, None)
         io_loop.add_callback(process.set_exit_callback, seen.append)
         wait_until(lambda: seen == [255])
         assert process.is_unknown

@@ -11,7 +11,7 @@ from contextlib import suppress
 from tornado.ioloop import IOLoop
 
 from ipyproc.hosts.keeper.places import Place
-from ipyproc.process.platform.pidfd import LOST_STATUS, exit_status, open_pidfd
+from ipyproc.process.platform.pidfd import LOST_STATUS, exit_status
 from ipyproc.process.platform.processes import start_time
 
 __all__ = ["Adopted"]
@@ -32,6 +32,7 @@ class Adopted:
         started: when it was started, in the system's own units.
         place: the directory of its job.
         io_loop: the loop on which its exit is told.
+        pidfd: its pidfd, of which this object makes a copy; None where there is none.
 
     Attributes:
         pid: likewise.
@@ -39,7 +40,7 @@ class Adopted:
         is_unknown: whether its exit was seen, and its status cannot be known.
     """
 
-    def __init__(self, pid: int, started: int, place: Place, io_loop: IOLoop) -> None:
+    def __init__(self, pid: int, started: int, place: Place, io_loop: IOLoop, pidfd: int | None) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self.is_unknown = False
@@ -48,10 +49,7 @@ class Adopted:
         self._io_loop = io_loop
         self._callback: Callable[[int], object] | None = None
         self._gone_at: float | None = None
-        # The number may be another's by now: what is opened first is what is looked at then.
-        self._pidfd = open_pidfd(pid)
-        if start_time(pid) != started:
-            self._close()
+        self._pidfd = None if pidfd is None else os.dup(pidfd)
 
     @property
     def proc(self) -> Adopted:

@@ -21,6 +21,7 @@ from ipyproc.hosts.local.session import Session
 from ipyproc.hosts.local.stream import SpoolStream
 from ipyproc.hosts.local.terminal import Terminal
 from ipyproc.model.spec import JobSpec
+from ipyproc.process.platform.pidfd import open_pidfd
 from ipyproc.process.platform.processes import start_time
 from ipyproc.spool.output import Output
 
@@ -29,6 +30,7 @@ __all__ = ["KeptHelperRun", "KeptRun"]
 # What the holder keeps: the names that begin with "in" it does not look at.
 _STDIN, _SLAVE, _THROUGH = "in", "in-slave", ("in-r", "in-w")
 _BESIDE = "events"
+_PID = "pid"
 # ioctl_tty(2), Linux 4.13: a slave by its master, whatever is mounted at /dev/pts.
 _TIOCGPTPEER = 0x5441
 _UNKNOWN = "its exit status is not known, since its holder was killed"
@@ -61,6 +63,13 @@ class KeptRun(Run):
         self._place = place
         self._post = post
         self._through: tuple[int, int] | None = None
+        self._pidfd: int | None = None
+
+    def start(self) -> None:
+        """Start the process; see `Run.start`."""
+        super().start()
+        self._pidfd = open_pidfd(self.pid)
+        self._keep_pidfd()
 
     def resume(self, facts: RunFacts, fds: Mapping[str, int]) -> None:
         """Take over a process that another runner has started.
@@ -70,10 +79,13 @@ class KeptRun(Run):
             fds: what the holder has kept, by name; they are this object's from now on.
         """
         self.started, self.began, self.offset = facts.started, facts.began, facts.offset
-        process = Adopted(facts.pid, facts.start_time, self._place, self._driver.io_loop)
+        fds = dict(fds)
+        self._post.knows(set(fds))
+        self._resume_pidfd(facts, fds)
+        process = Adopted(facts.pid, facts.start_time, self._place, self._driver.io_loop, self._pidfd)
         self._process = process  # type: ignore[assignment]
         self._takes_input = facts.takes_input
-        self._resume_ends(dict(fds))
+        self._resume_ends(fds)
         self.session = Session(
             facts.pid,
             self._driver,
@@ -88,6 +100,7 @@ class KeptRun(Run):
             process.set_exit_callback(self._exited)
             return
         self.status = facts.status
+        self._let_go_of_pidfd()
         self._feed.close()
         self._close_terminal()
         self.session.leader_exited()
@@ -111,6 +124,8 @@ class KeptRun(Run):
                 found[_SLAVE] = slave
         elif self._feed.open and (writing := self._feed.fileno()) is not None:
             found[_STDIN] = writing
+        if self._pidfd is not None:
+            found[_PID] = self._pidfd
         return found
 
     @property
@@ -118,8 +133,30 @@ class KeptRun(Run):
         """A remark on its exit status; empty where that is known."""
         return _UNKNOWN if isinstance(self._process, Adopted) and self._process.is_unknown else ""
 
+    def _resume_pidfd(self, facts: RunFacts, fds: dict[str, int]) -> None:
+        """Take its pidfd from what is kept: it tells the status of a process that somebody has reaped."""
+        self._pidfd = fds.pop(_PID, None)
+        if self._pidfd is not None or facts.status is not None:
+            return
+        # The number may be another's by now: what is opened first is what is looked at then.
+        pidfd = open_pidfd(facts.pid)
+        if pidfd is not None and start_time(facts.pid) != facts.start_time:
+            os.close(pidfd)
+            return
+        self._pidfd = pidfd
+        self._keep_pidfd()
+
+    def _keep_pidfd(self) -> None:
+        if self._pidfd is not None:
+            self._post.keep(_PID, self._pidfd)
+
+    def _let_go_of_pidfd(self) -> None:
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is not None:
+            self._post.drop(_PID)
+            os.close(pidfd)
+
     def _resume_ends(self, fds: dict[str, int]) -> None:
-        self._post.knows(set(fds))
         for stream in STREAMS:
             if (fd := fds.pop(stream, None)) is not None:
                 self._streams.append(self._stream(fd, stream))
@@ -199,9 +236,16 @@ class KeptRun(Run):
             for name in _THROUGH:
                 self._post.drop(name)
 
+    def _note_exit(self, status: int) -> None:
+        super()._note_exit(status)
+        if self.status is not None:
+            # Its status has been written down.
+            self._let_go_of_pidfd()
+
     def abandon(self) -> int | None:
         """End it with SIGKILL and read what it wrote; see `Run.abandon`."""
         status = super().abandon()
+        self._let_go_of_pidfd()
         self._post.drop_all()
         return -SIGKILL if status is None else status
 
