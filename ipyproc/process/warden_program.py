@@ -4,7 +4,7 @@ One pipe leads from the kernel to standard input, with one line a message:
 
 ==================  ==========================================================================
 ``?12 34``          a process is about to be started whose pipes have the inodes 12 and 34
-``?-8``             the same of one that gets the terminal ``/dev/pts/7``
+``?-8 170``         the same of one that gets the terminal ``/dev/pts/7``, made 170 ns after the epoch
 ``+123 12``         guard the session 123; it is the one that was expected with inode 12 first
 ``!12``             what was expected with inode 12 first has not been started
 ``-123``            release the session 123
@@ -28,7 +28,7 @@ import time
 from ipyproc.process.bare import signal
 from ipyproc.process.leftovers import remove_directory
 from ipyproc.process.platform.pidfd import open_pidfd
-from ipyproc.process.platform.processes import has_process, start_time, ticks_since_boot
+from ipyproc.process.platform.processes import has_process, start_time
 from ipyproc.process.platform.sessions import end_sessions, need_other_session
 
 __all__ = ["main"]
@@ -47,13 +47,13 @@ class Guarded:
 
     Attributes:
         sessions: each session, and when its leader started; None where it had gone before we looked.
-        expected: what is about to be started: the inodes of its pipes, by the first.
+        expected: what is about to be started, by the first number of its message: all of them.
         directories: what the kernel leaves behind if it is killed.
     """
 
     def __init__(self) -> None:
         self.sessions: dict[int, int | None] = {}
-        self.expected: dict[int, set[int]] = {}
+        self.expected: dict[int, list[int]] = {}
         self.directories: set[str] = set()
 
     def take(self, line: bytes) -> None:
@@ -74,7 +74,9 @@ class Guarded:
 
     def _take(self, sign: bytes, numbers: list[int]) -> None:
         if sign == b"?":
-            self.expected[numbers[0]] = set(numbers)
+            if numbers[0] < 0 and len(numbers) == 1:
+                raise ValueError("A terminal comes with the time at which it was made.")
+            self.expected[numbers[0]] = numbers
         elif sign == b"!":
             self.expected.pop(numbers[0], None)
         elif sign == b"+":
@@ -99,20 +101,20 @@ def main(arguments: list[str]) -> int:
     kernel, kernels_session = int(arguments[0]), int(arguments[1])
     parent = os.getppid()
     guarded = _guarded_in_the_end(kernel)
-    ended_at, sessions = ticks_since_boot(), dict(guarded.sessions)
+    sessions = dict(guarded.sessions)
     # Beside the others, who may take their time: of one that exits soon, what it started is found only as
     # long as it holds the pipes.
     searching = _fork() if guarded.expected else None
     if searching == 0:
         try:
-            _end_expected(guarded.expected, kernels_session, ended_at)
+            _end_expected(guarded.expected, kernels_session)
         finally:
             os._exit(0)
     end_sessions(sessions, _GRACE, started=sessions, tell=_tell)
     if searching is not None:
         os.waitpid(searching, 0)
     else:
-        _end_expected(guarded.expected, kernels_session, ended_at)
+        _end_expected(guarded.expected, kernels_session)
     if guarded.directories and _is_gone(kernel, parent):
         for directory in guarded.directories:
             remove_directory(directory, _CLEAR_SECONDS)
@@ -179,39 +181,37 @@ def _fork() -> int | None:
         return None
 
 
-def _end_expected(expected: dict[int, set[int]], kernels_session: int, ended_at: int) -> None:
+def _end_expected(expected: dict[int, list[int]], kernels_session: int) -> None:
     """End what a kernel that was killed as it started a process has left.
 
     That has not told its number, and may not even be in its session yet.
     """
     deadline = time.monotonic() + _EXPECT_SECONDS
     while expected and time.monotonic() < deadline:
-        late = {sid: start_time(sid) for sid in _sessions_holding(expected, kernels_session, ended_at)}
+        late = {sid: start_time(sid) for sid in _sessions_holding(expected, kernels_session)}
         if late:
             end_sessions(late, 0.1, started=late, tell=_tell)
         time.sleep(_EXPECT_PAUSE)
 
 
-def _sessions_holding(expected: dict[int, set[int]], kernels_session: int, ended_at: int) -> set[int]:
+def _sessions_holding(expected: dict[int, list[int]], kernels_session: int) -> set[int]:
     """Return the sessions in which a process holds one of the pipes or terminals that are expected.
 
     Not the kernel's own: forks of the kernel in it may hold them too. Its number is 0 where its leader is
     outside the kernel's pid namespace, as in many containers.
 
-    A pipe's number is nobody else's. Nor is a terminal's as long as a process has it open, and its name says
-    that it is deleted, since the kernel that had its other end is gone. One that is not deleted may be a new
-    terminal, of a process that was started after the kernel's end.
+    A pipe's number is nobody else's. That of a terminal is given anew as soon as nobody has it open, so the
+    time at which it was made tells it from a stranger's.
     """
-    ours: set[str] = set()
-    terminals: set[str] = set()
-    for marks in expected.values():
-        for mark in marks:
-            if mark >= 0:
-                ours.add(f"pipe:[{mark}]")
-            else:
-                name = f"/dev/pts/{-mark - 1}"
-                ours.add(f"{name} (deleted)")
-                terminals.add(name)
+    pipes: set[str] = set()
+    terminals: dict[str, int] = {}
+    for first, *others in expected.values():
+        if first >= 0:
+            pipes.update(f"pipe:[{inode}]" for inode in (first, *others))
+        else:
+            name = f"/dev/pts/{-first - 1}"
+            # So it is named when its master is closed, as after the kernel's end.
+            terminals[name] = terminals[f"{name} (deleted)"] = others[0]
     found: set[int] = set()
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -221,14 +221,22 @@ def _sessions_holding(expected: dict[int, set[int]], kernels_session: int, ended
     for pid in pids:
         try:
             sid = os.getsid(pid)
-            if sid in found or sid in left_out:
-                continue
-            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            if sid not in found and sid not in left_out and _holds(pid, pipes, terminals):
+                found.add(sid)
         except OSError:
             continue  # It is gone, or another user's.
-        if ours.intersection(links) or (terminals.intersection(links) and (start_time(pid) or 0) <= ended_at):
-            found.add(sid)
     return found
+
+
+def _holds(pid: int, pipes: set[str], terminals: dict[str, int]) -> bool:
+    """Return whether a process holds one of the pipes, or of the terminals made at these times."""
+    directory = f"/proc/{pid}/fd"
+    for name in os.listdir(directory):
+        fd = f"{directory}/{name}"
+        link = os.readlink(fd)
+        if link in pipes or (link in terminals and os.stat(fd).st_ctime_ns == terminals[link]):
+            return True
+    return False
 
 
 def _is_gone(kernel: int, parent: int) -> bool:

@@ -21,8 +21,7 @@ from tornado.ioloop import IOLoop
 import ipyproc.hosts.local.warden as warden_module
 from ipyproc.hosts.local.warden import Warden, end_sessions
 from ipyproc.process.platform import processes as processes_module
-from ipyproc.process.platform.processes import ticks_since_boot
-from ipyproc.process.platform.pty import number_of
+from ipyproc.process.platform.pty import made_at, number_of
 from ipyproc.process.platform.sessions import session_members
 from ipyproc.process.warden_program import _sessions_holding
 from tests.support import NEW_NAMESPACE, PROGRAMS, PYTHONPATH, lives, open_fds, run_program, until, wait_until
@@ -486,7 +485,7 @@ def test_run_with_stdin_from_elsewhere_the_warden_explains_itself() -> None:
 
 def test_odd_messages_are_left_out_and_a_last_one_without_an_end_is_not_taken() -> None:
     with sessions(2) as (guarded, cut_off):
-        text = f"hello\n+1\n+0\n\n+12x\n+{guarded.pid}\n+{os.getsid(0)}\n+{cut_off.pid}"
+        text = f"hello\n?-3\n+1\n+0\n\n+12x\n+{guarded.pid}\n+{os.getsid(0)}\n+{cut_off.pid}"
         read_end, write_end = os.pipe()
         os.write(write_end, text.encode())
         os.close(write_end)
@@ -495,7 +494,7 @@ def test_odd_messages_are_left_out_and_a_last_one_without_an_end_is_not_taken() 
         finally:
             os.close(read_end)
         assert done.returncode == 0
-        assert done.stderr.count("left out the message") == 6
+        assert done.stderr.count("left out the message") == 7
         assert guarded.wait(0.1) == -signal.SIGTERM
         assert cut_off.poll() is None
 
@@ -514,8 +513,7 @@ def test_what_a_kernel_was_about_to_start_is_found_after_its_first_process_has_g
     assert done.stdout == "False True\n"
 
 
-def test_an_expected_pipe_is_ours_whenever_its_process_began_and_a_terminal_that_lives_only_before() -> None:
-    late, early = 0, ticks_since_boot() + 10**6
+def test_an_expected_terminal_is_told_from_a_strangers_of_the_same_number() -> None:
     master, slave = pty.openpty()
     number = number_of(slave)
     assert number is not None
@@ -526,13 +524,16 @@ def test_an_expected_pipe_is_ours_whenever_its_process_began_and_a_terminal_that
         try:
             assert piped.stdout is not None
             inode = os.fstat(piped.stdout.fileno()).st_ino
-            expected = {inode: {inode}, -number - 1: {-number - 1}}
+            ours = {inode: [inode], -number - 1: [-number - 1, made_at(slave)]}
+            # A kernel that has gone had that number before.
+            strangers = {-number - 1: [-number - 1, made_at(slave) - 10**9]}
             session = os.getsid(0)
-            assert _sessions_holding(expected, session, late) == {piped.pid}
-            assert _sessions_holding(expected, session, early) == {piped.pid, on_terminal.pid}
+            assert _sessions_holding(ours, session) == {piped.pid, on_terminal.pid}
+            assert _sessions_holding(strangers, session) == set()
             # As when the kernel has gone.
             os.close(master)
-            assert _sessions_holding(expected, session, late) == {piped.pid, on_terminal.pid}
+            assert _sessions_holding(ours, session) == {piped.pid, on_terminal.pid}
+            assert _sessions_holding(strangers, session) == set()
         finally:
             piped.kill()
             on_terminal.kill()

@@ -47,7 +47,7 @@ class Ends:
         feed: likewise.
         stdout: the fd for the process's standard output.
         stderr: the fd for its standard error.
-        marks: the numbers of the pipes, or of the terminal, by which the warden finds it.
+        marks: the numbers by which the warden finds it; see `Warden.expect`.
         beside: the further fds that it gets, as its last arguments.
         terminal: the terminal; None for pipes.
         gate: where it waits until it is guarded; None if it runs at once.
@@ -151,7 +151,7 @@ def open_terminal(spec: JobSpec, driver: Driver, undo: ExitStack, theirs: ExitSt
             theirs.callback(gate.close)
             ends.marks = gate.inodes
         else:
-            ends.marks = [-number - 1]
+            ends.marks = [-number - 1, pty.made_at(slave)]
         unowned.pop_all()
     ends.leave_unread(master, "stdout")
     undo.callback(ends.close_unread)

@@ -84,9 +84,9 @@ class Warden:
         """Guard a process that is about to be started, and has no number yet.
 
         Args:
-            marks: the inodes of the pipes that it gets, or -N - 1 for the terminal ``/dev/pts/N``, by which
-                the warden finds it if the kernel is killed before `guard` or `cancel` is called. The first
-                names it there.
+            marks: the inodes of the pipes that it gets, or -N - 1 for the terminal ``/dev/pts/N`` and the
+                time at which that was made, by which the warden finds it if the kernel is killed before
+                `guard` or `cancel` is called. The first names it there.
         """
         with self._lock:
             if self._owner == os.getpid():

@@ -9,7 +9,6 @@ Imports little, since the warden, a small program, does so too.
 from __future__ import annotations
 
 import os
-import time
 
 # Known to type checkers by its name: `typing` and `collections.abc` are slow to import.
 TYPE_CHECKING = False
@@ -31,7 +30,6 @@ __all__ = [
     "signal_group",
     "signal_process",
     "start_time",
-    "ticks_since_boot",
 ]
 
 _MASKS = ("SigBlk", "SigIgn", "SigCgt")
@@ -181,13 +179,6 @@ def start_time(pid: int) -> int | None:
         return 0
     process = _listing.look(pid)
     return None if process is None else process.started
-
-
-def ticks_since_boot() -> int:
-    """Return the time at this moment in the units of `Process.started` on Linux; 0 elsewhere."""
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        return 0
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
 def parent_of(pid: int) -> int:

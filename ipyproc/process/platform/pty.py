@@ -20,7 +20,16 @@ try:
 except ImportError:  # Windows
     pass
 
-__all__ = ["GONE", "control_request", "end_of_file", "hides_input", "number_of", "open_pty", "set_size"]
+__all__ = [
+    "GONE",
+    "control_request",
+    "end_of_file",
+    "hides_input",
+    "made_at",
+    "number_of",
+    "open_pty",
+    "set_size",
+]
 
 GONE = frozenset({errno.EIO, errno.EPIPE})
 """The errors of a read or a write when the other end of a pipe or of a terminal is closed."""
@@ -70,6 +79,15 @@ def number_of(fd: int) -> int | None:
     except OSError:
         return None
     return int(number) if folder == _FOLDER and number.isdecimal() else None
+
+
+def made_at(fd: int) -> int:
+    """Return when a terminal was made, given its slave: nanoseconds since the epoch, to a tick of the system.
+
+    By it and the number, a terminal is told from a later one of the same number. `chown(2)` and `chmod(2)` of
+    the slave change it.
+    """
+    return os.fstat(fd).st_ctime_ns
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
