@@ -105,9 +105,14 @@ def test_a_quiet_kernels_stand_in_sleeps(kernel: Kernel) -> None:
         ".split()[0]) for t in __import__('threading').enumerate() if t.name == 'ipyproc stand-in')"
     )
     kernel.run("import warnings; warnings.simplefilter('ignore', ResourceWarning)")
-    before = kernel.ask(counted)
-    kernel.run("import time; time.sleep(0.6)")
-    assert kernel.ask(counted) - before < 5
+
+    def sleeps() -> bool:
+        before = kernel.ask(counted)
+        kernel.run("import time; time.sleep(0.6)")
+        return kernel.ask(counted) - before < 5
+
+    # A wait for the interpreter's lock counts as well, as beside the job's start.
+    kernel.until(sleeps)
 
 
 def test_a_held_loop_queues_one_look_for_readiness_not_one_a_read(kernel: Kernel) -> None:

@@ -75,7 +75,8 @@ async def exits(table: JobTable) -> None:
     assert (await asyncio.wait_for(job.wait(), 20)).stdout.endswith("\0more")
     size = loud.size
     await until(lambda: loud.size > size)
-    assert (await loud.stop()).ended_by == "SIGINT"
+    # A shell whose sleep ends as the SIGINT comes takes it for handled.
+    assert (await loud.stop()).ended_by in {"SIGINT", "SIGTERM"}
 
 
 def in_a_fork(deed: Callable[[], object], leave: Callable[[int], object]) -> int:
