@@ -1,4 +1,4 @@
-"""The live view in a real JupyterLab: a terminal in the cell, buttons, a page that is loaded anew."""
+"""The live view in JupyterLab and Notebook 7: a terminal in the cell, buttons, a page that is loaded anew."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from tests.browser.lab import Lab, notebook
 from tests.support import need_program, wait_until
+
+pytestmark = pytest.mark.parametrize("page", ["lab", "notebook"], indirect=True, scope="module")
 
 VIEW = ".ipyproc-view"
 # However slow the machine is, the page is to have its time to show a widget.
@@ -126,9 +128,9 @@ def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: L
     wait_for_rows(page, "shell", "42 one")
     type_into(page, "shell", "echo $((6 * 8)) two\n")
     wait_for_rows(page, "shell", "48 two")
-    second = Lab(page.page.context.browser.new_page(), page.server)
+    second = Lab(page.page.context.browser.new_page(), page.server, simple=page.simple)
     try:
-        second.page.goto(f"{page.server.url}/lab/workspaces/second/tree/shell.ipynb?token=t")
+        second.page.goto(second.address("shell.ipynb", second=True))
         wait_for_rows(second, "shell", "48 two")
         type_into(page, "shell", "echo $((6 * 9)) three\n")
         wait_for_rows(second, "shell", "54 three")
