@@ -385,6 +385,7 @@ _NOBODY_MEETS = {
     "module {} has no attribute {}": "Python's own words for a name that is in no module",
     "warden: {}": "what the warden says to itself",
     "A message is one of ? ! + - and numbers, or d and a path.": "what the warden says to itself",
+    "A terminal comes with the time at which it was made.": "what the warden says to itself",
     "{} is {}; give a number of bytes, or one such as '2G'.": "max_memory is one, and is listed",
     "a process that it started could not be ended, and lives on": "takes two users, as in test_life.py",
     "Job {} has not ended; it goes on running.": "only without a loop, which says more",
