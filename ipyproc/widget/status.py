@@ -51,6 +51,7 @@ def told(job: Job, snapshot: Snapshot, *, wants_input: bool) -> Told:
         "left": snapshot.left_running,
         "restarts": snapshot.restarts,
         "ready": snapshot.ready,
+        "kept": snapshot.is_kept,
         "notes": list(snapshot.notes),
         "can": _actions(job, snapshot),
         "tty": terminal is not None,
@@ -109,7 +110,7 @@ def _kind(snapshot: Snapshot) -> str:
 
 def _words(snapshot: Snapshot) -> str:
     if snapshot.ends_with_kernel:
-        return "ended with the kernel"
+        return "goes on without the kernel" if snapshot.is_kept else "ended with the kernel"
     if not snapshot.state.done:
         return snapshot.state.value
     if snapshot.state is JobState.GAVE_UP:

@@ -36,6 +36,8 @@ export interface JobStatus {
   restarts?: number;
   /** Whether it is ready to serve; null where nobody asked. */
   ready?: boolean | null;
+  /** Whether it goes on when the kernel ends. */
+  kept?: boolean;
   notes?: string[];
   can?: Action[];
   tty?: boolean;

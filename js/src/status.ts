@@ -31,6 +31,11 @@ export function isOver(job: JobStatus): boolean {
   return OVER.includes(job.kind);
 }
 
+/** What is said of a job that ran when its kernel went. */
+function past(job: JobStatus): string {
+  return job.kept ? "goes on without the kernel" : `was ${job.words} when the kernel went`;
+}
+
 export function markOf(kind: string): string {
   return MARKS[kind] ?? "●";
 }
@@ -97,7 +102,7 @@ export class StatusLine {
     this.gone = gone;
     const over = isOver(job);
     const kind = gone && !over ? "gone" : job.kind;
-    const words = gone && !over ? `was ${job.words} when the kernel went` : job.words;
+    const words = gone && !over ? past(job) : job.words;
     this.root.dataset.kind = kind;
     say(this.mark, markOf(kind));
     say(this.name, job.name);

@@ -172,6 +172,13 @@ test("when the kernel has gone the view says so, and can be read; when it speaks
   assert.equal(named("Stop the job").disabled, false);
 });
 
+test("a kept job is said to go on when its kernel goes", () => {
+  status({ kept: true });
+  kernel.emit("comm_live_update");
+  assert.equal(text(".ipyproc-words"), "goes on without the kernel");
+  assert.equal(named("Stop the job").disabled, true);
+});
+
 test("an ended job keeps its end when the kernel goes", () => {
   status({ kind: "ok", words: "exit 0" });
   kernel.emit("comm_live_update");
