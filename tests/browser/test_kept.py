@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.browser.lab import Lab, notebook
-from tests.browser.test_live import LOAD, wait_for_status, wait_for_text
+from tests.browser.test_live import LOAD, wait_for_text
 from tests.hosts.kept import end_all_kept
 from tests.support import wait_until
 
