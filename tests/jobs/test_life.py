@@ -525,6 +525,11 @@ def _closed_under(table: JobTable, start: object) -> object:
         io_loop.close()
 
 
+def keep_no_unraisable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has pytest not keep what Python says of a SIGCHLD after its loop was closed, and the frames with it."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+
+
 @pytest.mark.parametrize(
     "start",
     [
@@ -538,8 +543,12 @@ def _closed_under(table: JobTable, start: object) -> object:
     ids=["plain", "pipes closed", "grandchild", "stopped", "in backoff", "held open"],
 )
 def test_a_loop_that_is_closed_under_a_job_ends_it(
-    table: JobTable, caplog: pytest.LogCaptureFixture, start: dict[str, str]
+    table: JobTable,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    start: dict[str, str],
 ) -> None:
+    keep_no_unraisable(monkeypatch)
     fds = open_fds()
     job = _closed_under(table, start)
     assert job.done
@@ -609,7 +618,10 @@ def test_a_job_whose_loop_was_closed_can_be_restarted_on_another(table: JobTable
     again()
 
 
-def test_a_job_started_for_a_loop_that_is_closed_before_it_comes_round_is_ended(table: JobTable) -> None:
+def test_a_job_started_for_a_loop_that_is_closed_before_it_comes_round_is_ended(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_no_unraisable(monkeypatch)
     fds = open_fds()
     io_loop = IOLoop(make_current=False)
     fresh = JobTable()
