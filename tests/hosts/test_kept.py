@@ -25,6 +25,7 @@ from ipyproc.hosts.keeper.adopted import Adopted
 from ipyproc.hosts.keeper.ends import scope_command, what_ends_it
 from ipyproc.hosts.keeper.host import KeeperHost
 from ipyproc.hosts.keeper.sweep import sweep
+from ipyproc.model.event import EventKind
 from ipyproc.model.life import LADDER
 from ipyproc.model.spec import JobSpec
 from ipyproc.spool.named import NamedOutput
@@ -120,6 +121,28 @@ def test_a_runner_that_is_killed_as_it_starts_a_job_starts_one_in_the_end(tty: b
             wait_until(lambda: [int(pid) for pid in pids.read_text().split() if lives(int(pid))] == [job.pid])
             job.kill()
             ended(job)
+
+
+def test_a_terminal_is_at_its_end_however_late_its_holders_let_go_of_it(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with keeping() as host:
+        command = f"while :; do echo up; [ -e {flag} ] && exit 5; sleep 0.02; done"
+        job = said(host.start(JobSpec(command, "late", tty=True)), b"up")
+        runner = wait_until(lambda: newest_runner(job.place.path))
+        holders = [pid for pid in kept_processes() if pid != runner]
+        try:
+            for pid in holders:
+                os.kill(pid, signal.SIGSTOP)
+            flag.touch()
+            wait_until(lambda: not lives(job.pid))
+            time.sleep(0.1)
+        finally:
+            for pid in holders:
+                os.kill(pid, signal.SIGCONT)
+        ended(job)
+        kinds = [event.kind for event in job.events() if event.kind is not EventKind.WROTE]
+        assert kinds == [EventKind.STARTED, EventKind.EXITED, EventKind.DONE]
+        assert job.status().returncode == 5 and not job.status().notes
 
 
 def newest_runner(directory: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 from collections.abc import Mapping
 from contextlib import ExitStack
 from signal import SIGKILL
@@ -33,6 +34,7 @@ _BESIDE = "events"
 _PID = "pid"
 # ioctl_tty(2), Linux 4.13: a slave by its master, whatever is mounted at /dev/pts.
 _TIOCGPTPEER = 0x5441
+_HANG_UP_MS = 2000
 _UNKNOWN = "its exit status is not known, since its holder was killed"
 
 
@@ -235,6 +237,22 @@ class KeptRun(Run):
             self._post.drop(self._key(stream))
             for name in _THROUGH:
                 self._post.drop(name)
+
+    def drain(self) -> None:
+        """Read what its pipes hold, up to a bound; see `Run.drain`."""
+        self._wait_for_hang_up()
+        super().drain()
+
+    def _wait_for_hang_up(self) -> None:
+        """Wait until the holder has let go of the slave, or a bound if another process has it too.
+
+        Until then the terminal has not come to its end, as if a process that is on its own held it open.
+        """
+        if self._terminal is None or not self._streams or self._streams[0].at_end:
+            return
+        poll = select.poll()
+        poll.register(self._streams[0].fileno(), 0)  # POLLHUP is always told.
+        poll.poll(_HANG_UP_MS)
 
     def _note_exit(self, status: int) -> None:
         super()._note_exit(status)

@@ -139,6 +139,7 @@ class KeptExecution(Execution):
             # The last pipe's end was seen, and not told.
             self.run_piped_out(run)
         if process.rest is Rest.DRAINING:
+            run.drain()
             self.tell(Drained(run.piping))
 
 
