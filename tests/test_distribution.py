@@ -73,7 +73,7 @@ def test_the_binder_steps_give_an_environment_in_which_every_notebook_runs(tmp_p
     run(python, "-m", "pip", "install", "-q", "-r", "binder/requirements.txt", cwd=checkout, PATH=path)
     run(checkout / "binder" / "postBuild", cwd=checkout, PATH=path)
     books = sorted((checkout / "notebooks").glob("*.ipynb"))
-    assert len(books) == 4
+    assert len(books) == 5
     for book in books:
         run(
             *(python, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", book),

@@ -13,6 +13,7 @@ from tests.support import need_program, wait_until
 pytestmark = pytest.mark.parametrize("page", ["lab", "notebook"], indirect=True, scope="module")
 
 VIEW = ".ipyproc-view"
+CELL = ".jp-Notebook .jp-Cell"
 # However slow the machine is, the page is to have its time to show a widget.
 LOAD = "%load_ext ipyproc\n%config IPyProc.live_patience = 120"
 
@@ -38,7 +39,8 @@ def wait_for_rows(page: Lab, name: str, *texts: str, seconds: float = 60.0) -> s
             if all(text in shown for text in texts):
                 return shown
         time.sleep(0.05)
-    raise AssertionError(f"the terminal of {name!r} never showed {texts}, but:\n{shown}")
+    outputs = "\n".join(page.output(cell) for cell in range(page.page.locator(CELL).count()))
+    raise AssertionError(f"the terminal of {name!r} never showed {texts}, but:\n{shown}\nof:\n{outputs}")
 
 
 def type_into(page: Lab, name: str, text: str) -> None:
