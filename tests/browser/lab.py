@@ -137,8 +137,25 @@ class Lab:
         raise AssertionError("the kernel did not become idle")
 
     def run_all(self) -> None:
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_text("Run All Cells", exact=True).first.click()
+        before = self._prompts()
+        # A page that is still being set up takes the click and does nothing, or soon takes it back.
+        for _ in range(6):
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.get_by_text("Run All Cells", exact=True).first.click()
+            quiet, running = time.monotonic(), set[int]()
+            while time.monotonic() - quiet < 5:
+                for cell, (was, now) in enumerate(zip(before, self._prompts(), strict=False)):
+                    if "*" in now:
+                        quiet = time.monotonic()
+                        running.add(cell)
+                    elif any(map(str.isdigit, now)) and (now != was or cell in running):
+                        return
+                time.sleep(0.05)
+        raise AssertionError(f"the page runs no cell: {self._prompts()}")
+
+    def _prompts(self) -> list[str]:
+        """What stands before the cells, such as ``[*]:`` while one runs."""
+        return list(self.page.locator(".jp-Notebook .jp-InputPrompt").all_inner_texts())
 
     def output(self, cell: int) -> str:
         """The text under a cell, whether it is on the screen or scrolled out of it."""
