@@ -98,11 +98,14 @@ class Server:
     def close(self) -> None:
         os.killpg(self._process.pid, signal.SIGTERM)
         try:
-            self._process.wait(20)
+            # It gives each kernel some seconds to end.
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(20)
-        wait_until(lambda: not [*self.temporary.glob("ipyproc*")])
+            raise AssertionError(f"JupyterLab did not end:\n{self.log.read_text()[-5000:]}") from None
+        finally:
+            wait_until(lambda: not [*self.temporary.glob("ipyproc*")])
 
 
 class Lab:
