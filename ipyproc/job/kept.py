@@ -94,7 +94,7 @@ class KeptRegistry(JobRegistry):
     def find_kept(self) -> None:
         """Enter kept jobs as `attach_kept` does, in a thread, and return at once."""
         if self._finding is None or not self._finding.is_alive():
-            self._finding = threading.Thread(target=self._find, name="ipyproc-find", daemon=True)
+            self._finding = threading.Thread(target=self._find, name="ipyproc find", daemon=True)
             self._finding.start()
 
     def _is_kept_here(self) -> bool:
