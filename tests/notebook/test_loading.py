@@ -5,7 +5,7 @@ from tests.notebook.kernels import Kernel
 _SNAPSHOT = """
 import threading
 # Threads that are there for a moment.
-passing = ["ipyproc census", "ipyproc find"]
+passing = ["ipyproc census", "ipyproc find", "ipyproc live view"]
 def named():
     return [thread.name for thread in threading.enumerate()]
 def picture():
