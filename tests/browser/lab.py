@@ -91,6 +91,10 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"JupyterLab did not start:\n{self.log.read_text()}")
 
+    def restarted(self) -> int:
+        """How often the server has restarted a kernel; one that ends amid that does not come to its end."""
+        return self.log.read_text().count("Kernel restarted")
+
     def dropped(self) -> int:
         """How often the server said that it drops output."""
         return self.log.read_text().count("rate exceeded")
