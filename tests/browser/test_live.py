@@ -10,8 +10,8 @@ import pytest
 from tests.browser.lab import Lab, notebook
 from tests.support import need_program, wait_until
 
-pytestmark = pytest.mark.parametrize("page", ["lab", "notebook"], indirect=True, scope="module")
-
+BOTH = pytest.mark.parametrize("page", ["lab", "notebook"], indirect=True, scope="module")
+LAB = pytest.mark.parametrize("page", ["lab"], indirect=True, scope="module")
 VIEW = ".ipyproc-view"
 CELL = ".jp-Notebook .jp-Cell"
 # However slow the machine is, the page is to have its time to show a widget.
@@ -111,6 +111,7 @@ def save(page: Lab, name: str, *, until: str) -> str:
     raise AssertionError(f"{name} never had {until!r}, but:\n{text}")
 
 
+@BOTH
 @pytest.mark.slow
 def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: Lab) -> None:
     notebook(page.server.files / "shell.ipynb", LOAD, "%%spawn -t --name shell bash --norc")
@@ -145,6 +146,7 @@ def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: L
         second.page.close()
 
 
+@BOTH
 @pytest.mark.slow
 def test_vim_a_flood_and_a_password_and_a_file_that_is_static_at_the_end(page: Lab) -> None:
     need_program("vim")
@@ -190,6 +192,7 @@ def test_vim_a_flood_and_a_password_and_a_file_that_is_static_at_the_end(page: L
     assert '"y\\n"' in text
 
 
+@BOTH
 @pytest.mark.slow
 def test_each_button_does_its_work_by_mouse_and_by_keyboard_and_so_do_those_of_the_table(page: Lab) -> None:
     notebook(
@@ -226,6 +229,7 @@ def test_each_button_does_its_work_by_mouse_and_by_keyboard_and_so_do_those_of_t
     page.wait_for(2, "SIGINT")
 
 
+@LAB
 @pytest.mark.slow
 def test_a_view_whose_kernel_is_restarted_says_so(page: Lab) -> None:
     notebook(page.server.files / "restart.ipynb", LOAD, "%%spawn --name lost sleep 1000")
