@@ -138,7 +138,7 @@ def test_a_job_that_is_restarted_is_live_again_in_its_cell(kernel: Kernel) -> No
 def test_at_the_kernels_end_the_pages_are_told(fresh_kernel: Kernel) -> None:
     _, page = start(fresh_kernel, "%%spawn --name last\nexec sleep 100")
     page.hello()
-    fresh_kernel.control("shutdown_request", restart=False)
+    fresh_kernel.shut_down()
     fresh_kernel.until(lambda: page.told("ended"))
     assert page.job["words"] == "ended with the kernel"
     fresh_kernel.until(lambda: "ended with the kernel" in page.display.text)
