@@ -146,7 +146,7 @@ def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: L
         second.page.close()
 
 
-@BOTH
+@LAB
 @pytest.mark.slow
 def test_vim_a_flood_and_a_password_and_a_file_that_is_static_at_the_end(page: Lab) -> None:
     need_program("vim")
@@ -192,7 +192,7 @@ def test_vim_a_flood_and_a_password_and_a_file_that_is_static_at_the_end(page: L
     assert '"y\\n"' in text
 
 
-@BOTH
+@LAB
 @pytest.mark.slow
 def test_each_button_does_its_work_by_mouse_and_by_keyboard_and_so_do_those_of_the_table(page: Lab) -> None:
     notebook(
