@@ -1,4 +1,4 @@
-"""A real JupyterLab, or Notebook 7, in a real Chromium, as a user has it."""
+"""A real JupyterLab in a real Chromium, as a user has it."""
 
 from __future__ import annotations
 
@@ -113,22 +113,14 @@ class Server:
 
 
 class Lab:
-    """One notebook, open in a page: in JupyterLab, or in Notebook 7, whose pages the same server has."""
+    """One notebook, open in a page."""
 
-    def __init__(self, page, server: Server, *, simple: bool = False) -> None:
+    def __init__(self, page, server: Server) -> None:
         self.page = page
         self.server = server
-        self.simple = simple
-
-    def address(self, name: str, *, second: bool = False) -> str:
-        """The address of a notebook's page, or of a second one beside it."""
-        if self.simple:
-            return f"{self.server.url}/notebooks/{name}?token=t"
-        workspace = "lab/workspaces/second" if second else "lab"
-        return f"{self.server.url}/{workspace}/tree/{name}?token=t" + ("" if second else "&reset")
 
     def open(self, name: str) -> None:
-        self.page.goto(self.address(name))
+        self.page.goto(f"{self.server.url}/lab/tree/{name}?token=t&reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         # On a busy machine the list of kernels may come late, and JupyterLab asks which one to take.
         end = time.monotonic() + 60
@@ -137,7 +129,7 @@ class Lab:
             if dialog is not None:
                 dialog.click()
             status = self.page.query_selector(IDLE)
-            named = self.simple or self.page.get_by_text("| Idle").count()
+            named = self.page.get_by_text("| Idle").count()
             if status is not None and named and dialog is None:
                 return
             time.sleep(0.2)
@@ -200,8 +192,8 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab(root: Path, *, simple: bool = False) -> Iterator[Lab]:
-    """A JupyterLab and a page in it, or in Notebook 7; all is gone afterwards."""
+def lab(root: Path) -> Iterator[Lab]:
+    """A JupyterLab and a page in it; all is gone afterwards."""
     from playwright.sync_api import sync_playwright
 
     server = Server(root)
@@ -211,7 +203,7 @@ def lab(root: Path, *, simple: bool = False) -> Iterator[Lab]:
             browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
             try:
                 page = browser.new_page(viewport={"width": 1200, "height": 1600})
-                yield Lab(page, server, simple=simple)
+                yield Lab(page, server)
             finally:
                 browser.close()
     finally:

@@ -1,4 +1,4 @@
-"""The live view in JupyterLab and Notebook 7: a terminal in the cell, buttons, a page that is loaded anew."""
+"""The live view in a real JupyterLab: a terminal in the cell, buttons, a page that is loaded anew."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from tests.browser.lab import Lab, notebook
 from tests.support import need_program, wait_until
 
-BOTH = pytest.mark.parametrize("page", ["lab", "notebook"], indirect=True, scope="module")
-LAB = pytest.mark.parametrize("page", ["lab"], indirect=True, scope="module")
 VIEW = ".ipyproc-view"
 CELL = ".jp-Notebook .jp-Cell"
 # However slow the machine is, the page is to have its time to show a widget.
@@ -111,7 +109,6 @@ def save(page: Lab, name: str, *, until: str) -> str:
     raise AssertionError(f"{name} never had {until!r}, but:\n{text}")
 
 
-@BOTH
 @pytest.mark.slow
 def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: Lab) -> None:
     notebook(page.server.files / "shell.ipynb", LOAD, "%%spawn -t --name shell bash --norc")
@@ -131,9 +128,9 @@ def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: L
     wait_for_rows(page, "shell", "42 one")
     type_into(page, "shell", "echo $((6 * 8)) two\n")
     wait_for_rows(page, "shell", "48 two")
-    second = Lab(page.page.context.browser.new_page(), page.server, simple=page.simple)
+    second = Lab(page.page.context.browser.new_page(), page.server)
     try:
-        second.page.goto(second.address("shell.ipynb", second=True))
+        second.page.goto(f"{page.server.url}/lab/workspaces/second/tree/shell.ipynb?token=t")
         wait_for_rows(second, "shell", "48 two")
         type_into(page, "shell", "echo $((6 * 9)) three\n")
         wait_for_rows(second, "shell", "54 three")
@@ -146,7 +143,6 @@ def test_a_shell_in_the_cell_goes_on_after_a_reload_and_in_a_second_page(page: L
         second.page.close()
 
 
-@LAB
 @pytest.mark.slow
 def test_vim_a_flood_and_a_password_and_a_file_that_is_static_at_the_end(page: Lab) -> None:
     need_program("vim")
@@ -192,7 +188,6 @@ def test_vim_a_flood_and_a_password_and_a_file_that_is_static_at_the_end(page: L
     assert '"y\\n"' in text
 
 
-@LAB
 @pytest.mark.slow
 def test_each_button_does_its_work_by_mouse_and_by_keyboard_and_so_do_those_of_the_table(page: Lab) -> None:
     notebook(
@@ -229,7 +224,6 @@ def test_each_button_does_its_work_by_mouse_and_by_keyboard_and_so_do_those_of_t
     page.wait_for(2, "SIGINT")
 
 
-@LAB
 @pytest.mark.slow
 def test_a_view_whose_kernel_is_restarted_says_so(page: Lab) -> None:
     notebook(page.server.files / "restart.ipynb", LOAD, "%%spawn --name lost sleep 1000")
