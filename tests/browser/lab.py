@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -136,11 +136,26 @@ class Lab:
         raise AssertionError("the kernel did not become idle")
 
     def run_all(self) -> None:
-        before = self._prompts()
-        # A page that is still being set up takes the click and does nothing, or soon takes it back.
-        for _ in range(6):
+        def use_the_menu() -> None:
             self.page.get_by_role("menuitem", name="Run", exact=True).click()
             self.page.get_by_text("Run All Cells", exact=True).first.click()
+
+        self._until_one_runs(use_the_menu)
+
+    def run(self, cell: int) -> None:
+        """Run one cell as a hand does."""
+
+        def press_the_keys() -> None:
+            self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".cm-content").click()
+            self.page.keyboard.press("Shift+Enter")
+
+        self._until_one_runs(press_the_keys)
+
+    def _until_one_runs(self, act: Callable[[], None]) -> None:
+        """Do something until a cell runs: a page that is being set up does nothing, or takes it back."""
+        before = self._prompts()
+        for _ in range(6):
+            act()
             quiet, running = time.monotonic(), set[int]()
             while time.monotonic() - quiet < 5:
                 for cell, (was, now) in enumerate(zip(before, self._prompts(), strict=False)):

@@ -16,12 +16,6 @@ STOP = [sys.executable, "-m", "ipyproc.console", "stop", "train"]
 TRAINS = "%%spawn --keep --name train\nn=0; while :; do n=$((n+1)); echo step $n of it; sleep 0.05; done"
 
 
-def run(page: Lab, cell: int) -> None:
-    """Run one cell as a hand does."""
-    page.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".cm-content").click()
-    page.page.keyboard.press("Shift+Enter")
-
-
 def steps(page: Lab, cell: int) -> int:
     """The steps that a cell shows, which begin with the first and leave none out."""
     shown = [line for line in page.output(cell).split("\n") if line.startswith("step ")]
@@ -35,8 +29,8 @@ def test_a_kept_job_is_back_after_a_restart_and_in_a_second_notebook_at_once(pag
     notebook(page.server.files / "beside.ipynb", LOAD, "%logs train")
     try:
         page.open("train.ipynb")
-        run(page, 0)
-        run(page, 1)
+        page.run(0)
+        page.run(1)
         wait_until(lambda: steps(page, 1) > 5)
         before = page.server.restarted()
         page.page.get_by_role("menuitem", name="Kernel", exact=True).click()
@@ -44,8 +38,8 @@ def test_a_kept_job_is_back_after_a_restart_and_in_a_second_notebook_at_once(pag
         page.page.locator(".jp-Dialog button.jp-mod-accept").click()
         wait_for_text(page, 1, ("goes on without the kernel",))
         wait_until(lambda: page.server.restarted() > before, 60)
-        run(page, 0)
-        run(page, 2)
+        page.run(0)
+        page.run(2)
         wait_until(lambda: steps(page, 2) > 10)
         before = steps(page, 2)
         second = Lab(page.page.context.browser.new_page(), page.server)
