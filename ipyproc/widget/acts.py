@@ -11,9 +11,11 @@ from ipyproc.job.group import WorkerGroup
 from ipyproc.model.life import stop_ladder
 
 if TYPE_CHECKING:
+    from tornado.ioloop import IOLoop
+
     from ipyproc.job.job import Job
 
-__all__ = ["Act", "act_of", "in_sentences", "typed"]
+__all__ = ["Act", "act_of", "in_sentences", "restart_on", "typed"]
 
 Act = Callable[[], str | None]
 """Does something to a job; returns a sentence for the page, None if there is nothing to say."""
@@ -60,6 +62,24 @@ def act_of(
         return None
 
     return in_sentences(do)
+
+
+def restart_on(io_loop: IOLoop, job: Job, failed: Callable[[str], object]) -> None:
+    """Restart a job, on the loop; any thread may call it.
+
+    Args:
+        io_loop: the loop.
+        job: the job.
+        failed: called with the sentence of an error.
+    """
+
+    async def restart() -> None:
+        try:
+            await job.restart()
+        except Exception as error:
+            failed(str(error))
+
+    io_loop.add_callback(restart)
 
 
 def typed(job: Job, text: str, *, line: bool) -> Act:

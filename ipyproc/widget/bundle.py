@@ -6,7 +6,7 @@ import hashlib
 from functools import lru_cache
 from importlib.resources import files
 
-__all__ = ["code", "shim", "version"]
+__all__ = ["code", "code_message", "shim", "version"]
 
 _STATIC = files("ipyproc.widget") / "static"
 
@@ -20,6 +20,11 @@ def shim() -> str:
 def code() -> bytes:
     """Return the code, compressed by gzip."""
     return (_STATIC / "live.js.gz").read_bytes()
+
+
+def code_message() -> tuple[dict[str, object], list[bytes]]:
+    """Return the answer to a page that asks for the code, and the bytes that belong to it."""
+    return {"type": "code", "hash": version()}, [code()]
 
 
 @lru_cache(maxsize=1)

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary, ref
 from ipyproc.model.event import EventKind
 from ipyproc.safe import SafeText
 from ipyproc.views.schedule import Schedule
+from ipyproc.widget.acts import restart_on
 from ipyproc.widget.answers import Answers
-from ipyproc.widget.bundle import code, version
+from ipyproc.widget.bundle import code_message
 from ipyproc.widget.conversation import Conversation
 from ipyproc.widget.share import Share
 
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
     from ipyproc.views.cell import Bundle
     from ipyproc.widget.acts import Act
 
-__all__ = ["Channel", "Live", "LiveViews", "OpenChannel"]
+__all__ = ["VIEW", "Channel", "Live", "LiveViews", "OpenChannel"]
 
 log = logging.getLogger("ipyproc")
 
+VIEW = "application/vnd.jupyter.widget-view+json"
+"""The mime type of what a page needs to show a view."""
+
 _MOST_WATCHED = 50
 _MOST_AT_ONCE = 10
-_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class Channel(Protocol):
@@ -101,7 +104,7 @@ class Live:
     def form(self) -> Bundle:
         """Return what a display needs beside the plain form; empty while there is none yet."""
         channel = self._opened_channel()
-        return {} if channel is None else {_VIEW: channel.form}
+        return {} if channel is None else {VIEW: channel.form}
 
     def replaces_updates(self, now: float) -> bool:
         """Return True if a page shows the live form, or may still do so soon."""
@@ -125,7 +128,7 @@ class Live:
             return None
         self.is_heard = True
         if message.get("type") == "code":
-            channel.send({"type": "code", "hash": version()}, [code()])
+            channel.send(*code_message())
             return None
         if self._conversation is None:
             restart, forget = self._lives.restart, self._lives.forget
@@ -178,11 +181,9 @@ class Live:
         return self._job() is None
 
     def _may_be_shown(self, now: float) -> bool:
-        if self.is_heard or now < self._since + self._lives.settings.live_patience:
-            return True
-        if self._channel is not None:
-            self._lives.answers.none_came(self._lives.settings.live_patience)
-        return False
+        answers, patience = self._lives.answers, self._lives.settings.live_patience
+        was_asked = self._channel is not None
+        return self.is_heard or answers.may_come(self._since, now, patience, was_asked=was_asked)
 
     def _opened_channel(self) -> Channel | None:
         if self._channel is None:
@@ -228,7 +229,7 @@ class LiveViews:
         self._made = 0
         self._is_closed = False
         self._opened: deque[float] = deque(maxlen=_MOST_AT_ONCE)
-        self.answers = Answers()
+        self.answers = Answers(lambda: io_loop.add_callback(self._retry))
         self._schedule = Schedule(io_loop, self.flush_due, lambda: False)
 
     def of(self, job: Job, as_terminal: bool) -> Live:
@@ -304,8 +305,7 @@ class LiveViews:
         with self._lock:
             act = live.receive(message)
             self._dirty.add(live)
-        if self.answers.came():
-            self._io_loop.add_callback(self._retry)
+        self.answers.came()
         if act is not None:
             # Without the lock: it may lock the job.
             note = act()
@@ -318,15 +318,12 @@ class LiveViews:
     def restart(self, job: Job) -> None:
         """Restart a job, on the loop."""
 
-        async def restart() -> None:
-            try:
-                await job.restart()
-            except Exception as error:
-                live = self._of_jobs.get(job)
-                if live is not None and live.conversation is not None:
-                    live.conversation.note(None, str(error))
+        def failed(sentence: str) -> None:
+            live = self._of_jobs.get(job)
+            if live is not None and live.conversation is not None:
+                live.conversation.note(None, sentence)
 
-        self._io_loop.add_callback(restart)
+        restart_on(self._io_loop, job, failed)
 
     def forget(self, job: Job) -> None:
         """Forget a job that has ended."""

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipyproc.widget.acts import act_of
-from ipyproc.widget.bundle import code, version
+from ipyproc.widget.acts import act_of, restart_on
+from ipyproc.widget.bundle import code_message
+from ipyproc.widget.lives import VIEW
 from ipyproc.widget.status import is_new, row
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveTables", "TableForm"]
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _MOST_PAGES = 20
 _MOST_LEFT = 5
 _LONGEST_KEY = 100
@@ -65,16 +65,13 @@ class TableForm:
             self._channel = self._tables.open_channel(self)
             self._since = time.monotonic()
         form: SafeText | None = None if self._channel is None else self._channel.form
-        return {} if form is None else {_VIEW: form}
+        return {} if form is None else {VIEW: form}
 
     def may_be_shown(self, now: float) -> bool:
         """Return True if a page shows it, or may still do so soon."""
-        patience = self._tables.settings.live_patience
-        if self.is_heard or now < self._since + patience:
-            return True
-        if self._channel is not None:
-            self._tables.answers.none_came(patience)
-        return False
+        answers, patience = self._tables.answers, self._tables.settings.live_patience
+        was_asked = self._channel is not None
+        return self.is_heard or answers.may_come(self._since, now, patience, was_asked=was_asked)
 
     def tell(self, jobs: Sequence[MeasuredJob], caption: str, *, over: bool = False) -> None:
         """Tell the pages what is new.
@@ -119,7 +116,7 @@ class TableForm:
         self._tables.answers.came()
         kind, page = message.get("type"), message.get("page")
         if kind == "code":
-            self._send({"type": "code", "hash": version()}, [code()])
+            self._send(*code_message())
         elif not isinstance(page, str) or not 0 < len(page) <= _LONGEST_KEY:
             return
         elif kind == "hello":
@@ -234,14 +231,7 @@ class LiveTables:
 
     def restart(self, job: Job, failed: Callable[[str], object]) -> None:
         """Restart a job, on the loop; call ``failed`` with the sentence of an error."""
-
-        async def restart() -> None:
-            try:
-                await job.restart()
-            except Exception as error:
-                failed(str(error))
-
-        self._io_loop.add_callback(restart)
+        restart_on(self._io_loop, job, failed)
 
     def leave(self, table: TableForm) -> None:
         """Keep a table that has ended, for pages that ask for it; but only the last few."""

@@ -48,7 +48,7 @@ async def test_only_what_changes_is_told_and_ended_tables_are_few(table: JobTabl
 
     settings = SimpleNamespace(live_patience=0.0)
     tables = LiveTables(
-        IOLoop.current(), open_channel, settings, Answers(), lambda job: table.forget_all([job])
+        IOLoop.current(), open_channel, settings, Answers(lambda: None), lambda job: table.forget_all([job])
     )
     live = tables.of(table)
     assert live.form() == {"application/vnd.jupyter.widget-view+json": "{}"} and not live.may_be_shown(1e99)

@@ -246,9 +246,10 @@ class KeptRun(Run):
     def _wait_for_hang_up(self) -> None:
         """Wait until the holder has let go of the slave, or a bound if another process has it too.
 
-        Until then the terminal has not come to its end, as if a process that is on its own held it open.
+        Until then the terminal has not come to its end, as if a process that is on its own held it open. One
+        of the session that is left may do so: then nothing is waited for.
         """
-        if self._terminal is None or not self._streams or self._streams[0].at_end:
+        if self._terminal is None or not self._streams or self._streams[0].at_end or self.session.left:
             return
         poll = select.poll()
         poll.register(self._streams[0].fileno(), 0)  # POLLHUP is always told.
