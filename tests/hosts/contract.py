@@ -318,6 +318,8 @@ class Whole(Core):
         before = job.pid
         job.restart(1.0, LADDER)
         said(job, b"up\nup\n")
+        # A program that runs at once may have written before its start is told.
+        assert job.block_until(lambda: job.pid != before, _SECONDS)
         status = job.status()
         assert status.lives == 1 and status.state is JobState.RUNNING and job.pid != before
         assert not lives(before)
