@@ -4,6 +4,7 @@ import array
 import asyncio
 import gc
 import os
+import select
 import threading
 import time
 import warnings
@@ -273,6 +274,34 @@ async def test_pipes_wait_for_what_can_be_read_once_until_they_are_rearmed() -> 
     pipe.close()
     await until(lambda: pipe.stream.closed())
     pipe.pipes.rearm(pipe.stream)
+
+
+@looped
+@pytest.mark.parametrize("epoll", [True, False])
+async def test_a_pipe_at_its_end_wakes_nobody_while_the_loop_is_held(
+    monkeypatch: pytest.MonkeyPatch, epoll: bool
+) -> None:
+    if not epoll:
+        # As on macOS.
+        monkeypatch.delattr(select, "epoll")
+    pipe = Pipe()
+    pipe.stream.start()
+    os.write(pipe.write_end, b"last")
+    pipe.close()
+    found = []
+
+    def stand_in() -> None:
+        while not pipe.stream.at_end:
+            found.extend(pipe.pipes.wait(10))
+            pipe.stream.read()
+            pipe.pipes.rearm(pipe.stream)
+
+    thread = threading.Thread(target=stand_in)
+    thread.start()
+    thread.join()  # The loop is held, and cannot close it.
+    assert found == [pipe.stream] * 2
+    assert pipe.pipes.wait(0) == [] and not pipe.stream.closed()
+    await until(lambda: pipe.stream.closed())
 
 
 def test_pipes_give_back_what_they_hold() -> None:

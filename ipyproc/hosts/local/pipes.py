@@ -24,10 +24,12 @@ class ReadingEnd(Protocol):
     Attributes:
         io_loop: the loop that reads it.
         reads: the number of reads that returned bytes or the end.
+        at_end: whether the pipe is at its end.
     """
 
     io_loop: IOLoop
     reads: int
+    at_end: bool
 
     def fileno(self) -> int:
         """Return the number of the fd, also after it was closed."""
@@ -113,7 +115,10 @@ class Pipes:
         return self._ends_of(self._readable(0.0))
 
     def rearm(self, end: ReadingEnd) -> None:
-        """Let `wait` return this end again once it is readable."""
+        """Let `wait` return this end again once it is readable, unless the pipe is at its end."""
+        # That stays readable until the loop closes it, and a thread that stands in for the loop would spin.
+        if end.at_end:
+            return
         with self._lock:
             fd = end.fileno()
             reference = self._ends.get(fd)
@@ -143,9 +148,10 @@ class Pipes:
             return [fd for fd, _ in self._epoll.poll(timeout)]
         # Not select(2): it takes no fd above 1023, and none that another thread has closed just now.
         poll = select.poll()
-        with self._lock:
-            for fd in (*self._ends, self._alarm[0]):
-                poll.register(fd, select.POLLIN)
+        poll.register(self._alarm[0], select.POLLIN)
+        for end in self.all():
+            if not end.at_end:
+                poll.register(end.fileno(), select.POLLIN)
         return [fd for fd, _ in poll.poll(1000 * (_SLOWEST_LOOK if timeout is None else timeout))]
 
     def _ends_of(self, fds: list[int]) -> list[ReadingEnd]:
