@@ -200,32 +200,43 @@ def test_no_output_and_no_name_does_more_to_the_terminal_than_text_does(terminal
     assert [found for found in (*strings, *modes) if found in sent.replace(r"\x1b]0;title", "")] == []
 
 
+# Every second step waits until somebody has seen it, and makes a file.
 _BARS = """
-import sys, time
+import os, sys, time
 for i in range(8):
-    time.sleep(0.15)
     if i == 3:
         sys.stdout.write("\\r\\x1b[Ksaved half\\n")
     sys.stdout.write(f"\\router {i + 1}/8\\n\\rinner {i + 1}/8" + ("\\n" if i == 7 else "\\x1b[A"))
     sys.stdout.flush()
+    while i % 2 and i < 7 and not os.path.exists(f"{sys.argv[1]} {i + 1}"):
+        time.sleep(0.01)
 """
 
 
 def test_bars_are_drawn_in_place_while_a_cell_waits_and_stay_once(terminal: Terminal) -> None:
-    Path(terminal.process.cwd(), "bars.py").write_text(_BARS)
+    cwd = Path(terminal.process.cwd())
+    (cwd / "bars.py").write_text(_BARS)
     before = len(terminal.raw)
-    terminal.run(f"%spawn -w -n bars {sys.executable} bars.py")
+    terminal.type(f"%spawn -w -n bars {sys.executable} bars.py bars")
+    for step in (2, 4, 6):
+        terminal.see(f"inner {step}/8")
+        (cwd / f"bars {step}").touch()
+    terminal.prompt()
     sent = terminal.raw[before:]
-    assert sent.count(ERASE) > 3
+    assert sent.count(ERASE) >= 3
     assert shown(sent, "outer", "inner", "saved", "✓") == ["saved half", "outer 8/8", "inner 8/8", "✓ bars"]
     # Another cell that waits for it, and prints meanwhile; with a prompt, nothing is drawn.
     before = len(terminal.raw)
-    terminal.run(f"job = %spawn -n more {sys.executable} bars.py")
+    terminal.run(f"job = %spawn -n more {sys.executable} bars.py more")
     assert ERASE not in terminal.raw[before:]
     later = "import asyncio; asyncio.get_running_loop().call_later(0.6, print, 'printed meanwhile')"
-    terminal.run(f"{later}; r = await job; print('ended', r.returncode)")
+    terminal.type(f"{later}; r = await job; print('ended', r.returncode)")
+    for text, step in (("inner 2/8", 2), ("inner 4/8", 4), ("printed meanwhile\n", 6)):
+        terminal.see(text)
+        (cwd / f"more {step}").touch()
+    terminal.prompt()
     sent = terminal.raw[before:]
-    assert sent.count(ERASE) > 2
+    assert sent.count(ERASE) >= 2
     assert shown(sent, "outer", "inner", "saved", "printed m", "ended") == [
         *("printed meanwhile", "saved half", "outer 8/8", "inner 8/8", "ended 0")
     ]

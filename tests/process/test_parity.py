@@ -614,9 +614,14 @@ def test_popen_wait_in_another_thread_may_take_the_status(api: Implementation) -
             loop = asyncio.get_running_loop()
             theirs = [loop.run_in_executor(pool, process.proc.wait) for process in processes]
             ours = [process.wait_for_exit(raise_error=False) for process in processes]
-            for process in processes:
-                await asyncio.sleep(0)
-                process.stdin.close()
+            try:
+                for process in processes:
+                    await asyncio.sleep(0)
+                    process.stdin.close()
+            finally:
+                # Else the pool's threads would wait for ever.
+                for process in processes:
+                    process.stdin.close()
             assert await asyncio.gather(*theirs) == [7] * number
             assert await asyncio.gather(*ours) == [7] * number
 
