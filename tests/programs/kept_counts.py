@@ -6,13 +6,20 @@ import os
 import sys
 import time
 
+
+def write(fd: int, data: bytes) -> None:
+    # Who is stopped amid a write to a terminal has written a part.
+    while data:
+        data = data[os.write(fd, data) :]
+
+
 flag, pause = sys.argv[1], float(sys.argv[2])
 number = 0
 while not os.path.exists(flag):
     for _ in range(200):
         number += 1
-        os.write(1, b"%d\n" % number)
-    os.write(2, b"e%d\n" % number)
+        write(1, b"%d\n" % number)
+    write(2, b"e%d\n" % number)
     time.sleep(pause)
-os.write(1, b"last %d\n" % number)
+write(1, b"last %d\n" % number)
 sys.exit(7)
