@@ -119,10 +119,10 @@ class ViewManager:
             self._front_end.flush_prints()
             self._front_end.job_is_awaited()
             self._bring(views)
-            return
+            views = [view for view in views if view.draw_anew()]
         with self._lock:
             for view in views:
-                view.pace.status_changed |= event.kind is not EventKind.WROTE
+                view.pace.status_changed |= event.kind not in (EventKind.WROTE, EventKind.AWAITED)
                 self._dirty.add(view)
             if event.kind is EventKind.DONE and self._batch:
                 self.flush_all()

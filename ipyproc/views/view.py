@@ -131,6 +131,13 @@ class View:
 
     # Flushing
 
+    def draw_anew(self) -> bool:
+        """Have rows drawn that are not, now that a terminal's cell waits; return False if there are none."""
+        if self._outlet.is_drawing or not self._reading.live.is_drawn:
+            return False
+        self.pace.rows_changed(0.0, drawn=True)
+        return True
+
     def flush(self, now: float, allowance: int, carrier: Cell | None = None, *, force: bool = False) -> int:
         """Show what is new and due.
 
