@@ -128,7 +128,6 @@ class Kernel:
         self._displays: dict[str, list[Display]] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._sockets: list[zmq.Socket[bytes]] = []
-        self._another: zmq.Socket[bytes] | None = None
         self.ending = False
         """Whether it was told to end: it is then left to do so."""
 
@@ -139,7 +138,8 @@ class Kernel:
         self._shell = manager.connect_shell()
         # The manager's own: another one would connect at a moment of its choice, in the midst of a test.
         self._control = manager._control_socket
-        self._sockets = [self._iopub, self._shell]
+        # The last one for nudges: see `until`.
+        self._sockets = [self._iopub, self._shell, manager.connect_shell()]
         self._poller = zmq.Poller()
         for socket in (self._iopub, self._shell, self._control):
             self._poller.register(socket, zmq.POLLIN)
@@ -159,7 +159,6 @@ class Kernel:
         for socket in self._sockets:
             socket.close(0)
         self._sockets = []
-        self._another = None
 
     # Cells
 
@@ -214,15 +213,9 @@ class Kernel:
             assert time.monotonic() < deadline, f"not so within {timeout} s: {self._picture()}"
             if time.monotonic() > nudge:
                 nudge += _PATIENCE
-                self._nudge()
+                self.manager.session.send(self._sockets[-1], "kernel_info_request", {})
             self.pump(0.05)
         return value
-
-    def _nudge(self) -> None:
-        if self._another is None:
-            self._another = self.manager.connect_shell()
-            self._sockets.append(self._another)
-        self.manager.session.send(self._another, "kernel_info_request", {})
 
     def ask(self, expression: str, timeout: float = 30) -> Any:
         """The value of an expression, which has to be a literal, without a cell that anybody sees."""
