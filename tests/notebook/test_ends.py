@@ -203,7 +203,7 @@ def test_a_stop_that_comes_before_the_process_is_looked_after_holds(fresh_kernel
         "import os, threading, time\n"
         "def go():\n"
         "    global job\n"
-        "    job = ipyproc.spawn(\"trap '' INT TERM; : > deaf; while :; do sleep 0.1; done\", name='stubborn')\n"
+        "    job = ipyproc.spawn(\"trap '' INT TERM; : > deaf; while :; do sleep 0.1; done\", name='deaf')\n"
         "thread = threading.Thread(target=go); thread.start(); thread.join()\n"
         "while not os.path.exists('deaf'): time.sleep(0.01)\n"
         "print((await job.stop(0.2)).ended_by)"

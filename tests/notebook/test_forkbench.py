@@ -191,7 +191,7 @@ def saved(directory: Path, *cells: str) -> list[NotebookNode]:
     codes = ("%load_ext ipyproc", *cells)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
     NotebookClient(
-        notebook, timeout=60, resources={"metadata": {"path": str(directory)}}, allow_errors=True
+        notebook, timeout=120, resources={"metadata": {"path": str(directory)}}, allow_errors=True
     ).execute()
     nbformat.write(notebook, directory / "saved.ipynb")
     return nbformat.read(directory / "saved.ipynb", as_version=4).cells[1:]

@@ -246,7 +246,7 @@ def saved(_clients_loop: None, tmp_path_factory: pytest.TempPathFactory) -> nbfo
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("IPYTHONDIR", str(directory / "ipython"))
         options: dict[str, Any] = {"allow_errors": True, "resources": {"metadata": {"path": str(directory)}}}
-        NotebookClient(node, timeout=60, **options).execute()
+        NotebookClient(node, timeout=120, **options).execute()
     nbformat.write(node, directory / "saved.ipynb")
     return nbformat.read(directory / "saved.ipynb", as_version=4)
 
