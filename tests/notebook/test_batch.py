@@ -14,7 +14,10 @@ from nbformat import NotebookNode
 
 from tests.support import ROOT, run_python, wait_until
 
-# Until a later cell awaits it.
+# Until a later cell awaits it: what comes before that is shown where the job was started.
+AWAITED = (
+    "import asyncio, pathlib\nasyncio.get_running_loop().call_later(0.05, pathlib.Path('awaited').touch)\n"
+)
 HELD = "while [ ! -e awaited ]; do sleep 0.02; done"
 LINES = "for i in 1 2 3; do echo {0} $i; sleep 0.1; done"
 
@@ -66,12 +69,12 @@ CELLS = {
     "streams": "%%spawn --pipes -n both\necho out; echo err >&2",
     "body": "%%spawn -n sorted sort -n\n10\n9\n",
     "no body": "%%spawn -n cat cat",
-    "slow": "%%spawn --bg -n slow\necho early; while [ ! -e go ]; do sleep 0.02; done; echo late",
+    "slow": f"%%spawn --bg -n slow\necho early; {HELD}; echo late",
     "between": "import time\nwhile 'early' not in ipyproc.jobs['slow'].output:\n    time.sleep(0.01)\n1 + 1",
-    "awaits": "open('go', 'w').close()\nresult = await ipyproc.jobs['slow']\nprint(result.returncode)",
-    "two": f"two = %spawn -n two sh -c '{HELD}; {LINES.format('two')}'",
+    "awaits": f"{AWAITED}result = await ipyproc.jobs['slow']\nprint(result.returncode)",
+    "two": f"import os\nos.unlink('awaited')\ntwo = %spawn -n two sh -c '{HELD}; {LINES.format('two')}'",
     "three": f"three = %spawn -n three sh -c '{HELD}; {LINES.format('three')}'",
-    "gathers": "open('awaited', 'w').close()\nimport asyncio\nresults = await asyncio.gather(two, three)",
+    "gathers": f"{AWAITED}results = await asyncio.gather(two, three)",
     "background": "%%spawn --bg -n bg\necho up; exec sleep 60",
     "after background": "bg = ipyproc.jobs['bg']\nwhile not bg.output: time.sleep(0.01)\nprint(bg.done)",
     "stops": "%stop bg",
@@ -213,7 +216,7 @@ def test_papermill_saves_every_line_in_the_right_cell(tmp_path: Path) -> None:
     node = notebook(
         f"%%spawn --pipes -n one\n{LINES.format('one')}",
         f"job = %spawn --pipes -n two sh -c '{HELD}; echo late'",
-        "open('awaited', 'w').close()\nawait job",
+        f"{AWAITED}await job",
         "%%spawn --pipes -n bad --no-raise-error sh -c 'echo why >&2; exit 3'",
     )
     nbformat.write(node, tmp_path / "in.ipynb")
@@ -252,7 +255,7 @@ def test_an_awaiting_cell_has_each_line_once_though_two_cells_show_the_job(tmp_p
         tmp_path,
         f"j = ipyproc.spawn({script!r}, name='s')",
         "%logs s",
-        "open('awaited', 'w').close()\nr = await j",
+        f"{AWAITED}r = await j",
     )
     lines = text(cells[2]).split()
     assert lines and len(lines) == len(set(lines))
