@@ -125,8 +125,7 @@ class ViewManager:
                 view.pace.status_changed |= event.kind is not EventKind.WROTE
                 self._dirty.add(view)
             if event.kind is EventKind.DONE and (self._batch or self._front_end.medium is Medium.TERMINAL):
-                # In a terminal, what a job wrote stands before what the cell prints that awaits it.
-                self.flush_all()
+                self.flush_all()  # What it wrote stands before what the cell prints that awaits it.
         self._schedule.soon()
 
     # Views
