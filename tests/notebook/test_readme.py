@@ -41,7 +41,7 @@ def test_the_first_cells_pasted_as_they_stand_work(tmp_path: Path) -> None:
     assert "build" in stop
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_each_recipe_pasted_as_it_stands_works(tmp_path: Path) -> None:
     shown = shown_by(cells_of("Recipes"), tmp_path)
 
