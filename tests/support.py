@@ -47,7 +47,7 @@ _MOST_FDS = 4096
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 30, interval: float = 0.005) -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 60, interval: float = 0.005) -> T:
     """Polls until ``condition()`` is true and returns what it gave; AssertionError after ``timeout`` s."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -56,7 +56,7 @@ def wait_until(condition: Callable[[], T], timeout: float = 30, interval: float 
     return value
 
 
-async def until(condition: Callable[[], T], timeout: float = 30, interval: float = 0.005) -> T:
+async def until(condition: Callable[[], T], timeout: float = 60, interval: float = 0.005) -> T:
     """`wait_until` for coroutines: the loop runs meanwhile."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -115,12 +115,12 @@ def loop_in_a_thread() -> Iterator[IOLoop]:
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield loops[0]
     finally:
         loops[0].add_callback(stops[0].set)
-        thread.join(10)
+        thread.join(60)
 
 
 def system_tells_taken_statuses() -> bool:
@@ -265,7 +265,7 @@ def _describe(pid: int) -> str:
         return f"{pid}, just gone"
 
 
-def collect_until_nothing_is_left(before: Holdings, timeout: float = 10) -> list[str]:
+def collect_until_nothing_is_left(before: Holdings, timeout: float = 60) -> list[str]:
     """Waits until all is back that was not held ``before``; returns what is left after ``timeout`` s."""
     if not (left := before.left_over()):
         return []

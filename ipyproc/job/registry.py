@@ -58,6 +58,7 @@ class JobRegistry:
         self.forgotten = 0
         self.kernel_path = True
         self.say: Callable[[str], object] = say_on_stderr
+        self.farewells: list[Callable[[], object]] = []
         self.local = LocalHost()
         self._others: set[Host] = set()
         # The same bound methods for all jobs.
@@ -310,6 +311,12 @@ class JobRegistry:
                 self.say(f"ipyproc: job {job.name!r} (pid {job.pid}) was still running and was ended.")
 
     def _say_and_end_all(self) -> None:
+        for farewell in self.farewells if os.getpid() == self._pid else ():
+            try:
+                farewell()
+            except Exception:
+                # The jobs are to end all the same.
+                log.exception("A farewell failed.")
         self.say_what_ends()
         self.end_all()
 

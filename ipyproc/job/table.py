@@ -61,6 +61,7 @@ class JobTable(KeptRegistry):
         kernel_path: whether new jobs find this interpreter first in their PATH.
         local: the host that runs jobs in this process.
         say: called with a line on a job that the end of this process has ended, for the parent process.
+        farewells: called at the end of this process, before its jobs are ended.
     """
 
     def spawn(

@@ -40,7 +40,10 @@ def say_farewell(kernel: Any, jobs: JobTable, showers: Sequence[Shower], undo: E
         if os.getpid() == own:
             farewell()
 
-    # quit() and the end of standard input come without a shutdown request.
+    # quit() and the end of standard input come without a shutdown request. The table ends the jobs in an exit
+    # handler of its own, before which each has to be marked: its end would be shown as any other.
+    jobs.farewells.append(at_exit)
+    undo.callback(jobs.farewells.remove, at_exit)
     atexit.register(at_exit)
     undo.callback(atexit.unregister, at_exit)
     if kernel is None:

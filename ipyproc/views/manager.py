@@ -124,8 +124,8 @@ class ViewManager:
             for view in views:
                 view.pace.status_changed |= event.kind not in (EventKind.WROTE, EventKind.AWAITED)
                 self._dirty.add(view)
-            if event.kind is EventKind.DONE and self._batch:
-                self.flush_all()
+            if event.kind is EventKind.DONE and (self._batch or self._front_end.medium is Medium.TERMINAL):
+                self.flush_all()  # What it wrote stands before what the cell prints that awaits it.
         self._schedule.soon()
 
     # Views

@@ -82,11 +82,11 @@ class Server:
                 command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
 
-    def wait_until_up(self, seconds: float = 60.0) -> None:
+    def wait_until_up(self, seconds: float = 120.0) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{self.url}/api?token=t", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/api?token=t", timeout=60).close()
                 return
             time.sleep(0.1)
         raise AssertionError(f"JupyterLab did not start:\n{self.log.read_text()}")
@@ -103,7 +103,7 @@ class Server:
         os.killpg(self._process.pid, signal.SIGTERM)
         try:
             # It gives each kernel some seconds to end.
-            self._process.wait(60)
+            self._process.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(20)
@@ -121,9 +121,9 @@ class Lab:
 
     def open(self, name: str) -> None:
         self.page.goto(f"{self.server.url}/lab/tree/{name}?token=t&reset")
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
         # On a busy machine the list of kernels may come late, and JupyterLab asks which one to take.
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             dialog = self.page.query_selector(".jp-Dialog button.jp-mod-accept")
             if dialog is not None:
@@ -157,7 +157,7 @@ class Lab:
         for _ in range(6):
             act()
             quiet, running = time.monotonic(), set[int]()
-            while time.monotonic() - quiet < 5:
+            while time.monotonic() - quiet < 15:
                 for cell, (was, now) in enumerate(zip(before, self._prompts(), strict=False)):
                     if "*" in now:
                         quiet = time.monotonic()
@@ -181,7 +181,7 @@ class Lab:
         }"""
         return str(self.page.evaluate(script, cell))
 
-    def wait_for(self, cell: int, text: str, seconds: float = 30.0) -> str:
+    def wait_for(self, cell: int, text: str, seconds: float = 120.0) -> str:
         """Waits until the output of a cell has a text; returns the output."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -218,6 +218,7 @@ def lab(root: Path) -> Iterator[Lab]:
             browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
             try:
                 page = browser.new_page(viewport={"width": 1200, "height": 1600})
+                page.set_default_timeout(120_000)
                 yield Lab(page, server)
             finally:
                 browser.close()

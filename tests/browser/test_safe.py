@@ -47,7 +47,7 @@ def looked_at(page: Lab) -> dict[str, Any]:
     notebook(page.server.files / "hostile.ipynb", *_CELLS, may_fail=True)
     page.open("hostile.ipynb")
     page.run_all()
-    page.wait_for(12, "the last cell has run", 60)
+    page.wait_for(12, "the last cell has run")
     for cell, text in ((1, "the end"), (3, "the end"), (4, "JobFailed"), (5, "JobFailed"), (11, "the end")):
         page.wait_for(cell, text)
     page.page.evaluate(

@@ -8,19 +8,19 @@ from tests.browser.lab import Lab, notebook
 from tests.support import wait_until
 
 _NESTED = """
-import time
+import os, time
 from tqdm import tqdm
-for i in tqdm(range(3), desc="outer"):
-    for _ in tqdm(range(8), desc=f"inner {i}", leave=False):
-        time.sleep(0.08)
+for i in tqdm(range(3), desc="outer", mininterval=0):
+    for n in tqdm(range(8), desc=f"inner {i}", leave=False, mininterval=0):
+        while n == 4 and not os.path.exists(f"nested{i}"): time.sleep(0.02)
 """
 _RICH = """
-import time
+import os, time
 from rich.progress import Progress
 with Progress() as progress:
     tasks = [progress.add_task(name, total=24) for name in ("one", "two")]
-    for _ in range(24):
-        time.sleep(0.08)
+    for n in range(24):
+        while n in (6, 12, 18) and not os.path.exists(f"richly{n}"): time.sleep(0.02)
         for task in tasks:
             progress.advance(task)
 """
@@ -48,7 +48,18 @@ def test_bars_move_in_place_and_a_listing_has_colours(page: Lab) -> None:
                 shown.append(text)
         return all("exit 0" in shown[-1] for shown in seen.values())
 
-    wait_until(watched, 30)
+    def is_there(cell: int, *texts: str) -> bool:
+        watched()
+        return all(text in seen[cell][-1] for text in texts)
+
+    # Each goes on when it has been seen.
+    for step in range(3):
+        wait_until(lambda step=step: is_there(1, "outer", f"inner {step}", "4/8"))
+        (page.server.files / f"nested{step}").touch()
+        percent = f"{25 * (step + 1)}%"
+        wait_until(lambda percent=percent: is_there(2, "one", "two") and seen[2][-1].count(percent) == 2)
+        (page.server.files / f"richly{6 * (step + 1)}").touch()
+    wait_until(watched)
     for cell, bars in ((1, ("outer", "inner")), (2, ("one", "two"))):
         moving = [text for text in seen[cell] if all(bar in text for bar in bars)]
         assert len(set(moving)) > 2, seen[cell]

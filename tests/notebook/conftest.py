@@ -38,7 +38,7 @@ class _Shared:
             self.kernel = self._stack.enter_context(running_kernel(self._factory.mktemp(self._name)))
 
     def clean(self) -> None:
-        cell = self.kernel.run(_CLEAN, timeout=30)
+        cell = self.kernel.run(_CLEAN)
         assert cell.status == "ok", cell.error
         assert self.kernel.ask("len(ipyproc.jobs)") == 0
         self.kernel.until(lambda: not self.kernel.children())

@@ -66,6 +66,8 @@ class Display:
     id: str | None
     data: dict[str, str]
     updates: int = 0
+    first: dict[str, str] = field(default_factory=dict)
+    """What it was at first: when it is looked at, it may have been updated."""
 
     @property
     def text(self) -> str:
@@ -162,7 +164,7 @@ class Kernel:
 
     # Cells
 
-    def run(self, code: str, timeout: float = 30, **content: object) -> Cell:
+    def run(self, code: str, timeout: float = 60, **content: object) -> Cell:
         """Executes a cell; returns when its reply and its idle have come."""
         return self.finish(self.start(code, **content), timeout)
 
@@ -185,7 +187,7 @@ class Kernel:
         self.manager.session.send(self._shell, request)
         return cell
 
-    def finish(self, cell: Cell, timeout: float = 30) -> Cell:
+    def finish(self, cell: Cell, timeout: float = 60) -> Cell:
         """Waits for the end of a cell."""
         self.until(lambda: cell.ended, timeout)
         return cell
@@ -193,9 +195,9 @@ class Kernel:
     def run_all(self, *codes: str) -> list[Cell]:
         """Executes cells as "Run All" does: all are sent before the first begins, an error aborts the rest.
 
-        After an error the kernel aborts what comes within a tenth of a second; here it is a second.
+        After an error the kernel aborts what comes within a tenth of a second; here it is in four seconds.
         """
-        self.run("get_ipython().kernel.stop_on_error_timeout = 1.0")
+        self.run("get_ipython().kernel.stop_on_error_timeout = 4.0")
         begin = Path(self.manager.connection_file + ".begin")
         self.start(f"import os, time\nwhile not os.path.exists({str(begin)!r}): time.sleep(0.01)")
         cells = [self.start(code, stop_on_error=True) for code in codes]
@@ -205,7 +207,7 @@ class Kernel:
         self.until(lambda: self.run("get_ipython().kernel.stop_on_error_timeout = 0.1").status == "ok")
         return cells
 
-    def until(self, condition: Callable[[], T], timeout: float = 30) -> T:
+    def until(self, condition: Callable[[], T], timeout: float = 60) -> T:
         """Receives until a condition holds, and returns what it gave."""
         deadline = time.monotonic() + timeout
         nudge = time.monotonic() + _PATIENCE if _LEAVES_REQUESTS else float("inf")
@@ -217,14 +219,14 @@ class Kernel:
             self.pump(0.05)
         return value
 
-    def ask(self, expression: str, timeout: float = 30) -> Any:
+    def ask(self, expression: str, timeout: float = 60) -> Any:
         """The value of an expression, which has to be a literal, without a cell that anybody sees."""
         cell = self.run("", timeout, silent=True, store_history=False, user_expressions={"it": expression})
         answer = cell.reply["user_expressions"]["it"]
         assert answer["status"] == "ok", f"{expression}: {answer.get('ename')}: {answer.get('evalue')}"
         return ast.literal_eval(answer["data"]["text/plain"])
 
-    def ask_until(self, expression: str, timeout: float = 30) -> Any:
+    def ask_until(self, expression: str, timeout: float = 60) -> Any:
         """Asks until the answer is true."""
         return self.until(lambda: self.ask(expression), timeout)
 
@@ -240,7 +242,7 @@ class Kernel:
         return self.request(self._control, kind, content)
 
     def request(
-        self, socket: zmq.Socket[bytes], kind: str, content: dict[str, Any], timeout: float = 30
+        self, socket: zmq.Socket[bytes], kind: str, content: dict[str, Any], timeout: float = 60
     ) -> dict[str, Any]:
         request = self.manager.session.msg(kind, content)
         key = request["header"]["msg_id"]
@@ -324,7 +326,7 @@ class Kernel:
             cell.idle = cell.idle or content["execution_state"] == "idle"
         elif message.kind in ("display_data", "execute_result"):
             key = content.get("transient", {}).get("display_id")
-            display = Display(key, content["data"])
+            display = Display(key, content["data"], first=content["data"])
             cell.displays.append(display)
             if key:
                 self._displays.setdefault(key, []).append(display)
@@ -375,7 +377,7 @@ def running_kernel(
     context = zmq.Context()
     # A subscriber at its limit loses messages silently.
     context.setsockopt(zmq.RCVHWM, 0)
-    manager = KernelManager(kernel_name="python3", context=context, shutdown_wait_time=5)
+    manager = KernelManager(kernel_name="python3", context=context, shutdown_wait_time=20)
     if command:
         manager._kernel_spec = KernelSpec(argv=[*command, "-f", "{connection_file}"], language="python")
     log = (directory / "kernel.log").open("w+")
@@ -391,8 +393,12 @@ def running_kernel(
     try:
         kernel.connect()
         if extension:
-            # Nobody here shows a widget: the plain form is what is waited for.
-            cell = kernel.run("%load_ext ipyproc\nimport ipyproc\n%config IPyProc.live_patience = 0")
+            # Nobody here shows a widget: the plain form is what is waited for. And no program is sent the
+            # next signal because the machine is slow.
+            cell = kernel.run(
+                "%load_ext ipyproc\nimport ipyproc\n"
+                "%config IPyProc.live_patience = 0\n%config IPyProc.grace = 60"
+            )
             assert cell.status == "ok" and not cell.stderr, cell.error or cell.stderr
         yield kernel
     finally:

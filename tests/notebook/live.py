@@ -26,9 +26,11 @@ class LivePage:
         self.key = key
         self.on_control = on_control
         self._kernel = kernel
-        kernel.until(lambda: [display for display in cell.displays if VIEW in display.data])
-        self.display = next(display for display in cell.displays if VIEW in display.data)
-        view: Any = self.display.data[VIEW]
+        kernel.until(
+            lambda: [display for display in cell.displays if VIEW in {**display.first, **display.data}]
+        )
+        self.display = next(display for display in cell.displays if VIEW in {**display.first, **display.data})
+        view: Any = {**self.display.first, **self.display.data}[VIEW]
         self.comm = view["model_id"]
 
     @property

@@ -14,6 +14,11 @@ from nbformat import NotebookNode
 
 from tests.support import ROOT, run_python, wait_until
 
+# Until a later cell awaits it: what comes before that is shown where the job was started.
+AWAITED = (
+    "import asyncio, pathlib\nasyncio.get_running_loop().call_later(0.05, pathlib.Path('awaited').touch)\n"
+)
+HELD = "while [ ! -e awaited ]; do sleep 0.02; done"
 LINES = "for i in 1 2 3; do echo {0} $i; sleep 0.1; done"
 
 
@@ -33,7 +38,7 @@ def notebook(*cells: str) -> NotebookNode:
 def run(path: Path, *cells: str, **options: Any) -> list[NotebookNode]:
     """Runs a notebook as ``jupyter execute`` does, saves and reads it; its cells after the first."""
     node = notebook(*cells)
-    client = NotebookClient(node, timeout=60, resources={"metadata": {"path": str(path)}}, **options)
+    client = NotebookClient(node, timeout=120, resources={"metadata": {"path": str(path)}}, **options)
     client.execute()
     nbformat.write(node, path / "saved.ipynb")
     return nbformat.read(path / "saved.ipynb", as_version=4).cells[1:]
@@ -64,12 +69,12 @@ CELLS = {
     "streams": "%%spawn --pipes -n both\necho out; echo err >&2",
     "body": "%%spawn -n sorted sort -n\n10\n9\n",
     "no body": "%%spawn -n cat cat",
-    "slow": "%%spawn --bg -n slow\necho early; while [ ! -e go ]; do sleep 0.02; done; echo late",
+    "slow": f"%%spawn --bg -n slow\necho early; {HELD}; echo late",
     "between": "import time\nwhile 'early' not in ipyproc.jobs['slow'].output:\n    time.sleep(0.01)\n1 + 1",
-    "awaits": "open('go', 'w').close()\nresult = await ipyproc.jobs['slow']\nprint(result.returncode)",
-    "two": f"two = %spawn -n two sh -c 'sleep 0.2; {LINES.format('two')}'",
-    "three": f"three = %spawn -n three sh -c 'sleep 0.2; {LINES.format('three')}'",
-    "gathers": "import asyncio\nresults = await asyncio.gather(two, three)",
+    "awaits": f"{AWAITED}result = await ipyproc.jobs['slow']\nprint(result.returncode)",
+    "two": f"import os\nos.unlink('awaited')\ntwo = %spawn -n two sh -c '{HELD}; {LINES.format('two')}'",
+    "three": f"three = %spawn -n three sh -c '{HELD}; {LINES.format('three')}'",
+    "gathers": f"{AWAITED}results = await asyncio.gather(two, three)",
     "background": "%%spawn --bg -n bg\necho up; exec sleep 60",
     "after background": "bg = ipyproc.jobs['bg']\nwhile not bg.output: time.sleep(0.01)\nprint(bg.done)",
     "stops": "%stop bg",
@@ -210,8 +215,8 @@ def test_papermill_saves_every_line_in_the_right_cell(tmp_path: Path) -> None:
     papermill = pytest.importorskip("papermill")
     node = notebook(
         f"%%spawn --pipes -n one\n{LINES.format('one')}",
-        "job = %spawn --pipes -n two sh -c 'sleep 0.3; echo late'",
-        "await job",
+        f"job = %spawn --pipes -n two sh -c '{HELD}; echo late'",
+        f"{AWAITED}await job",
         "%%spawn --pipes -n bad --no-raise-error sh -c 'echo why >&2; exit 3'",
     )
     nbformat.write(node, tmp_path / "in.ipynb")
@@ -245,8 +250,13 @@ def test_a_cell_that_first_waits_and_then_awaits_a_job_has_all_that_was_held_bac
 
 
 def test_an_awaiting_cell_has_each_line_once_though_two_cells_show_the_job(tmp_path: Path) -> None:
-    script = "for i in $(seq 1 20); do echo L$i; sleep 0.05; done"
-    cells = run(tmp_path, f"j = ipyproc.spawn({script!r}, name='s')", "%logs s", "r = await j")
+    script = f"for i in $(seq 1 20); do echo L$i; [ $i != 10 ] || {HELD}; done"
+    cells = run(
+        tmp_path,
+        f"j = ipyproc.spawn({script!r}, name='s')",
+        "%logs s",
+        f"{AWAITED}r = await j",
+    )
     lines = text(cells[2]).split()
     assert lines and len(lines) == len(set(lines))
 

@@ -148,7 +148,7 @@ def test_a_job_that_a_widgets_callback_starts_is_shown_where_a_display_is(out: K
         "button = ipywidgets.Button()\n"
         "def clicked(button):\n"
         "    display('displayed')\n"
-        "    ipyproc.spawn('echo hi', name='clicked')\n"
+        "    ipyproc.spawn('read line; echo $line', name='clicked')\n"
         "button.on_click(clicked)"
     )
     data = {"method": "custom", "content": {"event": "click"}}
@@ -161,6 +161,8 @@ def test_a_job_that_a_widgets_callback_starts_is_shown_where_a_display_is(out: K
             if message.parent == asked and message.kind in ("display_data", "stream")
         ]
 
+    out.until(lambda: any("running" in text for text in shown()))
+    out.run("%send clicked hi")
     # No display is updated there, so the end is one of its own.
     out.until(lambda: any("exit 0" in text for text in shown()))
     assert shown()[0] == "display_data: 'displayed'"

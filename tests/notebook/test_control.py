@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -141,14 +140,13 @@ def test_stop_of_a_job_that_has_ended_is_harmless(kernel: Kernel) -> None:
 
 
 def test_stop_climbs_after_the_configured_grace(kernel: Kernel) -> None:
+    before = kernel.ask("get_ipython().run_line_magic('config', 'IPyProc.grace')")
     kernel.run("%config IPyProc.grace = 0.2")
     cell = kernel.run("%%spawn -n deaf\ntrap '' INT TERM; echo up; while :; do sleep 0.1; done")
     kernel.until(lambda: cell.stdout == "up\n")
-    began = time.monotonic()
-    stopped = kernel.run("%stop deaf")
+    stopped = kernel.run("%stop deaf", timeout=before)
     assert "SIGKILL" in stopped.shown
-    assert time.monotonic() - began < 5
-    kernel.run("%config IPyProc.grace = 2.0")
+    kernel.run(f"%config IPyProc.grace = {before}")
 
 
 def test_restart_starts_the_job_anew_and_its_output_goes_on_in_its_own_cell(kernel: Kernel) -> None:
@@ -230,7 +228,7 @@ def test_a_held_kernel_reads_and_writes_terminals_and_sees_their_end(kernel: Ker
         "import time\n"
         "job = ipyproc.spawn('read -p \"Go? \" x; seq 20000; exit 3', tty=True, quiet=True, shell='bash')\n"
         "job.send('yes\\n')\n"
-        "until = time.monotonic() + 10\n"
+        "until = time.monotonic() + 60\n"
         "while not job.done and time.monotonic() < until: pass\n"
         "print(job.returncode, 'Go? ' in job.output, job.output.count('\\n'), job.output[-6:-1])"
     )

@@ -33,7 +33,7 @@ def test_the_cells_of_running_jobs_say_that_they_ended_with_the_kernel(fresh_ker
 def test_a_cell_that_runs_at_the_kernels_shutdown_does_not_keep_its_jobs_from_saying_so(
     fresh_kernel: Kernel,
 ) -> None:
-    cell = fresh_kernel.start("ipyproc.spawn('sleep 60')\nimport time; time.sleep(30)")
+    cell = fresh_kernel.start("ipyproc.spawn('sleep 60')\nimport time; time.sleep(300)")
     fresh_kernel.until(lambda: "running" in cell.shown)
     fresh_kernel.shut_down()
     fresh_kernel.until(lambda: ENDED in cell.shown)
@@ -56,7 +56,10 @@ def test_output_that_came_last_is_shown_before_the_kernels_end(fresh_kernel: Ker
 
 
 def test_quit_in_a_cell_says_it_too(fresh_kernel: Kernel) -> None:
-    cell = fresh_kernel.run("%%spawn sleep 60")
+    # Whatever ends the jobs does so before this: whoever has not said it by then sees how each of them ended.
+    fresh_kernel.run("import atexit, time; atexit.register(time.sleep, 1)")
+    cell = fresh_kernel.run("%%spawn\ntrap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
+    fresh_kernel.until(lambda: "up\n" in cell.stdout)
     fresh_kernel.start("quit()")
     fresh_kernel.ending = True
     fresh_kernel.until(lambda: ENDED in cell.shown)
@@ -67,9 +70,7 @@ def test_a_captured_status_and_one_in_a_widget_say_it(fresh_kernel: Kernel) -> N
     kernel.run("import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    ipyproc.spawn('sleep 60')")
     kernel.ask_until("'running' in repr(out.outputs)")
     kernel.shut_down()
-    kernel.until(
-        lambda: any(m.kind == "comm_msg" and ENDED in str(m.content) for m in kernel.messages), timeout=10
-    )
+    kernel.until(lambda: any(m.kind == "comm_msg" and ENDED in str(m.content) for m in kernel.messages))
 
 
 def test_the_kernels_own_standard_error_names_the_jobs_once(tmp_path: Path) -> None:
@@ -120,10 +121,13 @@ def test_a_quiet_job_that_fails_is_told_in_one_line_of_its_cell(kernel: Kernel) 
 
 
 def test_a_quiet_job_that_is_awaited_is_told_by_that_alone(kernel: Kernel) -> None:
+    # However long the next cell is in coming.
+    kernel.run("from ipyproc.views import quiet\nbefore, quiet._PAUSE = quiet._PAUSE, 1000.0")
     cell = kernel.run("job = %spawn -q -n bad false")
     kernel.ask_until("job.done")
     awaiting = kernel.run("await job")
     assert "JobFailed" in awaiting.error
+    kernel.run("quiet._PAUSE = before")
     other = kernel.run("other = %spawn -q -n other false")
     kernel.until(lambda: "exit 1" in other.shown)
     assert not cell.displays
@@ -168,7 +172,7 @@ def ipython(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -239,7 +243,7 @@ def test_a_shell_that_a_program_made_for_itself_waits_for_its_job(tmp_path: Path
         env=os.environ | {"PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert done.stdout.index("late\n") < done.stdout.index("then True") and not done.stderr
 
@@ -250,12 +254,12 @@ def test_jupyter_run_waits_where_it_was_asked_to_and_says_what_it_has_ended(
 ) -> None:
     (tmp_path / "script.py").write_text(f"%load_ext ipyproc\n{runs}\n")
     done = subprocess.run(
-        [sys.executable, "-m", "jupyter_client.runapp", "script.py"],
+        [sys.executable, "-m", "jupyter_client.runapp", "--KernelManager.shutdown_wait_time=60", "script.py"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     if "-w" in runs:
         assert done.returncode == 1 and "exit 3" in done.stdout + done.stderr

@@ -45,7 +45,7 @@ def test_the_table_shows_exits_signals_and_restarts_as_they_happen(kernel: Kerne
     cell = started(kernel, "--name trio", workers=3)
     kernel.run("trio = ipyproc.jobs['trio']\ntrio.signal(signal.SIGKILL, 2)")
     kernel.until(lambda: "SIGKILL" in cell.shown and rows(cell)[2].count("running"))
-    assert "1 restart of 100" in cell.shown
+    kernel.until(lambda: "1 restart of 100" in cell.shown)
     kernel.run("trio.restart_worker(0)")
     kernel.until(lambda: "SIGTERM" in rows(cell)[0])
     assert kernel.run("%stop trio").status == "ok"
@@ -118,7 +118,7 @@ def test_in_the_foreground_an_interrupt_is_for_the_group(kernel: Kernel) -> None
 def test_a_killed_kernel_leaves_no_worker(fresh_kernel: Kernel) -> None:
     started(fresh_kernel, "--name left")
     session = fresh_kernel.ask("ipyproc.jobs['left'].pid")
-    assert len(session_members(session)) == 4
+    wait_until(lambda: len(session_members(session)) == 4)
     fresh_kernel.kill()
     wait_until(lambda: not session_members(session))
 
@@ -135,7 +135,7 @@ def test_a_killed_helper_is_told_in_the_table(kernel: Kernel) -> None:
     session, helper = kernel.ask("(ipyproc.jobs['lost'].pid, ipyproc.jobs['lost'].helper_pid)")
     os.kill(helper, signal.SIGKILL)
     kernel.until(lambda: "its helper was ended by SIGKILL" in " ".join(cell.shown.split()))
-    assert [row.split()[-2] for row in rows(cell)] == ["SIGKILL", "SIGKILL"]
+    kernel.until(lambda: [row.split()[-2] for row in rows(cell)] == ["SIGKILL", "SIGKILL"])
     wait_until(lambda: not session_members(session))
 
 
@@ -150,10 +150,17 @@ def test_in_a_batch_run_the_cell_waits_and_keeps_the_final_table(kernel: Kernel)
 def test_an_idle_group_costs_the_kernel_next_to_nothing(kernel: Kernel) -> None:
     cell = started(kernel, "--name idle", workers=8)
     (table,) = cell.displays
-    kernel.run("")
-    updates = table.updates
-    kernel.run("import asyncio\nawait asyncio.sleep(3)")
-    assert table.updates - updates <= 2
+
+    def is_at_rest() -> bool:
+        turn = kernel.run("import asyncio\nawait asyncio.sleep(3)")
+        begin, end = turn.messages[0].sent, turn.messages[-1].sent
+        sent = [message.sent for message in cell.messages if message.kind == "update_display_data"]
+        # By the kernel's clock: the client may take them late.
+        return sum(begin <= at <= end for at in sent) <= 1 + (end - begin) / 3
+
+    # The processors' time of their start counts as well.
+    kernel.until(is_at_rest)
+    assert table.updates
     kernel.run("%stop idle")
 
 

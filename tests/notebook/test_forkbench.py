@@ -20,7 +20,11 @@ _SLEEP = "__import__('time').sleep(0.002)"
 
 def table(cell: Cell) -> list[list[str]]:
     """The rows of its table, whose first is the head."""
-    return [line.split() for line in cell.shown.splitlines() if re.match(r"workers | +\d+ ", line)]
+    return rows_of(cell.shown)
+
+
+def rows_of(shown: str) -> list[list[str]]:
+    return [line.split() for line in shown.splitlines() if re.match(r"workers | +\d+ ", line)]
 
 
 def said(cell: Cell) -> str:
@@ -31,7 +35,7 @@ def said(cell: Cell) -> str:
 def done(kernel: Kernel, code: str) -> Cell:
     cell = kernel.run(code)
     assert cell.status == "ok" and not cell.stderr, cell.error + cell.stderr
-    kernel.until(lambda: "exit 0 ·" in said(cell), timeout=30)
+    kernel.until(lambda: "exit 0 ·" in said(cell), timeout=120)
     return cell
 
 
@@ -45,18 +49,21 @@ def test_alone_it_shows_what_forking_costs(kernel: Kernel) -> None:
     assert "<pre" in shown.data["text/html"] and "color:" in shown.data["text/html"]
 
 
-@pytest.mark.alone
 def test_a_sweep_is_live_while_the_kernel_is_free_and_its_rows_come_as_they_are_done(kernel: Kernel) -> None:
-    cell = kernel.run(f"bench = %forkbench -n 1,2 -t 1 {_SLEEP}")
-    assert cell.status == "ok"
-    kernel.until(lambda: re.search(r"━+─+ \d+ % · .* left · 1 worker, [\d,.]+ ops/s now", cell.shown))
-    assert kernel.run("1 + 1").shown == "2"
-    kernel.until(lambda: len(table(cell)) == 2 and "· 2 workers" in cell.shown)
+    cell = kernel.run(f"bench = %forkbench -n 1,2,3,4 -t 1 {_SLEEP}")
+    assert cell.status == "ok" and kernel.run("1 + 1").shown == "2"
     kernel.until(lambda: "exit 0 ·" in said(cell))
-    head, one, two = table(cell)
+    # What was shown meanwhile, however late it is looked at.
+    live = r"━+─+ \d+ % · .* left · (\d) workers?, [\d,.]+ ops/s now"
+    pictures = [(re.search(live, message.text), rows_of(message.text)) for message in cell.messages]
+    done_before = [(int(found[1]), len(rows[1:])) for found, rows in pictures if found]
+    assert done_before and all(done == workers - 1 for workers, done in done_before)
+    head, *rows = table(cell)
     assert head[:5] == ["workers", "ops/s", "each", "speed-up", "efficiency"]
-    assert one[3:7] == ["1.00", "x", "100", "%"] and 1.5 < float(two[3]) < 2.5
-    assert "2 workers do" in said(cell) and "━" not in cell.shown
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"] and rows[0][3:7] == ["1.00", "x", "100", "%"]
+    rates = [float(row[1].replace(",", "")) for row in rows]
+    assert [float(row[3]) for row in rows] == pytest.approx([rate / rates[0] for rate in rates], rel=0.05)
+    assert "4 workers do" in said(cell) and "━" not in cell.shown
     (shown,) = cell.displays
     assert shown.updates <= 4 * kernel.ask("bench.snapshot().elapsed") + 3
     result = kernel.run("result = await bench\nresult")
@@ -64,12 +71,14 @@ def test_a_sweep_is_live_while_the_kernel_is_free_and_its_rows_come_as_they_are_
     assert (
         display.text.startswith(_SLEEP) and "speed-up" in display.text and "<pre" in display.data["text/html"]
     )
-    assert kernel.ask("[row['workers'] for row in result.to_dict()['rows']]") == [1, 2]
-    assert kernel.ask("result.rows[1].speedup > 1.5")
+    assert kernel.ask("[row['workers'] for row in result.to_dict()['rows']]") == [1, 2, 3, 4]
+    assert kernel.ask("result.rows[1].speedup == result.rows[1].rate / result.rows[0].rate")
 
 
+@pytest.mark.slow
 def test_workers_are_killed_as_it_runs_and_replacements_told(kernel: Kernel) -> None:
-    cell = done(kernel, f"%forkbench -n 2 -t 0.6 --restarts 2 {_SLEEP}")
+    # So long that a machine which is late by some seconds kills both before the end.
+    cell = done(kernel, f"%forkbench -n 2 -t 10 --restarts 2 {_SLEEP}")
     told = (
         r"2 workers, 2 killed: a replacement ran after [\d.]+ [mµ]?s \(p50; [\d.]+ [mµ]?s to [\d.]+ [mµ]?s\)"
     )
@@ -155,7 +164,8 @@ def test_in_the_foreground_an_interrupt_is_for_the_workers(kernel: Kernel) -> No
     kernel.interrupt()
     kernel.finish(cell)
     assert re.search("JobFailed: Command .%forkbench .*. was ended by SIGINT", cell.error)
-    assert cell.stderr == "" and kernel.children() == []
+    assert cell.stderr == ""
+    kernel.until(lambda: not kernel.children())
 
 
 def test_a_killed_kernel_leaves_no_worker_of_either_kind(fresh_kernel: Kernel) -> None:
@@ -181,7 +191,7 @@ def saved(directory: Path, *cells: str) -> list[NotebookNode]:
     codes = ("%load_ext ipyproc", *cells)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
     NotebookClient(
-        notebook, timeout=60, resources={"metadata": {"path": str(directory)}}, allow_errors=True
+        notebook, timeout=120, resources={"metadata": {"path": str(directory)}}, allow_errors=True
     ).execute()
     nbformat.write(notebook, directory / "saved.ipynb")
     return nbformat.read(directory / "saved.ipynb", as_version=4).cells[1:]

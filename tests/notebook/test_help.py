@@ -9,7 +9,6 @@ import http.client
 import inspect
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from ipyproc.notebook.config import IPyProc
 from ipyproc.notebook.magics import VERBS
 from ipyproc.notebook.magics.base import SIGNS, by_call
 from tests.notebook.kernels import Cell, Kernel
+from tests.ports import free_port
 from tests.support import wait_until
 
 STARTING = ["%spawn", "%%fork", "%forkbench"]
@@ -68,18 +68,12 @@ def everything(cell: Cell) -> str:
     return cell.stdout + cell.shown + "".join(kind for display in cell.displays for kind in display.data)
 
 
-def unused_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 def answer(port: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, TimeoutError):
         return ""
     finally:
         connection.close()
@@ -154,16 +148,16 @@ def test_the_examples_of_what_starts_jobs_run_as_they_stand(
 ) -> None:
     shown = examples(kernel, magic)
     # The port that stands there may be another program's, such as that of a second run of this.
-    ports = [unused_port() if PORT.search(example) else "" for example in shown]
+    ports = [str(free_port()) if PORT.search(example) else "" for example in shown]
     # All at once: each measurement takes its seconds.
     cells = [kernel.start(PORT.sub(port, example)) for port, example in zip(ports, shown, strict=True)]
     for port, cell in zip(ports, cells, strict=True):
-        kernel.finish(cell)
+        kernel.finish(cell, timeout=200)
         assert cell.status == "ok", f"{cell.code}\n{cell.error}"
         if port:
-            served = wait_until(lambda port=port: answer(port), timeout=20)
+            served = wait_until(lambda port=port: answer(port))
             assert "train.py" in served or "worker" in served
-    kernel.ask_until("all(job.done for job in ipyproc.jobs if job.name not in ('web', 'shell'))", timeout=30)
+    kernel.ask_until("all(job.done for job in ipyproc.jobs if job.name not in ('web', 'shell'))", timeout=200)
     ends = kernel.ask("[(job.name, job.returncode) for job in ipyproc.jobs if job.name != 'web']")
     assert ends and not any(status for _, status in ends), ends
     assert not kernel.ask("'web' in ipyproc.jobs and ipyproc.jobs['web'].done")
@@ -319,10 +313,14 @@ def test_every_exception_that_a_docstring_names_exists() -> None:
 
 def test_config_lists_every_setting_with_a_sentence_that_explains_it(kernel: Kernel) -> None:
     settings = IPyProc.class_own_traits(config=True)
-    # The kernels of these tests are less patient.
-    kernel.run(f"%config IPyProc.live_patience = {settings['live_patience'].default_value}")
+    # The kernels of these tests have others.
+    names = ("live_patience", "grace")
+    before = [kernel.ask(f"get_ipython().run_line_magic('config', 'IPyProc.{name}')") for name in names]
+    for name in names:
+        kernel.run(f"%config IPyProc.{name} = {settings[name].default_value}")
     shown = " ".join(kernel.run("%config IPyProc").stdout.split())
-    kernel.run("%config IPyProc.live_patience = 0")
+    for name, value in zip(names, before, strict=True):
+        kernel.run(f"%config IPyProc.{name} = {value}")
     assert shown.count("IPyProc.") == len(settings)
     for name, trait in settings.items():
         assert re.fullmatch(r"[A-Z].*\.", trait.help), name

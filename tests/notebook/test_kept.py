@@ -60,11 +60,11 @@ def see_training(kernel: Kernel, pid: int) -> None:
 def test_a_job_that_was_kept_elsewhere_is_there_as_any_other(kernel: Kernel) -> None:
     with keeping() as host:
         job = host.start(JobSpec(SCRIPT, "train", tty=True))
-        assert job.block_until(lambda: "more?" in job.output.text(), 30)
+        assert job.block_until(lambda: "more?" in job.output.text(), 60)
         see_training(kernel, job.pid)
         assert kernel.run("%stop train").status == "ok"
-        assert job.block_until(lambda: job.ending is not None, 30)
-        assert kernel.ask("ipyproc.jobs['train'].join(20, False).ended_by") == "SIGINT"
+        assert job.block_until(lambda: job.ending is not None, 60)
+        assert kernel.ask("ipyproc.jobs['train'].join(60, False).ended_by") == "SIGINT"
         kernel.run("%forget train")
         assert not job.place.is_there
 
@@ -127,11 +127,11 @@ def test_a_kept_group_is_there_in_the_next_kernel(tmp_path: Path) -> None:
         cell = first.run("%%fork --keep -n 2 --name pair\nimport time\nprint('up')\ntime.sleep(600)")
         assert cell.status == "ok", cell.error
         first.until(lambda: cell.stdout.count(" up\n") == 2)
-        wait_until(lambda: None not in first.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]"))
+        first.ask_until("all(worker.pid for worker in ipyproc.jobs['pair'].workers)")
         pids = first.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]")
         first.kill()
     with a_kernel(tmp_path, "two") as second:
-        assert second.ask("[worker.pid for worker in ipyproc.jobs['pair'].workers]") == pids
+        second.ask_until(f"[worker.pid for worker in ipyproc.jobs['pair'].workers] == {pids}")
         logs = second.run("%logs pair")
         second.until(
             lambda: "[0]" in logs.stdout and "[1]" in logs.stdout and logs.stdout.count(" up\n") == 2
@@ -140,5 +140,5 @@ def test_a_kept_group_is_there_in_the_next_kernel(tmp_path: Path) -> None:
         assert second.run("ipyproc.jobs['pair'].signal(9, 1)").status == "ok"
         second.until(lambda: logs.stdout.count(" up\n") == 3)
         assert second.run("%stop pair").status == "ok"
-        assert second.ask("ipyproc.jobs['pair'].join(20, False).ended_by") == "SIGINT"
+        assert second.ask("ipyproc.jobs['pair'].join(60, False).ended_by") == "SIGINT"
         assert second.run("%forget pair").status == "ok"

@@ -74,17 +74,19 @@ def test_a_terminal_shows_what_is_written_and_the_cell_has_it_at_the_end(kernel:
     kernel.until(lambda: "exit 130" in page.display.text and "31 91" in cell.stdout)
 
 
-def echo_while_held(kernel: Kernel, seconds: float = 6.0) -> None:
+def echo_while_held(kernel: Kernel) -> None:
     """A key is echoed while a cell holds the kernel."""
     _, page = start(kernel, "%%spawn -t --name held cat")
     page.hello()
     page.open()
     kernel.until(lambda: page.told("screen"))
-    holding = kernel.start(f"import time; time.sleep({seconds})")
+    seen = Path(kernel.ask("__import__('os').getcwd()"), "seen")
+    holding = kernel.start("import os, time\nwhile not os.path.exists('seen'): time.sleep(1)")
     kernel.until(lambda: [message for message in holding.messages if message.kind == "execute_input"])
     page.type("echoed")
     kernel.until(lambda: "echoed" in page.shown)
     assert not holding.ended
+    seen.touch()
     page.type("\x04\x04")
     kernel.finish(holding)
     kernel.until(lambda: "exit 0" in page.display.text)
@@ -167,10 +169,11 @@ def test_ended_jobs_hold_next_to_nothing_and_still_answer(kernel: Kernel) -> Non
         "def models():\n"
         "    kinds = [type(model).__name__ for model in ipywidgets.widgets.widget._instances.values()]\n"
         "    return {kind: kinds.count(kind) for kind in kinds}\n"
-        "many = [ipyproc.spawn('read go', name=f'many{number}') for number in range(30)]"
+        "many = [ipyproc.spawn('read go', name=f'many{number}') for number in range(30)]\n"
+        "at_once = models().get('LiveModel', 0)"
     )
     # Not all at once, but all that go on for a while.
-    assert kernel.ask("models()['LiveModel']") < 30
+    assert kernel.ask("at_once") < 30
     kernel.ask_until("models()['LiveModel'] == 30")
     kernel.run("for job in many: job.close_stdin()")
     kernel.ask_until("models().get('Rested') == 31 and 'LiveModel' not in models()")

@@ -31,7 +31,9 @@ def picture():
 def test_unloading_leaves_the_shell_as_it_was_before_loading(fresh_kernel: Kernel) -> None:
     kernel = fresh_kernel
     assert kernel.run("%unload_ext ipyproc").status == "ok"
-    kernel.run(_SNAPSHOT + "before = picture()")
+    kernel.run(_SNAPSHOT)
+    kernel.ask_until("not picture()['threads']")
+    kernel.run("before = picture()")
     assert kernel.run("%load_ext ipyproc").status == "ok"
     kernel.run("loaded = picture()")
     assert kernel.run("%spawn -w true").status == "ok"

@@ -12,7 +12,7 @@ from tests.notebook.kernels import Cell, Kernel, Message
 MEGABYTE = 1_000_000
 
 
-def wait_for_end(kernel: Kernel, *cells: Cell, timeout: float = 30) -> None:
+def wait_for_end(kernel: Kernel, *cells: Cell, timeout: float = 60) -> None:
     kernel.until(lambda: all(any(s in c.shown for s in ("exit ", "SIG")) for c in cells), timeout)
 
 
@@ -154,12 +154,13 @@ def test_a_console_that_ignores_updates_gets_all_lines_as_text_and_the_end(kerne
 
 
 def test_slow_output_comes_at_once(kernel: Kernel) -> None:
-    cell = kernel.run("%%spawn -n slow\nfor i in 1 2 3 4 5; do date +%s.%N; sleep 0.3; done")
+    cell = kernel.run("%%spawn --pipes -n slow\nfor i in 1 2 3 4 5; do echo $i; read line; done")
+    for number in range(1, 6):
+        # Each line, before the next one is written.
+        kernel.until(lambda number=number: cell.stdout.endswith(f"{number}\n"))
+        kernel.run("%send slow on")
     wait_for_end(kernel, cell)
-    delays = [message.sent - float(line) for message in cell.streams for line in message.text.split()]
-    assert len(delays) == 5
-    assert len(cell.streams) == 5
-    assert sorted(delays)[2] < 0.2, delays
+    assert [message.text for message in cell.streams] == [f"{number}\n" for number in range(1, 6)]
 
 
 def test_a_flood_stays_in_its_budget_and_is_kept_whole(kernel: Kernel) -> None:
@@ -167,7 +168,9 @@ def test_a_flood_stays_in_its_budget_and_is_kept_whole(kernel: Kernel) -> None:
     wait_for_end(kernel, cell)
     kernel.until(lambda: cell.displays[-1].text.endswith("\n2999999\n3000000"))
     messages = output_of(cell)
-    assert len(messages) <= 100
+    count, _ = busiest(messages, 5.0)
+    # What was due while the kernel had no processor comes at once.
+    assert count <= 100
     assert sum(message.size for message in messages) <= MEGABYTE
     tail = cell.displays[-1].text
     # In bytes, with the carriage returns of the terminal.
@@ -184,8 +187,14 @@ def test_a_flood_stays_in_its_budget_and_is_kept_whole(kernel: Kernel) -> None:
 def test_the_tail_is_one_display_that_is_updated_and_ends_with_the_last_line(kernel: Kernel) -> None:
     kernel.run("%config IPyProc.cell_bytes = 1000")
     cell = kernel.run(
-        "%%spawn -n long\ni=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.002; done"
+        "%%spawn --pipes -n long\ni=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1));"
+        " case $i in 200|300) read line;; esac; done"
     )
+    for last in (199, 299):
+        kernel.until(
+            lambda last=last: len(cell.displays) == 2 and cell.displays[1].text.endswith(f"line {last}")
+        )
+        kernel.run("%send long on")
     wait_for_end(kernel, cell)
     kernel.until(lambda: cell.displays[-1].text.endswith("line 399"))
     kernel.run("%config IPyProc.cell_bytes = 200000")
@@ -204,7 +213,11 @@ def test_what_was_dropped_before_the_page_could_take_it_is_left_to_the_tail(kern
 
 
 def test_a_long_line_without_an_end_stays_in_the_budget(kernel: Kernel) -> None:
-    cell = kernel.run(python("import os\nfor _ in range(20): os.write(1, b'x' * 1_000_000)"))
+    code = (
+        "import os\nfor _ in range(20):\n    rest = b'x' * 1_000_000\n"
+        "    while rest: rest = rest[os.write(1, rest) :]"
+    )
+    cell = kernel.run(python(code))
     wait_for_end(kernel, cell)
     _, size = busiest(output_of(cell), 1.0)
     assert size <= MEGABYTE
@@ -212,15 +225,15 @@ def test_a_long_line_without_an_end_stays_in_the_budget(kernel: Kernel) -> None:
 
 
 def test_a_chatty_job_sends_at_most_20_messages_a_second(kernel: Kernel) -> None:
-    code = (
-        "import time\nend = time.monotonic() + 1.5\nn = 0\n"
-        "while time.monotonic() < end:\n    print(n); n += 1; time.sleep(0.002)\n"
-    )
+    code = "import time\nn = 0\nwhile True:\n    print(n); n += 1; time.sleep(0.002)\n"
     cell = kernel.run(python(code))
+    # Until it is as busy as it may be.
+    kernel.until(lambda: busiest(cell.streams, 1.0)[0] >= 10)
+    kernel.run("%signal py KILL")
     wait_for_end(kernel, cell)
     most, _ = busiest(cell.streams, 1.0)
     # A process that had to wait for a processor sends what was due earlier, closer to what follows.
-    assert 5 <= most <= 25, [(message.sent, message.text) for message in cell.streams]
+    assert most <= 25, [(message.sent, message.text) for message in cell.streams]
     assert cell.stdout == "".join(f"{i}\n" for i in range(cell.stdout.count("\n")))
 
 
@@ -244,27 +257,26 @@ def test_three_flooding_jobs_stay_below_the_servers_limits(kernel: Kernel) -> No
     started = len(kernel.messages)
     cells = [kernel.run(f"%%spawn -n flood-{n} yes {'y' * 60}") for n in range(3)]
     last = lambda: kernel.messages[-1].sent - kernel.messages[started].sent  # noqa: E731
-    kernel.until(lambda: last() > 3.5, timeout=20)
+    kernel.until(lambda: last() > 3.5 and all(len(cell.stdout) > 50_000 for cell in cells))
     kernel.run("%stop flood-0 flood-1 flood-2")
     kernel.run("%config IPyProc.cell_bytes = 200000")
     wait_for_end(kernel, *cells)
     count, size = busiest(kernel.messages[started:], 3.0)
     assert size < 3 * MEGABYTE
     assert count < 3 * 1000
-    assert all(len(cell.stdout) > 50_000 for cell in cells)
 
 
 def test_another_cell_runs_while_jobs_flood(kernel: Kernel) -> None:
     cells = [kernel.run(f"%%spawn -n flood-{n} yes") for n in range(3)]
     for number in range(10):
-        assert kernel.run(f"print({number})", timeout=30).stdout == f"{number}\n"
+        assert kernel.run(f"print({number})").stdout == f"{number}\n"
     kernel.run("%stop flood-0 flood-1 flood-2")
     wait_for_end(kernel, *cells)
 
 
 def test_a_hundred_quick_jobs_of_one_cell_are_all_shown(kernel: Kernel) -> None:
     cell = kernel.run("for n in range(100):\n    ipyproc.spawn(f'echo {n}')")
-    kernel.until(lambda: cell.shown.count("exit 0") == len(cell.streams) == 100, timeout=30)
+    kernel.until(lambda: cell.shown.count("exit 0") == len(cell.streams) == 100)
     assert sorted(map(int, cell.stdout.split())) == list(range(100))
 
 

@@ -257,7 +257,7 @@ def test_a_job_that_was_started_again_between_cells_can_be_interrupted(kernel: K
     cell = kernel.run("%spawn -n again --restart always sh -c 'read line; exit 1'")
     kernel.run("%send again end")
     kernel.until(lambda: "1 restart of" in cell.shown and "running" in cell.shown)
-    kernel.run("result = await ipyproc.jobs['again'].stop(20)")
+    kernel.run("result = await ipyproc.jobs['again'].stop(60)")
     assert kernel.ask("result.ended_by") == "SIGINT"
 
 

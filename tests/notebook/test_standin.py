@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.notebook.kernels import Kernel
+from tests.notebook.test_output import busiest
 
 # A cell that holds the loop until the test has seen enough.
 HOLD = """
 import os, time
-end, n = time.monotonic() + 30, 0
+end, n = time.monotonic() + 120, 0
 while not os.path.exists("enough") and time.monotonic() < end:
     {}
 enough = os.path.exists("enough")
@@ -48,10 +49,10 @@ def test_a_child_that_writes_50_megabytes_meanwhile_is_not_stalled(kernel: Kerne
     )
     kernel.run(f"%%spawn --pipes -n large {sys.executable} -\n{program}")
     held = kernel.run(
-        "end = time.monotonic() + 25\n"
+        "end = time.monotonic() + 120\n"
         "while not os.path.exists('written') and time.monotonic() < end: time.sleep(0.01)\n"
         "finished = os.path.exists('written')",
-        timeout=40,
+        timeout=150,
     )
     assert held.status == "ok"
     assert kernel.ask("finished") is True
@@ -93,9 +94,9 @@ def test_a_flood_stays_in_the_budget_while_the_loop_is_held(kernel: Kernel) -> N
     cell = kernel.run("%%spawn -n flood yes")
     kernel.run("import time; time.sleep(1)")
     kernel.run("%stop flood")
-    sizes = [message.size for message in cell.messages]
-    assert len(cell.messages) < 100
-    assert sum(sizes) < 1_000_000
+    count, size = busiest(cell.messages, 2.0)
+    assert count < 100
+    assert size < 1_000_000
 
 
 def test_a_quiet_kernels_stand_in_sleeps(kernel: Kernel) -> None:
@@ -119,9 +120,8 @@ def test_a_held_loop_queues_one_look_for_readiness_not_one_a_read(kernel: Kernel
     cell = kernel.run(
         "import asyncio, time\n"
         "job = ipyproc.spawn('while :; do echo x; sleep 0.002; done', ready='never', quiet=True)\n"
-        "time.sleep(1)\n"
+        "while job.size <= 100: time.sleep(0.05)\n"
         "queued = [handle for handle in asyncio.get_running_loop()._ready if '_look' in repr(handle)]\n"
-        "print(len(queued), job.size > 100)"
+        "print(len(queued))"
     )
-    count, read = cell.stdout.split()
-    assert int(count) <= 2 and read == "True"
+    assert int(cell.stdout) <= 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -92,10 +93,15 @@ class Terminal:
         """Leaves IPython, and waits until it has ended."""
         self.type("exit")
         self._child.expect(pexpect.EOF)
-        self._child.close()
+        self.close()
 
     def close(self) -> None:
-        self._child.close(force=True)
+        """Ends IPython, if it has not ended."""
+        # pexpect itself would give it some tenths of a second for that.
+        if self._child.isalive():
+            self._child.kill(signal.SIGHUP)
+            wait_until(lambda: not self._child.isalive())
+        self._child.close()
 
     @property
     def raw(self) -> str:
@@ -107,7 +113,7 @@ class Terminal:
         return [p for p in self.process.children(recursive=True) if not is_warden(p)]
 
     def _read(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, f"read so far: {self.text[self._typed :]!r}"
             try:
@@ -135,9 +141,8 @@ def test_spawn_with_a_command_alone_is_a_whole_cell(terminal: Terminal) -> None:
     assert "● list: ls -la  running · pid" in read
     terminal.see("ipython")
     if terminal.simple:
-        # Nobody runs the loop at a simple prompt: the end is seen by the end of the next cell.
-        terminal.run("1 + 1")
-        assert "✓ list: ls -la  exit 0" in terminal.text
+        # Nobody runs the loop at a simple prompt: the end is seen by the end of the next cell after it.
+        wait_until(lambda: terminal.run("1 + 1") and "✓ list: ls -la  exit 0" in terminal.text, interval=0.2)
     else:
         terminal.see("✓ list: ls -la  exit 0")
 
@@ -175,9 +180,10 @@ def test_a_body_that_python_gives_reaches_the_standard_input(terminal: Terminal)
 
 def test_no_output_and_no_name_does_more_to_the_terminal_than_text_does(terminal: Terminal) -> None:
     terminal.run("from tests.hostile import NAME, PROGRAM; import sys")
-    terminal.run("job = ipyproc.spawn([sys.executable, '-c', PROGRAM, NAME], name=NAME)")
     before = len(terminal.raw)
-    terminal.run("await job")
+    waiting = "'input();' + PROGRAM"
+    terminal.run(f"job = ipyproc.spawn([sys.executable, '-c', {waiting}, NAME], name=NAME)")
+    terminal.run("job.send('\\n'); r = await job.wait(raise_error=False)")
     terminal.see("the end")
     terminal.run("%jobs")
     terminal.run("%stop nosuch")
@@ -254,7 +260,7 @@ def test_control_c_interrupts_the_job_that_is_waited_for(terminal: Terminal) -> 
     terminal.press("c")
     terminal.prompt()
     terminal.see("SIGINT")
-    assert not terminal.jobs()
+    wait_until(lambda: not terminal.jobs())
 
 
 def test_control_c_reaches_no_background_job(terminal: Terminal) -> None:
@@ -288,7 +294,7 @@ def test_the_table_of_jobs_is_printed(terminal: Terminal) -> None:
 
 def test_a_cell_that_holds_the_loop_stalls_nobody(terminal: Terminal) -> None:
     terminal.run("job = %spawn -q -n writes sh -c 'head -c 3000000 /dev/zero; touch written'")
-    terminal.run("import os, time; end = time.time() + 10")
+    terminal.run("import os, time; end = time.time() + 60")
     read = terminal.run("while not os.path.exists('written') and time.time() < end: time.sleep(0.01)", "")
     read = terminal.run("print('written' if os.path.exists('written') else 'stalled', job.size)")
     assert "written 3000000" in read
@@ -303,8 +309,8 @@ def test_nothing_runs_after_exit(tmp_path: Path, simple: bool) -> None:
     trap = 'trap "" TERM; ' if simple else ""
     terminal.run(f"%spawn -n left sh -c 'sleep 300 & {trap}echo up; sleep 301'")
     terminal.see("up\n" if simple else "up")
+    wait_until(lambda: len(terminal.process.children(recursive=True)) >= 4)
     processes = terminal.process.children(recursive=True)
-    assert len(processes) >= 4
     terminal.exit()
     wait_until(lambda: not any(p.is_running() for p in processes))
 

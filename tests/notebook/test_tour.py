@@ -51,7 +51,7 @@ def test_there_are_five_notebooks() -> None:
     [pytest.param(path, marks=pytest.mark.slow) if path.stem == "04-forkbench" else path for path in TOUR],
     ids=lambda path: path.stem,
 )
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_notebook_of_the_tour_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     book = nbformat.read(path, 4)
     NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute(

@@ -82,8 +82,13 @@ def test_the_versions_that_colab_has_work(tmp_path: Path, colab: str) -> None:
         kernel.until(lambda: (whole.stdout, whole.stderr) == ("out\n", "err\n"))
         kernel.run("%send one news")
         kernel.until(lambda: "exit 0" in whole.shown and whole.stdout == "out\ngot news\n")
-        held = kernel.run("job = %spawn -n held sh -c 'echo early; sleep 60'\nimport time; time.sleep(1)")
-        assert held.stdout == "early\n"
+        held = kernel.start(
+            "job = %spawn -n held sh -c 'echo early; exec sleep 60'\n"
+            "import os, time\nwhile not os.path.exists('seen'): time.sleep(0.1)"
+        )
+        kernel.until(lambda: held.stdout == "early\n")
+        (tmp_path / "seen").touch()
+        kernel.finish(held)
         kernel.run("%stop held")
         kernel.until(lambda: "SIGINT" in held.shown)
         assert "held" in kernel.run("%jobs").shown
@@ -110,7 +115,7 @@ def test_ipython_7_in_a_terminal_waits_for_a_job(tmp_path: Path, colab: str) -> 
         env=os.environ | {"PYTHONPATH": PYTHONPATH, "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 0 and "\nlate\n" in done.stdout, done.stderr
 

@@ -27,13 +27,13 @@ async def pool(table: JobTable) -> None:
         assert await asyncio.to_thread(workers.map, abs, [-1, -2]) == [1, 2]
         job.send("said\n")
         job.close_stdin()
-        result = await asyncio.wait_for(job.wait(), 20)
+        result = await asyncio.wait_for(job.wait(), 100)
         assert result.output == "said\n"
         assert workers.map(abs, [-3]) == [3]
         # And of a job that starts while the pool lives.
         late = table.spawn("cat")
         late.close_stdin()
-        await asyncio.wait_for(late.wait(), 20)
+        await asyncio.wait_for(late.wait(), 100)
 
 
 def spawns(table: JobTable) -> None:
@@ -68,15 +68,15 @@ async def exits(table: JobTable) -> None:
     assert open_fds() == fds
     assert table.local.resources.warden.pid == warden and table.local.resources.warden.alive()
     # The stand-in's poll still has the pipes.
-    assert table.local.resources.pipes.all() and await asyncio.to_thread(table.local.resources.pipes.wait, 5)
+    assert table.local.resources.pipes.all() and await asyncio.to_thread(table.local.resources.pipes.wait, 60)
     assert job.read() == bytes(LARGE)
     job.send("more")
     job.close_stdin()
-    assert (await asyncio.wait_for(job.wait(), 20)).stdout.endswith("\0more")
+    assert (await asyncio.wait_for(job.wait(), 100)).stdout.endswith("\0more")
     size = loud.size
     await until(lambda: loud.size > size)
     # A shell whose sleep ends as the SIGINT comes takes it for handled.
-    assert (await loud.stop()).ended_by in {"SIGINT", "SIGTERM"}
+    assert (await loud.stop(60)).ended_by in {"SIGINT", "SIGTERM"}
 
 
 def in_a_fork(deed: Callable[[], object], leave: Callable[[int], object]) -> int:

@@ -39,7 +39,7 @@ async def all_at_once(table: JobTable, number: int) -> tuple[int, int]:
 
 async def rested() -> None:
     """Waits until the thread that looks at processes has ended, as it does a moment after the last look."""
-    for _ in range(500):
+    for _ in range(6000):
         await asyncio.sleep(0.01)
         if not any(thread.name == "ipyproc census" for thread in threading.enumerate()):
             return

@@ -78,4 +78,4 @@ async def main() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    json.dump(asyncio.run(asyncio.wait_for(main(), 50)), sys.stdout)
+    json.dump(asyncio.run(asyncio.wait_for(main(), 150)), sys.stdout)
