@@ -30,7 +30,7 @@ from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_u
 T = TypeVar("T")
 
 
-def run(main: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
+def run(main: Callable[[], Awaitable[T]], seconds: float = 60) -> T:
     async def whole() -> T:
         return await asyncio.wait_for(main(), seconds)
 
@@ -70,7 +70,7 @@ def test_io_loop_works_and_warns_the_caller() -> None:
             return await process.stdout.read_until_close(), await process.wait_for_exit()
 
         done = asyncio.run_coroutine_threadsafe(read_and_wait(), loop.asyncio_loop)
-        assert done.result(10) == (b"hello\n", 0)
+        assert done.result(60) == (b"hello\n", 0)
 
 
 def test_the_callbacks_of_a_subprocess_run_on_its_loop_whoever_sets_them() -> None:
@@ -339,7 +339,7 @@ def test_initialize_off_the_main_thread_says_why_not_and_that_pidfds_need_none()
         ThreadPoolExecutor(1) as pool,
         pytest.raises(RuntimeError, match=r"main thread.*signal handler.*pidfds"),
     ):
-        pool.submit(asyncio.run, main()).result(10)
+        pool.submit(asyncio.run, main()).result(60)
 
 
 def test_initialize_on_a_new_loop_after_the_first_was_closed() -> None:

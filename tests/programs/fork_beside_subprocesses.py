@@ -87,8 +87,8 @@ async def main() -> dict[str, object]:
         await echo("after")
         cat.stdin.close()
         job.close_stdin()
-        result = await asyncio.wait_for(job.wait(), 10)
-        at_end = await asyncio.wait_for(waits[2], 10)
+        result = await asyncio.wait_for(job.wait(), 60)
+        at_end = await asyncio.wait_for(waits[2], 60)
         killed.proc.send_signal(signal.SIGKILL)
         statuses = await asyncio.gather(*waits)
     for stream in (cat.stdout, killed.stderr):
@@ -99,8 +99,11 @@ async def main() -> dict[str, object]:
     table.end_all()
     # The table keeps a poll of its own while it lives.
     del job, table
-    await asyncio.sleep(0.1)
-    gc.collect()
+    for _ in range(3000):
+        gc.collect()
+        if set(os.listdir("/proc/self/fd")) <= before:
+            break
+        await asyncio.sleep(0.01)
     return {
         "forks": forks,
         "pool": squares,
@@ -115,4 +118,4 @@ async def main() -> dict[str, object]:
 if __name__ == "__main__":
     # Python 3.12 warns of any fork beside a thread; the pool has some.
     warnings.simplefilter("ignore", DeprecationWarning)
-    json.dump(asyncio.run(asyncio.wait_for(main(), 40)), sys.stdout)
+    json.dump(asyncio.run(asyncio.wait_for(main(), 150)), sys.stdout)

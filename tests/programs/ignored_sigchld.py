@@ -75,9 +75,13 @@ async def main() -> dict[str, object]:
 
 
 async def pidfds() -> list[str]:
-    await asyncio.sleep(0.1)  # The table's warden has ended, and its exit is still to be seen.
-    gc.collect()
-    return [name for name in os.listdir("/proc/self/fd") if "pidfd" in name_of(name)]
+    # The table's warden has ended, and its exit is still to be seen.
+    for _ in range(3000):
+        gc.collect()
+        if not (left := [name for name in os.listdir("/proc/self/fd") if "pidfd" in name_of(name)]):
+            break
+        await asyncio.sleep(0.01)
+    return left
 
 
 def name_of(fd: str) -> str:
@@ -92,4 +96,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "not asked":
         refuse_ioctl(PIDFD_GET_INFO)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    json.dump(asyncio.run(asyncio.wait_for(main(), 30)), sys.stdout)
+    json.dump(asyncio.run(asyncio.wait_for(main(), 150)), sys.stdout)

@@ -111,4 +111,4 @@ if __name__ == "__main__":
             print(json.dumps(no_reserve()))
         else:
             work = flood() if sys.argv[1] == "flood" else one_after_another()
-            print(json.dumps(asyncio.run(asyncio.wait_for(work, 50))))
+            print(json.dumps(asyncio.run(asyncio.wait_for(work, 150))))

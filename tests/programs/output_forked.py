@@ -11,7 +11,7 @@ import warnings
 
 from ipyproc.spool.output import Output
 
-LONGEST = 10.0
+LONGEST = 60.0
 LINE = b"0123456789abcdef" * 256
 
 

@@ -12,7 +12,7 @@ from ipyproc.model.state import JobState
 
 host = launch()
 job = host.start(JobSpec("echo up; read line; echo $line; exit 7", "a"))
-assert job.block_until(lambda: job.output.read() == b"up\n", 10)
+assert job.block_until(lambda: job.output.read() == b"up\n", 60)
 gate, end = os.pipe()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -34,7 +34,7 @@ if child == 0:
     os.read(gate, 1)
     os._exit(0)
 job.write(b"word\n")
-assert job.block_until(lambda: job.state.done, 10)
+assert job.block_until(lambda: job.state.done, 60)
 assert job.status().returncode == 7 and job.output.read() == b"up\nword\n"
 # The fork holds no end of the server's lifeline, or this would take until its end.
 host.close()

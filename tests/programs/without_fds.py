@@ -64,4 +64,4 @@ async def main() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    json.dump(asyncio.run(asyncio.wait_for(main(), 30)), sys.stdout)
+    json.dump(asyncio.run(asyncio.wait_for(main(), 150)), sys.stdout)

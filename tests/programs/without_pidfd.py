@@ -67,7 +67,7 @@ async def uninitialize_and_initialize_again() -> int:
 
 
 def run(main: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(main, 20))
+    return asyncio.run(asyncio.wait_for(main, 100))
 
 
 def main() -> dict[str, object]:
