@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 
@@ -76,7 +77,9 @@ async def exits(table: JobTable) -> None:
     size = loud.size
     await until(lambda: loud.size > size)
     # A shell whose sleep ends as the SIGINT comes takes it for handled.
-    assert (await loud.stop()).ended_by in {"SIGINT", "SIGTERM"}
+    assert (await loud.stop(grace=60)).ended_by in {"SIGINT", "SIGTERM"}
+    # What another thread hands in wakes the loop, which nothing else does now.
+    await asyncio.wait_for(asyncio.to_thread(time.sleep, 0.1), 60)
 
 
 def in_a_fork(deed: Callable[[], object], leave: Callable[[int], object]) -> int:

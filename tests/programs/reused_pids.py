@@ -31,7 +31,7 @@ LAST_PID = "/proc/sys/kernel/ns_last_pid"
 
 
 async def warden_has_read(table: JobTable) -> None:
-    """Waits until the warden knows of what has started and gone: it must not see the stranger in its place."""
+    """Waits until the warden knows of what has started and gone: it must not see the stranger instead."""
     program = table.local.resources.warden._program
     assert program is not None
     unread = array.array("i", [1])
