@@ -196,9 +196,35 @@ def test_a_status_that_a_slow_thread_is_about_to_take_is_waited_for(sigchld: boo
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})
     try:
-        run(lambda: _with_the_watcher(main, sigchld))
+        run(lambda: _with_the_watcher(main, sigchld), 200)
     finally:
         os.sched_setaffinity(0, cpus)
+
+
+@pytest.mark.parametrize("sigchld", [False, True], ids=["pidfd", "sigchld"])
+def test_a_status_that_a_thread_has_in_hand_is_waited_for_as_long_as_it_takes(sigchld: bool) -> None:
+    def slowly(*status: int) -> None:
+        has_it.set()
+        time.sleep(0.5)
+        stores(*status)
+
+    async def main() -> None:
+        nonlocal stores
+        process = gated(7)
+        stores = process.proc._handle_exitstatus
+        process.proc._handle_exitstatus = slowly
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as pool:
+            theirs = loop.run_in_executor(pool, process.proc.wait)
+            [thread] = pool._threads
+            await until(lambda: process.proc._waitpid_lock.locked() and is_asleep(thread))
+            process.stdin.close()
+            await until(has_it.is_set)
+            assert await process.wait_for_exit(raise_error=False) == await theirs == 7
+
+    has_it = threading.Event()
+    stores: Callable[..., None] = slowly
+    run(lambda: _with_the_watcher(main, sigchld), 60)
 
 
 def is_asleep(thread: threading.Thread) -> bool:
