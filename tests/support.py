@@ -165,6 +165,11 @@ def open_fds() -> dict[int, str]:
     return fds
 
 
+def steady_fds() -> dict[int, str]:
+    """`open_fds`, but for those by which a thread looks at the system's processes just now."""
+    return {fd: target for fd, target in open_fds().items() if not target.startswith("/proc")}
+
+
 def _open_fds_by_fstat() -> Iterator[tuple[int, str]]:
     """Each open file descriptor, and what tells apart what they refer to where no ``/proc`` does."""
     kinds = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFREG: "file"}

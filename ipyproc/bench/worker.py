@@ -142,7 +142,10 @@ class Repetition:
             slot[_BEGUN] = now()
         end = slot[_BEGUN] + self._nanoseconds
         due, entries = now() + _BOOKS_NS, 0
-        while (at := now()) < end:
+        # One round at the least: a worker that was held up has nothing to report otherwise.
+        owes = not replaces
+        while (at := now()) < end or owes:
+            owes = False
             if at >= due:
                 slot[_CPU], slot[_DELAY] = cpu + time.process_time_ns(), delay + _run_delay()
                 due, entries = at + _BOOKS_NS, entries + 1

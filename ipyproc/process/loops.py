@@ -7,8 +7,11 @@ CPython 3.10 to 3.13 and with Tornado 6.4 and 6.6; each function says what happe
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import selectors
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ __all__ = [
     "has_open_io_loop",
     "loop_of_timer",
     "on_loop",
+    "own_poll",
     "running_loop",
 ]
 
@@ -56,6 +60,27 @@ def on_loop(io_loop: IOLoop, callback: Callable[[], None]) -> None:
         callback()
     else:
         io_loop.add_callback(callback)
+
+
+def own_poll(io_loop: IOLoop) -> None:
+    """In a fork of the process, give a loop an epoll of its own, which watches the same fds.
+
+    A fork has the epoll of its parent: a fork that closes its copy of the loop, as one does that leaves by
+    `SystemExit`, would take the loop's own wake-up pipe out of the parent's poll, where nothing that another
+    thread hands in is seen any more. By ``loop._selector``; where that is missing, nothing is done.
+    """
+    selector = getattr(asyncio_loop(io_loop), "_selector", None)
+    kind = getattr(selectors, "EpollSelector", None)
+    if kind is None or not isinstance(selector, kind):
+        return
+    # ValueError: the loop is closed; OSError: there is no fd for it, or one of the fds is closed.
+    with suppress(OSError, ValueError), select.epoll() as own:
+        for key in list((selector.get_map() or {}).values()):
+            events = select.EPOLLIN * bool(key.events & selectors.EVENT_READ)
+            events |= select.EPOLLOUT * bool(key.events & selectors.EVENT_WRITE)
+            with suppress(OSError):
+                own.register(key.fd, events)
+        os.dup2(own.fileno(), selector.fileno(), inheritable=False)
 
 
 @contextmanager

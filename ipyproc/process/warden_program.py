@@ -36,7 +36,8 @@ __all__ = ["main"]
 _GRACE = 0.7
 _LOOK_SECONDS = 0.5
 _BATCH_SECONDS = 0.02
-_EXPECT_SECONDS = 0.8
+_EXPECT_SECONDS = 4.0  # A child may be held up between its fork and its session.
+_FEWEST_LOOKS = 20  # However long this process itself is held up.
 _EXPECT_PAUSE = 0.01
 _GONE_SECONDS = 1.0
 _CLEAR_SECONDS = 5.0
@@ -186,8 +187,9 @@ def _end_expected(expected: dict[int, list[int]], kernels_session: int) -> None:
 
     That has not told its number, and may not even be in its session yet.
     """
-    deadline = time.monotonic() + _EXPECT_SECONDS
-    while expected and time.monotonic() < deadline:
+    deadline, looks = time.monotonic() + _EXPECT_SECONDS, 0
+    while expected and (time.monotonic() < deadline or looks < _FEWEST_LOOKS):
+        looks += 1
         late = {sid: start_time(sid) for sid in _sessions_holding(expected, kernels_session)}
         if late:
             end_sessions(late, 0.1, started=late, tell=_tell)

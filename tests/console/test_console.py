@@ -54,7 +54,7 @@ def test_a_job_is_started_seen_talked_to_stopped_and_forgotten(capfd: pytest.Cap
         assert host.attach(ticket).spec.name == "train"
         host.close()
         assert "pid" in said(capfd, "restart", "train")
-        assert said(capfd, "stop", "--grace", "5", "train") == "train: stopped, SIGINT\n"
+        assert said(capfd, "stop", "--grace", "60", "train") == "train: stopped, SIGINT\n"
         assert "train" in said(capfd, "ls") and "SIGINT" in said(capfd, "ls")
         said(capfd, "logs", "-f", "train")
         said(capfd, "forget", row["id"])
@@ -91,9 +91,9 @@ def test_a_terminal_is_attached_to_and_left() -> None:
     with keeping() as host:
         shell = "PS1='at> ' exec bash --norc --noprofile -i"
         job = host.start(JobSpec(shell, "shell", tty=True))
-        assert job.block_until(lambda: "at> " in job.output.text(), 30)
+        assert job.block_until(lambda: "at> " in job.output.text(), 60)
         terminal = pexpect.spawn(
-            PROGRAM[0], [*PROGRAM[1:], "attach", "shell"], dimensions=(33, 99), timeout=30
+            PROGRAM[0], [*PROGRAM[1:], "attach", "shell"], dimensions=(33, 99), timeout=60
         )
         try:
             terminal.expect_exact("at> ")
@@ -103,14 +103,14 @@ def test_a_terminal_is_attached_to_and_left() -> None:
             terminal.setwinsize(20, 70)
             wait_until(lambda: b"20 70" in typed(terminal, "stty size"))
             terminal.sendline("sleep 600")
-            assert job.block_until(lambda: "sleep 600\r" in job.output.read().decode(), 30)
+            assert job.block_until(lambda: "sleep 600\r" in job.output.read().decode(), 60)
             terminal.send("\x03")
             terminal.expect_exact("^C")
             terminal.send("\x1c")
             terminal.expect_exact("[detached from shell]")
             terminal.expect(pexpect.EOF)
             assert terminal.wait() == 0 and not job.state.done
-            again = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], "attach", "shell"], timeout=30)
+            again = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], "attach", "shell"], timeout=60)
             again.expect_exact("42\r\n")
             again.sendline("exit 5")
             again.expect_exact("[shell: exit 5]")

@@ -102,14 +102,14 @@ class _OnTerminals(Core):
 
     def test_a_terminal_is_resized_and_tells_whether_it_hides_its_input(self, host: Host, spec: Spec) -> None:
         job = said(host.start(spec("stty size; read -sp 'secret: ' x; stty size; sleep 600")), b"secret: ")
-        assert job.block_until(lambda: job.hides_input, 10)
+        assert job.block_until(lambda: job.hides_input, 60)
         job.resize(50, 132)
         assert (job.spec.rows, job.spec.columns) == (50, 132)
         job.write(b"x\n")
         said(job, b"50 132\n")
-        assert job.block_until(lambda: not job.hides_input, 10)
+        assert job.block_until(lambda: not job.hides_input, 60)
         job.restart(1.0, LADDER)
-        assert job.block_until(lambda: job.output.text().count("50 132\n") == 2, 10)
+        assert job.block_until(lambda: job.output.text().count("50 132\n") == 2, 60)
         job.kill()
         ended(job)
 

@@ -62,7 +62,7 @@ def kill_one(chance: random.Random) -> None:
     """Kills one of the processes that keep a job, and waits until all are there again."""
     killed = chance.choice(sorted(kept_processes()))
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: killed not in (found := kept_processes()) and len(found) >= 3)
+    wait_until(lambda: killed not in (found := kept_processes()) and len(found) >= 3, timeout=_SECONDS)
 
 
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
@@ -91,7 +91,8 @@ def test_a_runner_whose_holders_are_killed_together_holds_the_job(tty: bool, tmp
     flag = tmp_path / "flag"
     with keeping() as host:
         job = said(host.start(counting(flag, tty=tty)), b"200\n")
-        runner = newest_runner(job.place.path)
+        wait_until(lambda: len(kept_processes()) == 3)
+        runner = wait_until(lambda: newest_runner(job.place.path))
         holders = [pid for pid in kept_processes() if pid != runner]
         for signum in (signal.SIGSTOP, signal.SIGKILL):
             for pid in holders:
@@ -128,6 +129,7 @@ def test_a_terminal_is_at_its_end_however_late_its_holders_let_go_of_it(tmp_path
     with keeping() as host:
         command = f"while :; do echo up; [ -e {flag} ] && exit 5; sleep 0.02; done"
         job = said(host.start(JobSpec(command, "late", tty=True)), b"up")
+        wait_until(lambda: len(kept_processes()) == 3)
         runner = wait_until(lambda: newest_runner(job.place.path))
         holders = [pid for pid in kept_processes() if pid != runner]
         try:
@@ -295,7 +297,8 @@ def test_a_record_of_another_boot_of_another_version_or_of_no_use() -> None:
         assert KeeperHost().attach(job.ticket).status().returncode == 3
 
 
-def test_a_number_that_a_stranger_has_by_now_is_left_alone() -> None:
+def test_a_number_that_a_stranger_has_by_now_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipyproc.hosts.keeper.adopted._PATIENCE", 0.1)
     with keeping() as host, loop_in_a_thread() as io_loop:
         job = ended(host.start(JobSpec("true", "one")))
         seen: list[int] = []

@@ -182,11 +182,11 @@ def test_another_kernel_has_the_group_again(tmp_path: Path, capsys: pytest.Captu
         assert main(["send", "web", "text"]) == 1 and "takes no input" in capsys.readouterr().err
         assert main(["ls"]) == 0 and "fork -n 2" in capsys.readouterr().out
         # The whole anew.
-        hosted(group).restart(5.0, LADDER)
+        hosted(group).restart(60.0, LADDER)
         block(group, lambda: group.pid not in (0, pid) and all(worker.uptime for worker in group.workers))
         assert [worker.exits for worker in group.workers] == [(), ()]
         block(group, lambda: group.worker_output(0).count("up 0\n") == 4)
-        hosted(group).stop(5.0, LADDER)
+        hosted(group).stop(60.0, LADDER)
         ended(hosted(group))
         assert {worker.last_exit for worker in group.workers} <= {-2, -15}
         wait_until(lambda: not kept_processes())
@@ -205,6 +205,7 @@ def test_a_runner_whose_holders_are_killed_together_holds_the_group(tmp_path: Pa
         group = fork(_COUNTS, 2, variables={"flag": str(flag)}, name="counts", keep=True, table=table)
         job = hosted(group)
         said(job, b"[1] 1 20\n")
+        wait_until(lambda: len(kept_processes()) == 3 and newest_runner(job.place.path))
         holders = [pid for pid in kept_processes() if pid != newest_runner(job.place.path)]
         for signum in (signal.SIGSTOP, signal.SIGKILL):
             for pid in holders:

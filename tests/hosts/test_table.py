@@ -55,11 +55,11 @@ async def test_a_job_on_a_terminal_elsewhere_is_talked_to() -> None:
         job = table.spawn(
             "read -sp 'Secret: ' x; stty size; cat; echo ${#x}", tty=True, shell="bash", on=host
         )
-        await job.expect("Secret: ", timeout=20)
+        await job.expect("Secret: ", timeout=60)
         assert job.hides_input
         job.resize(7, 70)
         job.send("abc\n")
-        await job.expect("7 70\n", timeout=20)
+        await job.expect("7 70\n", timeout=60)
         await until(lambda: not job.hides_input)
         job.send("line\n")
         assert await job.read_until(b"line\r\nline\r\n") and job.hosted.spec.columns == 70
@@ -67,7 +67,7 @@ async def test_a_job_on_a_terminal_elsewhere_is_talked_to() -> None:
         assert (await job).output == "Secret: 7 70\nline\nline\n3\n"
         late = table.spawn("cat", tty=True, on=host)
         late.send("x\n")
-        assert late.expect("x", timeout=20).join()[0] == "x"
+        assert late.expect("x", timeout=60).join()[0] == "x"
         late.kill()
         await late.wait(raise_error=False)
     finally:

@@ -235,7 +235,7 @@ def test_a_killed_client_takes_its_server_and_its_jobs_along() -> None:
         "import os, signal; from ipyproc.hosts.wire.launch import launch\n"
         "from ipyproc.model.spec import JobSpec\n"
         "host = launch(); job = host.start(JobSpec('echo $$; sleep 600', 'a'))\n"
-        "assert job.block_until(lambda: job.output.end, 10)\n"
+        "assert job.block_until(lambda: job.output.end, 60)\n"
         "print(host._process.pid, job.output.text().strip(), host.link.path, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -292,7 +292,7 @@ def test_a_server_that_stays_keeps_jobs_for_whoever_comes(tmp_path: Path) -> Non
             first.close()
         finally:
             server.terminate()
-            assert server.wait(10) == 0
+            assert server.wait(60) == 0
             assert server.stdout is not None
             server.stdout.close()
         assert os.listdir(directory) == []
@@ -404,7 +404,7 @@ def test_a_held_loop_does_not_hold_the_jobs(host: WireHost) -> None:
         job = host.start(
             run("echo one; sleep 0.1; echo two; exit 1", restart="on-failure", max_restarts=1, backoff=0.01)
         )
-        assert job.block_until(lambda: job.state.done, 20)
+        assert job.block_until(lambda: job.state.done, 60)
         assert job.output.read() == b"one\ntwo\n" * 2
 
     asyncio.run(cell())
@@ -422,7 +422,7 @@ def test_who_listens_to_a_job_may_ask_for_others(host: WireHost) -> None:
             jobs.append(host.start(run("echo next")))
 
     job.listen(listener)
-    assert other.block_until(lambda: bool(jobs), 20)
+    assert other.block_until(lambda: bool(jobs), 60)
     assert heard == [True] and ended(other).status().returncode == 5
     assert ended(jobs[0]).output.read() == b"next\n"
 

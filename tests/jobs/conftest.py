@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from ipyproc.job.table import JobTable
+from tests.jobs.clock import clock, killed_are_waited_for
+
+__all__ = ["clock", "killed_are_waited_for", "table", "warm_table"]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +27,7 @@ def warm_table() -> Iterator[JobTable]:
 
 
 @pytest.fixture
-def table(warm_table: JobTable) -> Iterator[JobTable]:
+def table(warm_table: JobTable, killed_are_waited_for: None) -> Iterator[JobTable]:
     """An empty table; what a test has left in it must have ended."""
     warm_table.clear()
     yield warm_table

@@ -4,44 +4,95 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ipyproc.errors import JobFailed, JobSpecError
+from ipyproc.hosts.local.health import Health
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
 from tests.jobs.looped import looped
 from tests.support import until
 
 
+class Checks:
+    """The health checks of jobs, each made when the test says that its time has come."""
+
+    def __init__(self) -> None:
+        self.asked_for: list[tuple[str, float]] = []
+        self._due: list[Callable[[], None]] = []
+
+    def later(self, health: Health, name: str, seconds: float, work: Callable[[], None]) -> None:
+        turn = health._turn
+        self.asked_for.append((name, seconds))
+        self._due.append(lambda: health._settled(turn, work))
+
+    def make(self) -> None:
+        """Makes those that are due, on the loop."""
+        due, self._due = self._due, []
+        for check in due:
+            check()
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Checks:
+    checks = Checks()
+    monkeypatch.setattr(Health, "_later", lambda health, *given: checks.later(health, *given))
+    return checks
+
+
 @looped
-async def test_a_silent_job_is_ended_as_a_failure_and_restarted(table: JobTable) -> None:
+async def test_a_silent_job_is_ended_as_a_failure_and_restarted(table: JobTable, checks: Checks) -> None:
     job = table.spawn("echo up; exec sleep 60", silence=0.3, restart="on-failure", max_restarts=1, backoff=0)
+    for life in (1, 2):
+        await until(lambda: job.output == "up\n" * life)  # noqa: B023
+        # Something was written since the look before, or it was written before the first.
+        checks.make()
+        checks.make()
     result = await asyncio.wait_for(job.wait(raise_error=False), 30)
-    assert job.output == "up\nup\n"
+    assert job.output == "up\nup\n" and set(checks.asked_for) == {("silence", 0.3)}
     assert (job.state, job.snapshot().restarts) == (JobState.GAVE_UP, 1)
     assert result.notes[0] == "it was silent for 0.3 s, and was ended"
 
 
 @looped
-async def test_a_job_that_writes_now_and_then_is_not_silent(table: JobTable) -> None:
-    job = table.spawn("for n in 1 2 3 4 5 6; do echo $n; sleep 0.2; done", silence=1.5)
-    assert (await job).notes == ()
+async def test_a_job_that_writes_now_and_then_is_not_silent(table: JobTable, checks: Checks) -> None:
+    job = table.spawn("while read n; do echo $n; done", silence=1.5)
+    for number in range(6):
+        job.send(f"{number}\n")
+        await until(lambda: job.tail(1) == f"{number}\n")  # noqa: B023
+        checks.make()
+    job.close_stdin()
+    assert (await job).notes == () and checks.asked_for == [("silence", 1.5)] * 7
+
+
+@looped
+async def test_silence_is_looked_for_by_the_clock(table: JobTable) -> None:
+    job = table.spawn(["sleep", "60"], silence=0.05)
+    result = await asyncio.wait_for(job.wait(raise_error=False), 30)
+    assert result.notes == ("it was silent for 0.05 s, and was ended",)
 
 
 @looped
 async def test_a_job_whose_question_goes_unanswered_is_ended_and_one_that_answers_is_left(
-    table: JobTable, tmp_path: Path
+    table: JobTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sign = tmp_path / "well"
+    sign, asked = tmp_path / "well", tmp_path / "asked"
     sign.touch()
-    job = table.spawn(["sleep", "60"], name="asked", alive=f"test -e {sign}", alive_every=0.1)
-    await asyncio.sleep(0.5)
-    assert job.state is JobState.RUNNING
-    sign.unlink()
-    with pytest.raises(JobFailed, match=r"'test -e .*' exited with 1, and it was ended"):
-        await asyncio.wait_for(asyncio.shield(job.wait()), 30)
+    # It is asked at once, and may take its time for the answer.
+    later = Health._later
+    with monkeypatch.context() as patch:
+        patch.setattr(Health, "_later", lambda health, name, _, work: later(health, name, 0.01, work))
+        question = f"echo >> {asked}; test -e {sign}"
+        job = table.spawn(["sleep", "60"], name="asked", alive=question, alive_every=60)
+        # By the third, the first was answered.
+        await until(lambda: asked.exists() and asked.stat().st_size >= 3)
+        assert job.state is JobState.RUNNING
+        sign.unlink()
+        with pytest.raises(JobFailed, match=r"test -e .*' exited with 1, and it was ended"):
+            await asyncio.wait_for(asyncio.shield(job.wait()), 30)
     deaf = table.spawn(["sleep", "60"], name="deaf", alive="sleep 60", alive_every=0.2)
     result = await asyncio.wait_for(deaf.wait(raise_error=False), 30)
     assert result.notes == ("'sleep 60' did not answer within 0.2 s, and it was ended",)
@@ -58,8 +109,11 @@ async def test_a_job_that_uses_too_much_memory_is_ended_with_its_children(table:
 
 
 @looped
-async def test_a_process_that_ignores_its_end_is_killed(table: JobTable) -> None:
+async def test_a_process_that_ignores_its_end_is_killed(table: JobTable, checks: Checks) -> None:
     job = table.spawn("trap '' TERM; echo set; while :; do sleep 0.05; done", silence=0.3)
+    await until(lambda: job.output == "set\n")
+    checks.make()
+    checks.make()
     result = await asyncio.wait_for(job.wait(raise_error=False), 30)
     assert result.returncode == -9
 

@@ -16,7 +16,7 @@ from ipyproc.job.table import JobTable
 from ipyproc.model.event import EventKind
 from ipyproc.model.state import JobState
 from tests.jobs.looped import PYTHON, looped
-from tests.support import loop_in_a_thread, open_fds, until
+from tests.support import loop_in_a_thread, steady_fds, until
 
 # The command
 
@@ -66,7 +66,7 @@ async def test_a_command_that_cannot_be_started_raises_in_spawn_and_leaves_nothi
     (tmp_path / "plain").write_text("echo hello\n")
     (tmp_path / "directory").mkdir()
     await table.spawn("true")  # The warden is watched on this loop from now on.
-    fds = open_fds()
+    fds = steady_fds()
     for command in (["nosuch", "--flag"], ["./nosuch"]):
         with pytest.raises(FileNotFoundError) as missing:
             table.spawn(command, cwd=tmp_path)
@@ -77,7 +77,7 @@ async def test_a_command_that_cannot_be_started_raises_in_spawn_and_leaves_nothi
         sentence = explain_start_error(refused.value, str(command))
         assert "may not be executed" in sentence or "is a directory" in sentence
     assert len(table) == 1
-    assert open_fds() == fds
+    assert steady_fds() == fds
 
 
 def _bad(sentence: str, **arguments: object) -> object:
@@ -187,7 +187,7 @@ async def test_awaiting_gives_how_it_ended(table: JobTable) -> None:
     job = table.spawn("echo out; echo err >&2")
     assert job.returncode is None
     assert not job.done
-    assert re.fullmatch(r"<Job 'echo' running, pid \d+, 0 s>", repr(job))
+    assert re.fullmatch(r"<Job 'echo' running, pid \d+, \d+ s>", repr(job))
     result = await job
     assert (result.returncode, result.stdout, result.stderr) == (0, "out\n", "err\n")
     assert sorted(result.output.splitlines()) == ["err", "out"]
@@ -253,7 +253,7 @@ async def test_a_job_can_be_awaited_read_and_stopped_on_the_loop_of_another_thre
                 if line == "one":
                     job.send("two\n")
                 if line == "two":
-                    result = await job.stop()
+                    result = await job.stop(grace=60)
                     lines.append(result.ended_by)
             with pytest.raises(JobFailed):
                 await job
@@ -287,11 +287,11 @@ async def test_each_way_to_die_by_a_signal_is_told_by_its_number_and_name(table:
 @looped
 async def test_a_job_is_done_one_second_after_its_exit_when_another_holds_its_pipe(table: JobTable) -> None:
     job = table.spawn("sleep 60 & echo $!; exit 4")
-    await until(lambda: job.snapshot().exits)
-    assert not job.done
+    done_at_exit: list[bool] = []
+    job.subscribe(lambda event: done_at_exit.append(job.done) if event.kind is EventKind.EXITED else None)
     result = await asyncio.wait_for(job.wait(raise_error=False), 30)
     exit_of_it = job.snapshot().exits[-1]
-    assert result.returncode == 4
+    assert (result.returncode, done_at_exit) == (4, [False])
     assert result.elapsed - (exit_of_it.ended - exit_of_it.started) > 0.9
     assert result.notes == ("left 1 running",)
     assert (job.left, job.snapshot().left_running) == (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 import pytest
@@ -58,17 +59,33 @@ async def test_restarts_timeouts_readiness_and_input_go_on_in_a_join(table: JobT
 @looped
 async def test_an_interrupt_of_a_join_leaves_the_job_running(table: JobTable) -> None:
     job = table.spawn(["sleep", "60"])
-    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        # Not before it waits: this thread's frames are looked at.
+        wait_until(lambda: "block_until" in functions_of(main))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        timer.start()
+        interrupting.start()
         with pytest.raises(KeyboardInterrupt):
             job.join(30)
     finally:
         signal.signal(signal.SIGINT, before)
-        timer.join()
+        interrupting.join()
     assert not job.done
     await job.stop()
+
+
+def functions_of(thread: int) -> list[str]:
+    """The names of the functions that a thread is in."""
+    frame, names = sys._current_frames().get(thread), []
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return names
 
 
 def test_a_join_may_be_made_in_any_thread(table: JobTable) -> None:

@@ -72,9 +72,9 @@ async def test_a_command_is_told_how_it_ended_and_is_ended_where_it_takes_too_lo
     slow = table.spawn(["sleep", "60"], on_end=[sys.executable, "-c", write], cwd=tmp_path)
     await slow.stop()
     await until(lambda: told.read_text() == "stopped")
-    monkeypatch.setattr(at_end, "_COMMAND_SECONDS", 0.1)
     with caplog.at_level(logging.WARNING, "ipyproc"):
-        for what in ("exec sleep 60", "exit 5", ["/nosuch/program"]):
+        for what, seconds in (("exec sleep 60", 0.1), ("exit 5", 60.0), (["/nosuch/program"], 60.0)):
+            monkeypatch.setattr(at_end, "_COMMAND_SECONDS", seconds)
             before = len(caplog.records)
             table.spawn("true", name="job", on_end=what)
             await until(lambda: len(caplog.records) > before)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.model.state import JobState
 from ipyproc.process.platform.sessions import find_members, is_surely_empty
+from tests.jobs.clock import HOUR, Clock, left_by, stopped_at_its_second_signal
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
 from tests.ports import free_port
@@ -53,11 +55,10 @@ async def answer(port: int) -> str:
 
 
 async def until_answer(port: int, text: str) -> None:
-    for _ in range(1000):
-        if (await answer(port)).endswith(text):
-            return
+    deadline = time.monotonic() + 60
+    while not (said := await answer(port)).endswith(text):
+        assert time.monotonic() < deadline, f"no {text!r} at {port}, but {said!r}"
         await asyncio.sleep(0.01)
-    raise AssertionError(f"no {text!r} at {port}, but {await answer(port)!r}")
 
 
 # Signals reach the program
@@ -79,7 +80,7 @@ def test_a_master_worker_server_reloads_at_sighup_and_the_job_goes_on(
         await until(lambda: "generation 4 at" in job.output)
         assert (job.state, "trapped" in job.output) == (JobState.RUNNING, False)
         assert len([pid for pid in marked(mark) if _words(pid).startswith(sys.executable)]) == 3
-        result = await job.stop()
+        result = await job.stop(grace=HOUR)
         assert result.ended_by == "SIGINT"
         assert not marked(mark)
         await job.restart()
@@ -119,7 +120,7 @@ async def test_nginx_reloads_at_sighup_and_is_stopped_and_restarted(table: JobTa
     job.signal(signal.SIGHUP)
     await until_answer(port, "two")
     assert (job.state, job.pid) == (JobState.RUNNING, master)
-    result = await job.stop()
+    result = await job.stop(grace=HOUR)
     assert (result.returncode, result.ended_by) == (0, "SIGINT")
     assert not marked(mark)
     await job.restart()
@@ -151,13 +152,15 @@ def test_a_training_saves_at_sigusr1_and_goes_on(
 
 
 @pytest.mark.parametrize("form", ["export X=1\n{}", pytest.param("{}", marks=pytest.mark.slow)])
-def test_a_training_that_drains_at_sigterm_is_not_cut(table: JobTable, tmp_path: Path, form: str) -> None:
+def test_a_training_that_drains_at_sigterm_is_not_cut(
+    table: JobTable, clock: Clock, tmp_path: Path, form: str
+) -> None:
     @looped
     async def main() -> None:
         saved, mark = tmp_path / "saved", uuid.uuid4().hex
         job = table.spawn(form.format(f"{TRAIN} {saved}"), shell="sh", env={MARK: mark})
         await until(lambda: "step 2" in job.output)
-        result = await job.stop()
+        result = await stopped_at_its_second_signal(job, clock)
         assert saved.read_text() == "done"
         assert result.ended_by == "SIGTERM"
         # A shell around it dies of the signal; the program itself does not.
@@ -215,16 +218,20 @@ scripts = pytest.mark.parametrize("script", [ITS_OWN_GROUP, IN_FRONT, DEAF], ids
 
 @scripts
 @pytest.mark.parametrize("how", ["stop", "kill", "timeout"])
-def test_what_made_a_group_of_its_own_ends_with_the_job(table: JobTable, script: str, how: str) -> None:
+def test_what_made_a_group_of_its_own_ends_with_the_job(
+    table: JobTable, clock: Clock, script: str, how: str
+) -> None:
     @looped
     async def main() -> None:
         mark = uuid.uuid4().hex
-        job = table.spawn(script, env={MARK: mark}, timeout=0.6 if how == "timeout" else None)
+        job = table.spawn(script, env={MARK: mark}, timeout=HOUR if how == "timeout" else None)
         await until(lambda: job.output == "up\n" and len(marked(mark)) >= 3)
         if how == "stop":
             await job.stop(grace=0.3)
         elif how == "kill":
             job.kill()
+        else:
+            clock.pass_for(job)
         result = await asyncio.wait_for(job.wait(raise_error=False), 30)
         assert result.timed_out == (how == "timeout")
         assert result.output == "up\n"
@@ -285,7 +292,7 @@ def test_what_an_ended_job_left_ends_with_a_kernel_that_is_killed() -> None:
 @looped
 async def test_a_process_that_left_the_session_is_on_its_own_and_the_job_says_so(table: JobTable) -> None:
     mark = uuid.uuid4().hex
-    job = table.spawn("setsid sleep 20 & exec sleep 60", env={MARK: mark})
+    job = table.spawn("setsid sleep 60 & exec sleep 60", env={MARK: mark})
     # By its own name: the shell has the word too, and so has what is yet to leave the session.
     await until(lambda: len([pid for pid in marked(mark) if _words(pid).startswith("sleep")]) == 2)
     result = await job.stop()
@@ -356,12 +363,12 @@ async def test_a_background_child_writes_on_after_the_jobs_end(table: JobTable, 
 
 
 @looped
-async def test_a_stop_climbs_for_grandchildren_that_need_it(table: JobTable) -> None:
+async def test_a_stop_climbs_for_grandchildren_that_need_it(table: JobTable, clock: Clock) -> None:
     mark = uuid.uuid4().hex
     deaf = "trap '' INT; echo set; while :; do sleep 0.05; done"
     job = table.spawn(f'set -m; bash -c "{deaf}" & exec sleep 60', shell="bash", env={MARK: mark})
     await until(lambda: "set" in job.output)
-    result = await job.stop(grace=0.3)
+    result = await stopped_at_its_second_signal(job, clock, lambda: left_by(job))
     assert (result.returncode, result.ended_by) == (-signal.SIGINT, "SIGINT")
     assert result.notes == ("a process that it left needed SIGTERM",)
     assert not marked(mark)

@@ -20,7 +20,7 @@ from ipyproc.job.table import JobTable
 from ipyproc.model.shell import ShellChoice
 from tests.jobs.looped import looped
 from tests.jobs.shells import each_shell
-from tests.support import open_fds, run_python, until
+from tests.support import run_python, steady_fds, until
 
 LONG = f"# {'x' * 210_000}\n"
 
@@ -32,7 +32,7 @@ def script(path: Path, text: str) -> Path:
 
 
 async def output(job: Job) -> str:
-    result = await asyncio.wait_for(job.wait(raise_error=False), 30)
+    result = await asyncio.wait_for(job.wait(raise_error=False), 60)
     assert result.returncode == 0, result.output
     return result.output
 
@@ -186,16 +186,16 @@ async def test_a_long_script_is_read_from_its_beginning_at_each_start_and_leaves
     table: JobTable, tmp_path: Path
 ) -> None:
     await table.spawn("true")
-    fds = open_fds()
+    fds = steady_fds()
     text = f"{LONG}echo try; [ -e once ] || {{ touch once; exit 1; }}"
     job = table.spawn(text, cwd=tmp_path, restart="on-failure")
     assert (await asyncio.wait_for(job, 30)).stdout == "try\ntry\n"
-    assert open_fds().keys() == fds.keys()
+    assert steady_fds().keys() == fds.keys()
     await job.restart()
     assert (await job).stdout == "try\ntry\ntry\n"
     with pytest.raises(FileNotFoundError):
         table.spawn(text, shell="/nosuch")
-    assert open_fds().keys() == fds.keys()
+    assert steady_fds().keys() == fds.keys()
 
 
 # No second guess

@@ -170,13 +170,13 @@ def test_a_kernel_leaves_no_output_behind_however_it_ends(tmp_path: Path, end: s
         env={**os.environ, "PYTHONPATH": PYTHONPATH},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert done.returncode == (-9 if end == "killed" else 0)
     directory, files = done.stdout.split()
     assert directory.startswith("ipyproc-")
     assert int(files) == 2
-    wait_until(lambda: not os.listdir(tmp_path), timeout=20)
+    wait_until(lambda: not os.listdir(tmp_path))
 
 
 def test_only_a_directory_of_ours_is_removed_and_nothing_through_a_link(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from ipyproc.process import Subprocess
 from ipyproc.process.platform import pty
 from tests.jobs.looped import looped
 from tests.jobs.trees import MARK, marked
-from tests.support import open_fds, until
+from tests.support import steady_fds, until
 
 ERRORS = [
     OSError(errno.EMFILE, "Too many open files"),
@@ -144,7 +144,7 @@ async def fails_at(
 ) -> None:
     await table.spawn("true", name="warm", **how)
     await until(lambda: not table.local.resources.warden._guarded)
-    fds, jobs, guarded = open_fds(), list(table), guarded_by(table.local.resources.warden)
+    fds, jobs, guarded = steady_fds(), list(table), guarded_by(table.local.resources.warden)
     threads = {thread for thread in threading.enumerate() if thread.name != "ipyproc census"}
     children = _children()
     place, name, at = step
@@ -160,7 +160,7 @@ async def fails_at(
     assert list(table) == jobs
     assert guarded_by(table.local.resources.warden) == guarded
     # What the loop's poll knew it forgets as it comes round.
-    await until(lambda: open_fds() == fds)
+    await until(lambda: steady_fds() == fds)
     with pytest.raises(ChildProcessError):
         while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             # Only wardens are children: this table's, and those of other tables of this process.

@@ -384,27 +384,29 @@ async def test_a_hundred_megabytes_read_by_the_loop_and_two_threads_are_whole_an
     job = table.spawn([*PYTHON, COUNT])
     (end,) = [end for end in table.local.resources.pipes.all() if end._name == "stdout"]
     stop = threading.Event()
-    reads: dict[str, int] = {}
+    reads = [0, 0]
 
     def stand_in(number: int) -> None:
-        reads[f"thread {number}"] = 0
         while not stop.is_set():
-            reads[f"thread {number}"] += end.read()
+            # Whoever has read waits until all have, the loop with them: the child waits for them, too.
+            if not reads[number] or (all(reads) and end.reads > sum(reads)):
+                reads[number] += end.read()
             time.sleep(0.0005)
 
     threads = [threading.Thread(target=stand_in, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
     try:
+        wait_until(lambda: all(reads))  # The loop is held.
         while not job.done:
             await asyncio.sleep(0.005)
-            time.sleep(0.005)  # The loop is held.
+            time.sleep(0.005)  # And again.
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert (await job).returncode == 0
-    assert all(reads.values()) and sum(reads.values()) < end.reads
+    assert all(reads) and sum(reads) < end.reads
     for first in range(0, COUNTS, 500_000):
         block = job.read(4 * first, 4 * (first + 500_000))
         assert block == array.array("I", range(first, first + 500_000)).tobytes()

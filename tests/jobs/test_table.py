@@ -307,6 +307,8 @@ def test_an_interrupt_while_a_job_is_started_is_handled_once_when_it_is_in_the_t
 _LEAVES_JOBS = """
 import asyncio, os, sys
 import ipyproc
+from ipyproc.hosts.local import host
+host._END_GRACE = 60  # A word more where what is ended takes its time.
 async def main():
     running = ipyproc.spawn("exec sleep 60", name="running")
     await ipyproc.spawn("true", name="over")

@@ -111,7 +111,7 @@ async def test_a_pattern_is_found_in_a_flood_while_the_loop_runs(table: JobTable
             await asyncio.sleep(0)
 
     counting = asyncio.ensure_future(count())
-    await job.expect("done-here", timeout=30)
+    await job.expect("done-here", timeout=60)
     counting.cancel()
     await job
     assert turns > 10
@@ -122,11 +122,11 @@ async def test_an_expectation_holds_over_a_restart_and_from_another_thread(table
     job = table.spawn("echo life; read x", name="again")
     await job.expect("life")
     await job.restart()
-    await job.expect("life", timeout=10)
+    await job.expect("life", timeout=60)
     job.send("\n")
     await job
     other = table.spawn("sleep 0.1; echo for all")
-    found = await asyncio.to_thread(lambda: asyncio.run(asyncio.wait_for(other.expect("all"), 10)))
+    found = await asyncio.to_thread(lambda: asyncio.run(asyncio.wait_for(other.expect("all"), 60)))
     assert found.end() == 7
 
 
@@ -150,23 +150,23 @@ def test_what_is_no_pattern_is_refused(table: JobTable, wrong: object) -> None:
 @looped
 async def test_python_is_talked_to(table: JobTable) -> None:
     job = table.spawn([sys.executable, "-q", "-i"], tty=True, env={"PYTHON_BASIC_REPL": "1"})
-    await job.expect(PROMPT, timeout=20)
+    await job.expect(PROMPT, timeout=60)
     job.send("6 * 7\n")
-    assert (await job.expect(re.compile(r"^(\d+)\n", re.MULTILINE), timeout=20))[1] == "42"
-    await job.expect(PROMPT, timeout=20)
+    assert (await job.expect(re.compile(r"^(\d+)\n", re.MULTILINE), timeout=60))[1] == "42"
+    await job.expect(PROMPT, timeout=60)
     job.send("import getpass; x = getpass.getpass('Secret: ')\n")
-    await job.expect("Secret: ", timeout=20)
+    await job.expect("Secret: ", timeout=60)
     await until(lambda: job.hides_input)
     job.send("abc\n")
-    await job.expect(PROMPT, timeout=20)
+    await job.expect(PROMPT, timeout=60)
     job.send("len(x)\n")
-    await job.expect(re.compile(r"^3\n", re.MULTILINE), timeout=20)
+    await job.expect(re.compile(r"^3\n", re.MULTILINE), timeout=60)
     job.send("input('Sure? ')\n")
-    await job.expect(re.compile(r"^Sure\? ", re.MULTILINE), timeout=20)
+    await job.expect(re.compile(r"^Sure\? ", re.MULTILINE), timeout=60)
     job.send("yes\n")
-    await job.expect(re.compile(r"^'yes'\n", re.MULTILINE), timeout=20)
+    await job.expect(re.compile(r"^'yes'\n", re.MULTILINE), timeout=60)
     job.close_stdin()
-    await asyncio.wait_for(job, 20)
+    await asyncio.wait_for(job, 60)
     assert "abc" not in job.output and "input('Sure? ')" in job.output
 
 
@@ -174,11 +174,11 @@ async def test_python_is_talked_to(table: JobTable) -> None:
 async def test_pdb_is_talked_to_from_synchronous_code(table: JobTable) -> None:
     program = "x = 3\nbreakpoint()\nprint('after', x)"
     job = table.spawn([sys.executable, "-c", program], tty=True)
-    job.expect("(Pdb) ", timeout=20).join()
+    job.expect("(Pdb) ", timeout=60).join()
     job.send("x = 4\n")
-    job.expect("(Pdb) ", timeout=20).join()
+    job.expect("(Pdb) ", timeout=60).join()
     job.send("c\n")
-    job.expect("after 4", timeout=20).join()
+    job.expect("after 4", timeout=60).join()
     with pytest.raises(OutputEnded):
         job.expect("never").join()
-    job.join(timeout=20)
+    job.join(timeout=60)

@@ -19,7 +19,7 @@ from ipyproc.job.job import Job
 from ipyproc.job.table import JobTable
 from ipyproc.process.platform.sessions import session_members
 from tests.jobs.looped import PYTHON, looped
-from tests.support import lives, open_fds, until, wait_until
+from tests.support import lives, steady_fds, until, wait_until
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="starts jobs as another user")
 
@@ -143,14 +143,14 @@ def test_what_keeps_it_from_starting_is_raised_as_on_pipes(
     @looped
     async def main() -> None:
         await table.spawn("true", tty=True)
-        before = open_fds()
+        before = steady_fds()
         raised = []
         for tty in (False, True):
             with pytest.raises(OSError) as error:
                 table.spawn(command, tty=tty, cwd=tmp_path)
             raised.append((type(error.value), error.value.errno, str(error.value)))
         assert raised[0] == raised[1]
-        await until(lambda: open_fds() == before)
+        await until(lambda: steady_fds() == before)
 
     main()
 
@@ -200,7 +200,7 @@ async def test_a_stop_in_the_moment_of_the_start_leaves_no_trace_of_how_it_is_st
     table: JobTable,
 ) -> None:
     jobs = [table.spawn("sleep 60", tty=True, name=f"job-{n}") for n in range(10)]
-    results = await asyncio.gather(*(job.stop(grace=5) for job in jobs))
+    results = await asyncio.gather(*(job.stop(grace=60) for job in jobs))
     assert [(result.output, result.returncode) for result in results] == [("", -2)] * 10
 
 
@@ -242,17 +242,22 @@ async def test_four_hundred_alternating_lines_are_in_their_order(table: JobTable
 @pytest.mark.parametrize(
     "command",
     [
-        "perl -e 'for (1..3) { print qq(x\\n); select(undef, undef, undef, 0.2) }'",
-        "(for i in 1 2 3; do echo x; sleep 0.2; done) | grep x",
+        "perl -e 'for (1..3) { print qq(x\\n); select(undef, undef, undef, 0.01) until -e $_ }'",
+        "(for i in 1 2 3; do echo x; until [ -e $i ]; do sleep 0.01; done; done) | grep x",
     ],
 )
-def test_each_line_of_a_program_that_buffers_on_pipes_comes_at_once(table: JobTable, command: str) -> None:
+def test_each_line_of_a_program_that_buffers_on_pipes_comes_at_once(
+    table: JobTable, tmp_path: Path, command: str
+) -> None:
     @looped
     async def main() -> None:
-        job = table.spawn(command, tty=True)
-        await until(lambda: job.output == "x\n", interval=0.001)
-        await until(lambda: job.output == "x\nx\n", interval=0.001)
-        assert not job.done and (await job).output == "x\n" * 3
+        job = table.spawn(command, tty=True, cwd=tmp_path)
+        for number in (1, 2, 3):
+            # The next is written once this one was read.
+            await until(lambda: job.output == "x\n" * number)  # noqa: B023
+            assert not job.done
+            (tmp_path / f"{number}").touch()
+        assert (await job).output == "x\n" * 3
 
     main()
 
@@ -293,7 +298,7 @@ async def test_readiness_is_seen_in_lines_that_end_in_cr_lf_and_only_in_whole_on
     await said(job, "status: ok")
     assert not job.snapshot().ready
     job.send("\n")
-    await job.ready(timeout=10)
+    await job.ready(timeout=60)
     await job.stop()
 
 
@@ -322,14 +327,14 @@ async def test_a_backspace_erases_a_whole_character_of_the_jobs_encoding(table: 
 @looped
 async def test_job_control_of_an_interactive_shell_works(table: JobTable) -> None:
     job = table.spawn(["bash", "--norc", "-i"], tty=True, env={"PS1": "$ ", "INPUTRC": "/dev/null"})
-    await job.expect("$ ", timeout=10)
+    await job.expect("$ ", timeout=60)
     assert "no job control" not in job.output
     job.send("sleep 60\n")
     await until(lambda: b"sleep\x0060" in _command_lines(job.pid))
     job.send("\x1a")
-    await job.expect("Stopped", timeout=10)
+    await job.expect("Stopped", timeout=60)
     job.send("jobs; kill %1; fg; echo end''ed\n")
-    await job.expect("ended", timeout=10)
+    await job.expect("ended", timeout=60)
     job.send("exit 4\n")
     assert (await job.wait(raise_error=False)).returncode == 4
 
@@ -482,7 +487,7 @@ def test_it_is_awaited_from_synchronous_code_and_in_a_held_loop(table: JobTable)
     @looped
     async def main() -> None:
         job = table.spawn("read -p 'Name? ' x; seq 20000; echo $x", tty=True, shell="bash")
-        job.expect("Name? ", timeout=10).join()
+        job.expect("Name? ", timeout=60).join()
         job.send("me\n")
         assert job.join(timeout=30).output.endswith("20000\nme\n")
 
@@ -503,7 +508,7 @@ def test_a_fork_of_this_process_does_not_keep_its_terminal_open(table: JobTable)
             # It has let go of what it does not own.
             assert os.read(hears, 1) == b"!"
             job.send("on\n")
-            result = await asyncio.wait_for(job.wait(), 10)
+            result = await asyncio.wait_for(job.wait(), 60)
             await until(lambda: not job.lingers)
             assert result.output.endswith("on\n") and not result.notes
         finally:
@@ -530,9 +535,9 @@ def test_a_closed_loop_ends_it(table: JobTable) -> None:
 @looped
 async def test_fifty_at_once_end_whole_and_give_back_what_they_held(table: JobTable) -> None:
     await table.spawn("true", tty=True)
-    before = open_fds()
+    before = steady_fds()
     jobs = [table.spawn(f"seq {n}; exit {n}", tty=True, name=f"job-{n}") for n in range(50)]
     results = await asyncio.gather(*(job.wait(raise_error=False) for job in jobs))
     for n, result in enumerate(results):
         assert result.returncode == n and result.output == "".join(f"{i}\n" for i in range(1, n + 1))
-    await until(lambda: open_fds() == before)
+    await until(lambda: steady_fds() == before)

@@ -117,8 +117,15 @@ def job(kind: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]
                 kill(process)
 
 
+@pytest.fixture(autouse=True)
+def patient(killed_are_waited_for: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warden that a slow machine delays is not taken for one that hangs."""
+    monkeypatch.setattr(warden_module, "_END_SECONDS", 60.0)
+    monkeypatch.setattr(warden_module, "_FLUSH_SECONDS", 60.0)
+
+
 @pytest.fixture
-def warden() -> Iterator[Warden]:
+def warden(patient: None) -> Iterator[Warden]:
     warden = Warden()
     yield warden
     warden.close()
@@ -168,11 +175,11 @@ def test_a_kernel_and_its_warden_gone_before_the_warden_began_leave_nothing() ->
         os.write(write_end, b"+%d\n" % guarded.pid)
         # The pipe stays open here, as in a fork of that kernel.
         try:
-            assert program.wait(5) == 0
+            assert program.wait(30) == 0
         finally:
             os.close(write_end)
             program.wait()
-        assert guarded.wait(5) == -signal.SIGTERM
+        assert guarded.wait(30) == -signal.SIGTERM
 
 
 def test_no_warden_runs_before_something_is_guarded(warden: Warden) -> None:
@@ -201,7 +208,7 @@ def test_close_ends_the_warden_and_only_what_is_still_guarded(warden: Warden) ->
         warden.release(released.pid)
         process = started(warden.pid)
         warden.close()
-        assert guarded.wait(0.1) == -signal.SIGTERM
+        assert guarded.wait(30) == -signal.SIGTERM
         assert (released.poll(), stranger.poll()) == (None, None)
         assert not psutil.pid_exists(process.pid)
         assert warden.pid is None
@@ -217,7 +224,7 @@ def test_after_close_a_guard_starts_another_warden(warden: Warden) -> None:
         warden.guard(job.pid)
         assert warden.alive()
         warden.close()
-        assert job.wait(0.1) == -signal.SIGTERM
+        assert job.wait(30) == -signal.SIGTERM
 
 
 def test_a_killed_warden_is_replaced_at_the_next_message(
@@ -271,7 +278,7 @@ def test_a_warden_moves_to_another_loop_and_watching_twice_costs_no_fd(warden: W
         for _ in range(2):
             asyncio.run(killed_and_replaced())
         warden.close()
-        assert job.wait(0.1) == -signal.SIGTERM
+        assert job.wait(30) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("when", ["before the first guard", "after it"])
@@ -292,7 +299,7 @@ def test_a_watched_warden_is_replaced_as_soon_as_it_is_killed(
                 await until(lambda: warden.pid not in (None, before))
             assert len(caplog.records) == 2
             warden.close()
-            assert job.wait(0.1) == -signal.SIGTERM
+            assert job.wait(30) == -signal.SIGTERM
             # The closed warden's exit is still to come round to the loop.
             await asyncio.sleep(0.02)
             assert warden.pid is None
@@ -308,6 +315,7 @@ def test_a_warden_that_always_dies_at_once_is_given_up_until_the_next_job(
         with sessions(2) as (one, two):
             with monkeypatch.context() as patch:
                 patch.setattr(sys, "executable", "/bin/false")
+                patch.setattr(warden_module, "_STABLE_SECONDS", 60.0)
                 warden.guard(one.pid)
                 await until(lambda: "each at once; the next job tries again" in caplog.text)
             assert not warden.alive()
@@ -353,6 +361,7 @@ def test_a_watching_loop_sends_on_what_the_pipe_did_not_take(warden: Warden) -> 
             warden.guard(NOBODY)
             process = started(warden.pid)
             process.suspend()
+            wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
             for number in range(NOBODY, NOBODY + 10_000):
                 warden.guard(number)
             warden.guard(job.pid)
@@ -360,7 +369,7 @@ def test_a_watching_loop_sends_on_what_the_pipe_did_not_take(warden: Warden) -> 
             process.resume()
             await until(lambda: warden._program is not None and not warden._program.pending)
             warden.close()
-            assert job.wait(0.1) == -signal.SIGTERM
+            assert job.wait(30) == -signal.SIGTERM
 
     asyncio.run(main())
 
@@ -375,7 +384,7 @@ def test_close_kills_a_warden_that_hangs_and_does_its_work(
         process.suspend()
         warden.close()
         assert f"(pid {process.pid}) does not end: SIGKILL" in caplog.text
-        assert job.wait(0.1) == -signal.SIGTERM
+        assert job.wait(30) == -signal.SIGTERM
         assert not psutil.pid_exists(process.pid)
 
 
@@ -388,7 +397,7 @@ def test_the_warden_is_deaf_to_the_signals_that_ask(warden: Warden) -> None:
         for signum in asked:
             process.send_signal(signum)
         warden.close()
-        assert job.wait(0.1) == -signal.SIGTERM
+        assert job.wait(30) == -signal.SIGTERM
 
 
 def ignores(pid: int, signum: int) -> bool:
@@ -423,7 +432,7 @@ def test_guard_and_release_may_be_called_from_any_thread(warden: Warden) -> None
             thread.join()
         assert repr(warden).endswith("guards 1>")
         warden.close()
-        assert job.wait(0.1) == -signal.SIGTERM
+        assert job.wait(30) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("sid", [0, 1, -5, os.getsid(0)])
@@ -437,9 +446,7 @@ def test_the_kernels_own_session_and_no_session_are_refused(warden: Warden, sid:
 def test_an_exit_without_close_and_a_fork_say_nothing_and_leave_nothing() -> None:
     done = run_program("warden_exit.py")
     assert done.stderr == ""
-    assert not any(
-        psutil.pid_exists(int(pid)) and lives(psutil.Process(int(pid))) for pid in done.stdout.split()
-    )
+    wait_until(lambda: not any(lives(int(pid)) for pid in done.stdout.split()))
 
 
 def test_a_forgotten_warden_ends() -> None:
@@ -495,7 +502,7 @@ def test_odd_messages_are_left_out_and_a_last_one_without_an_end_is_not_taken() 
             os.close(read_end)
         assert done.returncode == 0
         assert done.stderr.count("left out the message") == 7
-        assert guarded.wait(0.1) == -signal.SIGTERM
+        assert guarded.wait(30) == -signal.SIGTERM
         assert cut_off.poll() is None
 
 
@@ -561,17 +568,17 @@ def test_a_process_whose_first_thread_has_ended_still_counts() -> None:
 def test_end_sessions_leaves_zombies_to_be_reaped_and_is_done_at_once() -> None:
     with sessions(2) as jobs:
         began = time.monotonic()
-        end_sessions([job.pid for job in jobs], grace=30)
-        assert time.monotonic() - began < 10
+        end_sessions([job.pid for job in jobs], grace=100)
+        assert time.monotonic() - began < 50
         assert [job.returncode for job in jobs] == [None, None]
-        assert [job.wait(0.1) for job in jobs] == [-signal.SIGTERM] * 2
+        assert [job.wait(30) for job in jobs] == [-signal.SIGTERM] * 2
 
 
 def test_end_sessions_kills_what_ignores_sigterm_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with job("stubborn") as (leader, processes), sessions(1) as (bystander,):
         end_sessions([leader.pid], grace=0.05)
         assert not any(lives(process) for process in processes)
-        assert leader.wait(0.1) == -signal.SIGKILL
+        assert leader.wait(30) == -signal.SIGKILL
         assert caplog.messages == ["SIGKILL to 2 processes that lived on for 0.05 s after a SIGTERM."]
         assert caplog.records[0].levelno == logging.WARNING
         assert bystander.poll() is None

@@ -30,7 +30,7 @@ from tests.support import loop_in_a_thread, open_fds, run_program, until, wait_u
 T = TypeVar("T")
 
 
-def run(main: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
+def run(main: Callable[[], Awaitable[T]], seconds: float = 60) -> T:
     async def whole() -> T:
         return await asyncio.wait_for(main(), seconds)
 
@@ -70,7 +70,7 @@ def test_io_loop_works_and_warns_the_caller() -> None:
             return await process.stdout.read_until_close(), await process.wait_for_exit()
 
         done = asyncio.run_coroutine_threadsafe(read_and_wait(), loop.asyncio_loop)
-        assert done.result(10) == (b"hello\n", 0)
+        assert done.result(60) == (b"hello\n", 0)
 
 
 def test_the_callbacks_of_a_subprocess_run_on_its_loop_whoever_sets_them() -> None:
@@ -196,9 +196,35 @@ def test_a_status_that_a_slow_thread_is_about_to_take_is_waited_for(sigchld: boo
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})
     try:
-        run(lambda: _with_the_watcher(main, sigchld))
+        run(lambda: _with_the_watcher(main, sigchld), 200)
     finally:
         os.sched_setaffinity(0, cpus)
+
+
+@pytest.mark.parametrize("sigchld", [False, True], ids=["pidfd", "sigchld"])
+def test_a_status_that_a_thread_has_in_hand_is_waited_for_as_long_as_it_takes(sigchld: bool) -> None:
+    def slowly(*status: int) -> None:
+        has_it.set()
+        time.sleep(0.5)
+        stores(*status)
+
+    async def main() -> None:
+        nonlocal stores
+        process = gated(7)
+        stores = process.proc._handle_exitstatus
+        process.proc._handle_exitstatus = slowly
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as pool:
+            theirs = loop.run_in_executor(pool, process.proc.wait)
+            [thread] = pool._threads
+            await until(lambda: process.proc._waitpid_lock.locked() and is_asleep(thread))
+            process.stdin.close()
+            await until(has_it.is_set)
+            assert await process.wait_for_exit(raise_error=False) == await theirs == 7
+
+    has_it = threading.Event()
+    stores: Callable[..., None] = slowly
+    run(lambda: _with_the_watcher(main, sigchld), 60)
 
 
 def is_asleep(thread: threading.Thread) -> bool:
@@ -339,7 +365,7 @@ def test_initialize_off_the_main_thread_says_why_not_and_that_pidfds_need_none()
         ThreadPoolExecutor(1) as pool,
         pytest.raises(RuntimeError, match=r"main thread.*signal handler.*pidfds"),
     ):
-        pool.submit(asyncio.run, main()).result(10)
+        pool.submit(asyncio.run, main()).result(60)
 
 
 def test_initialize_on_a_new_loop_after_the_first_was_closed() -> None:

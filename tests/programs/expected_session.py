@@ -11,7 +11,7 @@ import subprocess
 import psutil
 
 from ipyproc.hosts.local.warden import program
-from tests.support import lives
+from tests.support import lives, wait_until
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
     arguments = str(kernel.pid), str(os.getsid(0))
     subprocess.run(program(*arguments), stdin=read_end, timeout=60, check=True, start_new_session=True)
     os.close(read_end)
+    # What got a signal may take a moment to go.
+    wait_until(lambda: not lives(child))
     print(lives(child), lives(psutil.Process(ours.pid)))
     ours.kill()
     ours.wait()

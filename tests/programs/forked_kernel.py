@@ -6,12 +6,13 @@ import asyncio
 import multiprocessing
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 
 from ipyproc.errors import NoLoopError
 from ipyproc.job.table import JobTable
-from tests.support import open_fds, until
+from tests.support import steady_fds, until
 
 # Python's own, that a process with threads forks.
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -27,13 +28,13 @@ async def pool(table: JobTable) -> None:
         assert await asyncio.to_thread(workers.map, abs, [-1, -2]) == [1, 2]
         job.send("said\n")
         job.close_stdin()
-        result = await asyncio.wait_for(job.wait(), 100)
+        result = await asyncio.wait_for(job.wait(), 60)
         assert result.output == "said\n"
         assert workers.map(abs, [-3]) == [3]
         # And of a job that starts while the pool lives.
         late = table.spawn("cat")
         late.close_stdin()
-        await asyncio.wait_for(late.wait(), 100)
+        await asyncio.wait_for(late.wait(), 60)
 
 
 def spawns(table: JobTable) -> None:
@@ -61,22 +62,24 @@ async def exits(table: JobTable) -> None:
     job = table.spawn(f"head -c {LARGE} /dev/zero; cat", stdin=None, name="large")
     loud = table.spawn("while :; do echo on; sleep 0.02; done", name="loud")
     await until(lambda: job.size == LARGE and loud.size)
-    fds, warden = open_fds(), table.local.resources.warden.pid
+    fds, warden = steady_fds(), table.local.resources.warden.pid
     for leave in (os._exit, sys.exit):
         for deed in (lambda: None, lambda: list(table), lambda: job.output, lambda: table.end_all()):
             assert in_a_fork(deed, leave) == 0
-    assert open_fds() == fds
+    assert steady_fds() == fds
     assert table.local.resources.warden.pid == warden and table.local.resources.warden.alive()
     # The stand-in's poll still has the pipes.
     assert table.local.resources.pipes.all() and await asyncio.to_thread(table.local.resources.pipes.wait, 60)
     assert job.read() == bytes(LARGE)
     job.send("more")
     job.close_stdin()
-    assert (await asyncio.wait_for(job.wait(), 100)).stdout.endswith("\0more")
+    assert (await asyncio.wait_for(job.wait(), 60)).stdout.endswith("\0more")
     size = loud.size
     await until(lambda: loud.size > size)
     # A shell whose sleep ends as the SIGINT comes takes it for handled.
-    assert (await loud.stop(60)).ended_by in {"SIGINT", "SIGTERM"}
+    assert (await loud.stop(grace=60)).ended_by in {"SIGINT", "SIGTERM"}
+    # What another thread hands in wakes the loop, which nothing else does now.
+    await asyncio.wait_for(asyncio.to_thread(time.sleep, 0.1), 60)
 
 
 def in_a_fork(deed: Callable[[], object], leave: Callable[[int], object]) -> int:

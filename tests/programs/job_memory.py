@@ -11,7 +11,10 @@ import tracemalloc
 # Imported in the middle otherwise, by the first look at what jobs use.
 import psutil  # noqa: F401
 
+from ipyproc.hosts.local import usage_watch
 from ipyproc.job.table import JobTable
+
+usage_watch._FIRST_SECONDS = 3600.0  # What a slow machine measures of a job is kept with it.
 
 WARM = 20
 

@@ -10,11 +10,14 @@ and ``alive``.
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 
@@ -27,17 +30,29 @@ from tests.support import wait_until
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
 
 
+async def warden_has_read(table: JobTable) -> None:
+    """Waits until the warden knows of what has started and gone: it must not see the stranger instead."""
+    program = table.local.resources.warden._program
+    assert program is not None
+    unread = array.array("i", [1])
+    while program.pending or unread[0]:
+        await asyncio.sleep(0.01)
+        fcntl.ioctl(program._fd, termios.FIONREAD, unread)
+
+
 async def kernel(kind: str) -> None:
     table = JobTable()
     if kind == "backoff":
         job = table.spawn("exit 1", restart="always", backoff=60, cap=60)
         while job.state is not JobState.BACKOFF:
             await asyncio.sleep(0.01)
+        await warden_has_read(table)
         print(job.pid, 0, flush=True)
     else:
         job = table.spawn("sleep 60 >/dev/null 2>&1 & echo $!")
         await job
         assert job.left == 1
+        await warden_has_read(table)
         print(job.pid, job.output.strip(), flush=True)
     if kind == "daemon":
         deed = sys.stdin.readline().strip()  # Nothing of the jobs is looked after meanwhile.

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 
+from ipyproc.hosts.local import warden as warden_module
 from ipyproc.hosts.local.warden import Warden
 
+warden_module._END_SECONDS = 60.0  # One that a slow machine delays does not hang.
 job = subprocess.Popen(["sleep", "60"], start_new_session=True)
 warden = Warden()
 warden.guard(job.pid)

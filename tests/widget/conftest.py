@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.jobs.conftest import table, warm_table
+from tests.jobs.conftest import killed_are_waited_for, table, warm_table
 
-__all__ = ["table", "warm_table"]
+__all__ = ["killed_are_waited_for", "table", "warm_table"]

@@ -1,5 +1,5 @@
 """The table of jobs is that of the jobs' own tests."""
 
-from tests.jobs.conftest import table, warm_table
+from tests.jobs.conftest import clock, killed_are_waited_for, table, warm_table
 
-__all__ = ["table", "warm_table"]
+__all__ = ["clock", "killed_are_waited_for", "table", "warm_table"]

@@ -111,7 +111,7 @@ def test_no_workers_ancestor_is_this_process(table: JobTable) -> None:
             ancestors = [process.pid for process in psutil.Process(worker.pid).parents()]
             assert group.helper_pid in ancestors and os.getpid() not in ancestors
             assert os.getsid(worker.pid or 0) == group.pid != os.getsid(0)
-        result = await group.stop()
+        result = await group.stop(grace=60)
         assert result.ended_by == "SIGINT" and result.returncode == -signal.SIGINT
         assert group.stderr == ""
         assert session_members(group.pid) == []
@@ -291,8 +291,8 @@ while True:
 
     async def run() -> None:
         group = fork(code, 1, table=table)
-        rate = await until(lambda: group.workers[0].operations)
-        assert 100 < rate < 1000
+        # Of two reports: what comes between them on a slow machine is in one rate, and not in the next.
+        await until(lambda: 100 < (group.workers[0].operations or 0) < 1000)
         await group.stop()
 
     asyncio.run(run())
@@ -338,7 +338,7 @@ def test_a_pre_forked_server_serves_on_while_a_worker_is_killed(table: JobTable)
         async def load() -> None:
             while not ending:
                 try:
-                    answer = await asyncio.wait_for(ask(port), 10)
+                    answer = await asyncio.wait_for(ask(port), 60)
                 except OSError:
                     answer = ""
                 if answer:
@@ -347,15 +347,14 @@ def test_a_pre_forked_server_serves_on_while_a_worker_is_killed(table: JobTable)
                     failures.append(time.monotonic())
 
         loads = [asyncio.create_task(load()) for _ in range(clients)]
-        await until(lambda: len(answers) > 100)
         victim = str(group.workers[1].pid)
+        await until(lambda: len(answers) > 100 and f"1 {victim}" in [answer for _, answer in answers])
         group.signal(signal.SIGKILL, 1)
         await until(lambda: group.output.count("up\n") == 3, timeout=30)
         replacement = str(group.workers[1].pid)
         await until(lambda: any(answer == f"1 {replacement}" for _, answer in answers), timeout=30)
         ending = True
         await asyncio.gather(*loads)
-        assert any(answer == f"1 {victim}" for _, answer in answers)
         # A client has one request at a time, and those the victim had accepted die with it, once.
         assert len(failures) <= clients
         await group.stop()
@@ -405,7 +404,7 @@ def test_a_listener_that_raises_is_logged_and_stops_neither_the_group_nor_anothe
         kinds: list[str] = []
         unlisten = group.listen(raises)
         group.listen(lambda message: kinds.append(message.kind))
-        assert (await asyncio.wait_for(group.wait(), 20)).returncode == 0
+        assert (await asyncio.wait_for(group.wait(), 60)).returncode == 0
         assert "exited" in kinds
         unlisten()
         unlisten()
@@ -447,7 +446,7 @@ def test_the_helper_is_of_the_kernels_own_copy_of_the_package_whichever_comes_fi
 
     async def run() -> None:
         group = fork("import ipyproc.hosts\nprint(ipyproc.hosts.__file__)", 1, table=table)
-        assert (await asyncio.wait_for(group.wait(raise_error=False), 20)).returncode == 0, group.output
+        assert (await asyncio.wait_for(group.wait(raise_error=False), 60)).returncode == 0, group.output
         assert group.worker_output(0) == f"{ipyproc.hosts.__file__}\n"
 
     asyncio.run(run())

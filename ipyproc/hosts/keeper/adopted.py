@@ -17,7 +17,7 @@ from ipyproc.process.platform.processes import start_time
 __all__ = ["Adopted"]
 
 _LOOK_SECONDS = 0.02
-_PATIENCE = 1.0
+_PATIENCE = 5.0
 # exit_code of proc_pid_stat(5), counted from the state.
 _EXIT_CODE = 49
 

@@ -28,6 +28,8 @@ _NOT_STARTED = 127
 _BOOTED = "the machine was started anew meanwhile, and how it ended is not known"
 _GONE = "its holder is gone, and how it ended is not known"
 
+_TRIES = 3
+
 
 class KeptJob(WireJob):
     """A kept job of this user; `ipyproc.hosts.keeper.host.KeeperHost` makes it.
@@ -197,15 +199,23 @@ class KeptJob(WireJob):
             JobStateError: its directory is gone.
         """
         self._is_held.wait(10.0)
-        if self.ending is not None:
-            if not self.place.is_there:
-                raise JobStateError(
-                    f"What was kept of job {self.spec.name!r} was removed; start its command again."
-                )
-            start_holder(self.place)
-            self._gone = False
-            self.connect()
-        super().restart(grace, ladder)
+        lives = self.status().lives
+        for tries_left in range(_TRIES - 1, -1, -1):
+            if self.ending is not None:
+                if not self.place.is_there:
+                    raise JobStateError(
+                        f"What was kept of job {self.spec.name!r} was removed; start its command again."
+                    )
+                start_holder(self.place)
+                self._gone = False
+                self.connect()
+            try:
+                super().restart(grace, ladder)
+                return
+            except FileNotFoundError:
+                # Nobody has asked it for so long, since this process was held up, that it has left again.
+                if not tries_left or self.ending is None or self.status().lives != lives:
+                    raise
 
     # What its runner says
 

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from tornado.ioloop import IOLoop
 
-from ipyproc.process.loops import asyncio_loop, running_loop
+from ipyproc.process.loops import asyncio_loop, own_poll, running_loop
 from ipyproc.process.turns import turn_of
 
 __all__ = ["Driven", "Driver", "Timer"]
@@ -286,7 +286,11 @@ class Driver:
         return [run for run in found if run is not None]
 
     def lose(self) -> None:
-        """Drop all work in a fork of the process, and the lock, whose holder may not exist there."""
+        """Drop all work in a fork of the process, and the lock, whose holder may not exist there.
+
+        The loop gets a poll of its own, so that its end there is not that of the parent's.
+        """
+        own_poll(self.io_loop)
         self._lock = threading.RLock()
         self.on_work = None
         self._work.clear()

@@ -199,7 +199,7 @@ class Link:
         self._channel: Channel | None = None
         self._server: str | None = None
         self._greeted = False
-        self._lost_at = 0.0
+        self._paused = 0.0
         self._retry_at = 0.0
         self._pause = _FIRST_PAUSE
         # By number, in order: what was asked and is not answered.
@@ -379,18 +379,19 @@ class Link:
         was_greeted = self._greeted
         self._drop_channel()
         if was_greeted:
-            self._lost_at = self._retry_at = time.monotonic()
-            self._pause = _FIRST_PAUSE
+            self._retry_at = time.monotonic()
+            self._paused, self._pause = 0.0, _FIRST_PAUSE
         else:
             self._retry(ConnectionResetError(f"The host at {self.path!r} lets nobody in; start it anew."))
 
     def _retry(self, error: Exception) -> None:
         """Connect again a little later, or give up."""
-        now = time.monotonic()
-        if self._server is None or now > self._lost_at + _PATIENCE:
+        # Its own pauses count, not the time: a machine that stood still has not let the server come back.
+        if self._server is None or self._paused >= _PATIENCE:
             self._give_up(error)
         else:
-            self._retry_at = now + self._pause
+            self._retry_at = time.monotonic() + self._pause
+            self._paused += self._pause
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def _give_up(self, error: Exception) -> None:

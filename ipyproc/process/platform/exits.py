@@ -145,7 +145,7 @@ def _settle(child: Child, pidfd: Pidfd | None = None, looks: int = _LOOKS_FOR_A_
     try:
         status = _status(child.proc, pidfd)
     except ChildProcessError:
-        looks -= 1
+        looks -= not _is_being_taken(child.proc)
         status = None if looks else _lost(child.proc.pid)
     if status is not None:
         if pidfd is not None:
@@ -156,6 +156,16 @@ def _settle(child: Child, pidfd: Pidfd | None = None, looks: int = _LOOKS_FOR_A_
         # not stored yet. Only a status that is gone and was not stored for a while is lost. And where
         # SIGCHLD is ignored, a pidfd is readable shortly before it knows the status.
         child.io_loop.call_later(_LOOK_AGAIN_SECONDS, _settle, child, pidfd, looks)
+
+
+def _is_being_taken(proc: subprocess.Popen[bytes]) -> bool:
+    """Return whether a thread is inside Popen.wait(), which it leaves with the status stored.
+
+    By ``Popen._waitpid_lock``; where that is missing, it returns False, and a thread that gets no time for
+    as long as the looks take is too late.
+    """
+    lock = getattr(proc, "_waitpid_lock", None)
+    return lock is not None and bool(lock.locked())
 
 
 def _status(proc: subprocess.Popen[bytes], pidfd: Pidfd | None) -> int | None:

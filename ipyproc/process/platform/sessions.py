@@ -189,7 +189,8 @@ def end_sessions(
 ) -> None:
     """End every process of some sessions: SIGTERM, and SIGKILL for what is left after ``grace``.
 
-    Blocks until all have exited, for ``grace`` and one second at most. Zombies count as gone.
+    Blocks until all have exited, for ``grace`` and one second at most, to which the time of the looks is
+    added. Zombies count as gone.
 
     Args:
         sids: the sessions.
@@ -217,11 +218,16 @@ def end_sessions(
                 signal_members(sid, members, signum)
 
     def poll_until_gone(seconds: float, signum: int | None = None) -> dict[int, list[Member]]:
-        deadline, pause = time.monotonic() + seconds, 0.002
-        while (left := living()) and (remaining := deadline - time.monotonic()) > 0:
+        deadline, paused, pause = time.monotonic() + seconds, 0.0, 0.002
+        while left := living():
+            # SIGKILL is sent again at each look, and looks are not lost while this process stands still.
+            remaining = seconds - paused if signum is not None else deadline - time.monotonic()
+            if remaining <= 0:
+                break
             if signum is not None:
                 signal_all(left, signum)
             time.sleep(min(pause, remaining))
+            paused += pause
             pause = min(pause * 2, 0.04)
         return left
 
