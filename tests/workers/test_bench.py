@@ -214,7 +214,7 @@ def test_a_statement_that_others_hold_up_is_said_to_wait(table: JobTable) -> Non
 
 def test_killed_workers_are_replaced_and_their_operations_count(table: JobTable) -> None:
     source, setup = "time.sleep(0.002)\nos.write(1, b'done\\n')", "import os, time"
-    result = measured(table, source, [2], setup, seconds=0.5, restarts=3)
+    result = measured(table, source, [2], setup, seconds=2.0, restarts=3)
     (figures,) = result.rows
     assert isinstance(figures, Throughput)
     assert len(figures.replaced) == 3 and all(seconds > 0 for seconds in figures.replaced)
