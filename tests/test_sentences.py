@@ -55,6 +55,7 @@ from tests.support import PROGRAMS, kept_processes, run_python, until, wait_unti
 from tests.words import Reader, Words, package
 
 warm_table, table = of_jobs.warm_table, of_jobs.table
+killed_are_waited_for = of_jobs.killed_are_waited_for
 _clients_loop, _shared, kernel = of_notebook._clients_loop, of_notebook._shared, of_notebook.kernel
 
 

@@ -56,6 +56,11 @@ class Adopted:
         """Itself: it waits as a `subprocess.Popen` does."""
         return self
 
+    @property
+    def is_settling(self) -> bool:
+        """Whether its exit was seen, and its status is still looked for."""
+        return self._gone_at is not None and self.returncode is None
+
     def set_exit_callback(self, callback: Callable[[int], object]) -> None:
         """Call ``callback`` with the exit status, on the loop, once."""
         self._callback = callback

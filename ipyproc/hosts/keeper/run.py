@@ -135,6 +135,11 @@ class KeptRun(Run):
         """A remark on its exit status; empty where that is known."""
         return _UNKNOWN if isinstance(self._process, Adopted) and self._process.is_unknown else ""
 
+    @property
+    def is_settling(self) -> bool:
+        """Whether its exit was seen, and its status is still looked for, which no other runner would tell."""
+        return isinstance(self._process, Adopted) and self._process.is_settling
+
     def _resume_pidfd(self, facts: RunFacts, fds: dict[str, int]) -> None:
         """Take its pidfd from what is kept: it tells the status of a process that somebody has reaped."""
         self._pidfd = fds.pop(_PID, None)

@@ -226,7 +226,8 @@ class RunningJob(LocalJob):
             is_waiting = not spec.is_watched and (spec.ready is None or life.ready)
         else:
             is_waiting = isinstance(life.state, Backoff) and life.state.clearing is None
-        if not is_waiting or self.unread_input:
+        is_settling = isinstance(execution.run, KeptRun) and execution.run.is_settling
+        if not is_waiting or is_settling or self.unread_input:
             return 0.0
         return max(0.0, due(life) - time.monotonic())
 
