@@ -71,7 +71,7 @@ def own_poll(io_loop: IOLoop) -> None:
     """
     selector = getattr(asyncio_loop(io_loop), "_selector", None)
     kind = getattr(selectors, "EpollSelector", None)
-    if kind is None or not isinstance(selector, kind):
+    if not hasattr(select, "epoll") or kind is None or not isinstance(selector, kind):
         return
     # ValueError: the loop is closed; OSError: there is no fd for it, or one of the fds is closed.
     with suppress(OSError, ValueError), select.epoll() as own:

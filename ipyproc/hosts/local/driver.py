@@ -290,11 +290,11 @@ class Driver:
 
         The loop gets a poll of its own, so that its end there is not that of the parent's.
         """
-        own_poll(self.io_loop)
         self._lock = threading.RLock()
         self.on_work = None
         self._work.clear()
         self._timers.clear()
+        own_poll(self.io_loop)
 
     # Helpers
 
