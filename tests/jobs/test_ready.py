@@ -5,10 +5,11 @@ import re
 import pytest
 
 from ipyproc.errors import NotReadyError
+from ipyproc.hosts.local.run import Run
 from ipyproc.job.table import JobTable
 from ipyproc.spool.search import LineSearch
 from tests.jobs.looped import looped
-from tests.support import until
+from tests.support import until, wait_until
 
 
 def search(pattern: str, encoding: str = "utf-8") -> LineSearch:
@@ -42,6 +43,25 @@ async def test_half_a_line_on_one_stream_is_not_finished_by_the_other(table: Job
     await job.ready(timeout=60)
     job.send("\n")
     await job
+
+
+@looped
+async def test_a_sign_that_was_read_before_the_loop_takes_the_process_over_counts(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Run.start
+
+    def start_and_read(run: Run) -> None:
+        # As the stand-in does, where a cell holds the loop while its job starts.
+        start(run)
+        wait_until(run.read)
+
+    monkeypatch.setattr(Run, "start", start_and_read)
+    job = table.spawn("echo listening; read x", ready="listening")
+    await until(lambda: job.snapshot().ready)
+    job.send("\n")
+    await job
+    assert job.snapshot().ready
 
 
 @looped

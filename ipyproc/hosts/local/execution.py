@@ -320,7 +320,6 @@ class Execution:
     def _begin(self, run: Run) -> None:
         """Take over a process that was started: check its readiness and health, read its pipes."""
         self.process_started(run)
-        self._readiness.begin(self.driver, run.pid, run.offset)
         if self._spec.is_watched:
             self._health = Health(
                 self._spec, self._resources, self.driver, self.lock, self._output, self._unwell
@@ -328,6 +327,8 @@ class Execution:
             self._health.begin(run.pid)
         # This runs inside the actions of another stimulus, whose decision has been made: not queued.
         self._decide(Started(run.pid))
+        # Not before that: what it finds in output that was read already would be forgotten by a start.
+        self._readiness.begin(self.driver, run.pid, run.offset)
         run.begin()
 
     def take_back(self, run: Run) -> None:
