@@ -321,13 +321,12 @@ class Execution:
         """Take over a process that was started: check its readiness and health, read its pipes."""
         self.process_started(run)
         if self._spec.is_watched:
-            self._health = Health(
-                self._spec, self._resources, self.driver, self.lock, self._output, self._unwell
-            )
+            means = self._resources, self.driver, self.lock, self._output
+            self._health = Health(self._spec, *means, self._unwell)
             self._health.begin(run.pid)
         # This runs inside the actions of another stimulus, whose decision has been made: not queued.
         self._decide(Started(run.pid))
-        # Not before that: what it finds in output that was read already would be forgotten by a start.
+        # Now: by `Started` a sign that was found in output read already would be forgotten.
         self._readiness.begin(self.driver, run.pid, run.offset)
         run.begin()
 
