@@ -165,6 +165,8 @@ async def test_python_is_talked_to(table: JobTable) -> None:
     await job.expect(re.compile(r"^Sure\? ", re.MULTILINE), timeout=60)
     job.send("yes\n")
     await job.expect(re.compile(r"^'yes'\n", re.MULTILINE), timeout=60)
+    # A Ctrl-D that is typed before the prompt is lost when readline takes the terminal over.
+    await job.expect(PROMPT, timeout=60)
     job.close_stdin()
     await asyncio.wait_for(job, 60)
     assert "abc" not in job.output and "input('Sure? ')" in job.output
